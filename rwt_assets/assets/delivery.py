@@ -1,0 +1,146 @@
+"""Asset `delivery`: the archive as a whole, reconciled; what a consumer waits for."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from rwt_assets.assets.failures import explained
+from rwt_assets.assets.lineage import lineage_only
+from rwt_assets.automation import code_changed
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.errors import DeliveryError
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.layout import Layout
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.partitions import parse_archive_partition_key
+from rwt_assets.processing import read_manifest
+from rwt_assets.reconciliation import Account, make_delivery, report_table, take_account
+from rwt_assets.resources.object_store import ObjectStoreResource
+
+DELIVERY_VERSION = "1"
+RECONCILED = "reconciled"
+HEALED = "heal"
+
+
+def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
+    """Reads what was written, adds it up and, only if it adds up, names it for consumers."""
+    graph = FeedGraph(feed.name)
+
+    @dg.asset(
+        key=graph.delivery,
+        deps=[lineage_only(graph.enriched_shard)],
+        partitions_def=graph.zip_archives,
+        check_specs=[
+            dg.AssetCheckSpec(
+                RECONCILED,
+                asset=graph.delivery,
+                blocking=True,
+                description="Rows read from the archive = rows enriched + rows quarantined.",
+            )
+        ],
+        group_name=feed.name,
+        kinds={"s3", "json"},
+        code_version=DELIVERY_VERSION,
+        automation_condition=code_changed(),
+        description=(
+            "One revision of an archive, reconciled: a document that names exactly the Parquet "
+            "objects that belong to it. It is written last and replaced as a whole."
+        ),
+    )
+    def delivery(
+        context: dg.AssetExecutionContext, object_store: ObjectStoreResource
+    ) -> dg.MaterializeResult[None]:
+        store = object_store.objects()
+        catalog = FeedCatalog(context.instance, feed)
+        archive = parse_archive_partition_key(context.partition_key)
+        with explained(context):
+            account = take_account(store, feed, read_manifest(store, feed.target, archive))
+            if not account.reconciled:
+                _report_failed_check(catalog, context.partition_key, account)
+                report_missing_again(catalog, account)
+                raise does_not_reconcile(account)
+            uri = write_delivery(store, feed, account)
+        return dg.MaterializeResult(
+            metadata=_metadata(account, catalog, uri),
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=True, check_name=RECONCILED, metadata=_check_metadata(account)
+                )
+            ],
+        )
+
+    return delivery
+
+
+def write_delivery(store: ObjectStore, feed: Feed, account: Account) -> str:
+    """Write the document that consumers read; its URI."""
+    key = Layout(feed.target.prefix).delivery(account.manifest.key)
+    document = make_delivery(account, datetime.now(UTC))
+    store.put(feed.target.bucket, key, document.model_dump_json(indent=1).encode())
+    return f"s3://{feed.target.bucket}/{key}"
+
+
+def report_missing_again(catalog: FeedCatalog, account: Account) -> None:
+    """Report shards whose Parquet is not of this revision again, once, so that they are made.
+
+    It can be missing where a person split the archive while its shards were being enriched.
+    """
+    missing = [key for key in account.missing if catalog.reported_via(key) != HEALED]
+    catalog.report_shards(account.manifest, only=missing, via=HEALED)
+
+
+def does_not_reconcile(account: Account) -> DeliveryError:
+    """The error of an account that does not add up."""
+    manifest = account.manifest
+    sample = ", ".join(account.missing[:5])
+    lacking = f"; {len(account.missing)} shards have no Parquet: {sample}" if sample else ""
+    return DeliveryError(
+        f"{manifest.rows_read} rows were read, {account.rows_enriched} enriched and "
+        f"{account.rows_quarantined} quarantined{lacking}",
+        where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
+        fate="No delivery was written; the one before, if any, is as it was.",
+        remedy="Shards without Parquet are asked for again; else materialize archive_manifest.",
+    )
+
+
+def _report_failed_check(catalog: FeedCatalog, partition_key: str, account: Account) -> None:
+    catalog.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            check_name=RECONCILED,
+            passed=False,
+            asset_key=catalog.graph.delivery,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={**_check_metadata(account), "archive": dg.MetadataValue.text(partition_key)},
+        )
+    )
+
+
+def _check_metadata(account: Account) -> dict[str, dg.MetadataValue[object]]:
+    return {
+        "rows_read": dg.MetadataValue.int(account.manifest.rows_read),
+        "rows_enriched": dg.MetadataValue.int(account.rows_enriched),
+        "rows_quarantined": dg.MetadataValue.int(account.rows_quarantined),
+        "shards_missing": dg.MetadataValue.int(len(account.missing)),
+    }
+
+
+def _metadata(
+    account: Account, catalog: FeedCatalog, uri: str
+) -> dict[str, dg.MetadataValue[object] | str | int | float]:
+    arrived = catalog.latest_revision(account.manifest.key)
+    latency = {}
+    if arrived is not None and arrived.event_time is not None:
+        waited = datetime.now(UTC) - arrived.event_time
+        latency = {"seconds_from_upload": round(waited.total_seconds(), 1)}
+    return {
+        "revision": account.manifest.revision,
+        "dagster/uri": uri,
+        "dagster/row_count": account.rows_enriched,
+        "rows_read": account.manifest.rows_read,
+        "rows_quarantined": account.rows_quarantined,
+        "shards": len(account.objects),
+        "bytes": sum(one.bytes for one in account.objects),
+        "report": dg.MetadataValue.md(report_table(account)),
+        **latency,
+    }

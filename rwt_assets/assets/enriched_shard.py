@@ -1,0 +1,71 @@
+"""Asset `enriched_shard`: from CSV shards to enriched Parquet, many partitions a run."""
+
+from hashlib import sha256
+
+import dagster as dg
+
+from rwt_assets.assets.failures import explained
+from rwt_assets.automation import reported_again_or_code_changed
+from rwt_assets.enriched import EnrichedShard, EnrichedShards, shards_type
+from rwt_assets.enrichment import ENRICHMENT_VERSION
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.frames import member_frame_type
+from rwt_assets.processing import shard_runs
+from rwt_assets.resources.object_store import ObjectStoreResource
+
+
+def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
+    """Holds shards to the feed's contract, enriches them and keeps them by the IO manager."""
+    graph = FeedGraph(feed.name)
+    frame_types = {
+        rule: member_frame_type(f"{_title(feed.name)}Rows{number}", rule)
+        for number, rule in enumerate(feed.members, 1)
+    }
+    names = {", ".join(rule.include): kind for rule, kind in zip(
+        feed.members, frame_types.values(), strict=True
+    )}
+
+    @dg.asset(
+        key=graph.enriched_shard,
+        deps=[graph.csv_shard],
+        partitions_def=graph.csv_shards,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        dagster_type=shards_type(f"{_title(feed.name)}EnrichedShards", names),
+        io_manager_key=io_manager_key(feed),
+        group_name=feed.name,
+        kinds={"s3", "parquet"},
+        code_version=enrichment_version(feed),
+        automation_condition=reported_again_or_code_changed(),
+        description=(
+            "A shard's rows with their types, the CRC-32 of the key column and where each row "
+            "came from, as Parquet. Rows that break the contract are set aside with the reason."
+        ),
+    )
+    def enriched_shard(
+        context: dg.AssetExecutionContext, object_store: ObjectStoreResource
+    ) -> EnrichedShards:
+        with explained(context):
+            runs = shard_runs(object_store.objects(), feed, context.partition_keys)
+            shards = [EnrichedShard(run, frame_types[run.rule]) for run in runs]
+        return EnrichedShards(
+            shards,
+            describe=lambda key, metadata: context.add_asset_metadata(metadata, partition_key=key),
+        )
+
+    return enriched_shard
+
+
+def io_manager_key(feed: Feed) -> str:
+    """Resource key of the IO manager that keeps this feed's enriched shards."""
+    return f"{feed.name}_enriched_io_manager"
+
+
+def enrichment_version(feed: Feed) -> str:
+    """Changes with the code and with every setting that decides what an enriched row is."""
+    settings = [rule.model_dump_json(exclude={"include", "exclude"}) for rule in feed.members]
+    return f"{ENRICHMENT_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
+
+
+def _title(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))

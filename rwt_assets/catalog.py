@@ -1,0 +1,317 @@
+"""A feed's facts as Dagster's instance has them.
+
+What belongs here: reading events, partitions and runs of one feed, and the few writes that
+intake and unpacking make to the catalog. What does not: deciding what they mean
+(`progress.py`). Dagster documentation: "Dagster instance" (internals), "External assets".
+
+`get_latest_storage_id_by_partition` is a method of `DagsterInstance` without a page of its
+own; it is the one query that answers for all partitions of an asset at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from rwt_assets.feed_graph import (
+    ARCHIVE_TAG,
+    ATTEMPT_TAG,
+    CAUSE_TAG,
+    FEED_TAG,
+    REASON_TAG,
+    STEP_TAG,
+    TERMINAL_TAG,
+    FeedGraph,
+)
+from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.partitions import ShardKey, archive_partition_key
+from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage
+
+if TYPE_CHECKING:
+    from rwt_assets.feed import Feed
+    from rwt_assets.manifest import ArchiveManifest
+
+_REVISIONS: dict[tuple[str, int], str] = {}
+_REVISIONS_KEPT = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The runs asked for one need so far. `reason` is that of the latest."""
+
+    count: int
+    terminal: bool
+    reason: str
+
+    def exhausted(self, at_most: int) -> bool:
+        """Whether nothing more is asked until a person or a new event asks."""
+        return self.terminal or self.count >= at_most
+
+
+class FeedCatalog:
+    """What the catalog says about one feed."""
+
+    def __init__(self, instance: dg.DagsterInstance, feed: "Feed") -> None:
+        self.instance = instance
+        self.feed = feed
+        self.graph = FeedGraph(feed.name)
+
+    def archives(self) -> Sequence[str]:
+        """Partition keys of all archives, in the order of registration."""
+        return self.instance.get_dynamic_partitions(self.graph.zip_archives_name)
+
+    def shards(self) -> Sequence[str]:
+        """Partition keys of all shards, in the order of registration."""
+        return self.instance.get_dynamic_partitions(self.graph.csv_shards_name)
+
+    def shards_of(self, object_key: str) -> list[str]:
+        """Partition keys of one archive's shards, in the order of registration."""
+        return [key for key in self.shards() if _archive_of(key) == object_key]
+
+    def arrivals(self) -> Mapping[str, Event]:
+        """The newest recorded revision of every archive, by partition key."""
+        return self._events(self.graph.zip_archive)
+
+    def latest_revision(self, object_key: str) -> ArchiveRevision | None:
+        """The newest revision of an archive that was recorded, or None."""
+        found = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=self.graph.zip_archive,
+                asset_partitions=[archive_partition_key(object_key)],
+            ),
+            limit=1,
+        ).records
+        if not found or found[0].asset_materialization is None:
+            return None
+        return _revision_from(found[0].asset_materialization.metadata)
+
+    def record_arrival(self, revision: ArchiveRevision, *, via: str, message_id: str = "") -> None:
+        """Put a revision on record: its partition first, then its event.
+
+        Both are durable when this returns; repeating it does no harm.
+        """
+        partition = archive_partition_key(revision.key)
+        self.instance.add_dynamic_partitions(self.graph.zip_archives_name, [partition])
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=self.graph.zip_archive,
+                partition=partition,
+                metadata=_metadata_from(revision, via=via, message_id=message_id),
+                tags={"dagster/data_version": revision.revision},
+            )
+        )
+
+    def register_shards(self, manifest: "ArchiveManifest") -> None:
+        """Register the partitions of a manifest's shards, before they are reported."""
+        keys = [shard.partition_key for shard in manifest.shards]
+        self.instance.add_dynamic_partitions(self.graph.csv_shards_name, keys)
+
+    def report_shards(
+        self, manifest: "ArchiveManifest", *, only: Iterable[str] | None = None, via: str = "split"
+    ) -> None:
+        """Report one materialization for each shard of a manifest (or of `only` these)."""
+        wanted = None if only is None else set(only)
+        for shard in manifest.shards:
+            if wanted is not None and shard.partition_key not in wanted:
+                continue
+            self.instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=self.graph.csv_shard,
+                    partition=shard.partition_key,
+                    metadata={
+                        "archive": manifest.key,
+                        "revision": manifest.revision,
+                        "member": shard.member,
+                        "value": "" if shard.value is None else shard.value,
+                        "dagster/row_count": shard.rows,
+                        "bytes": shard.bytes,
+                        "dagster/uri": f"s3://{self.feed.target.bucket}/{shard.parts[0].key}",
+                        "via": via,
+                    },
+                    tags={"dagster/data_version": shard.checksum},
+                )
+            )
+
+    def retire_shards(self, partition_keys: Iterable[str]) -> None:
+        """Take shards that the newest revision no longer has out of the catalog."""
+        for key in partition_keys:
+            self.instance.delete_dynamic_partition(self.graph.csv_shards_name, key)
+
+    def reported_via(self, shard: str) -> str:
+        """What last reported a shard: "split", "heal", or "" for a person."""
+        found = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=self.graph.csv_shard, asset_partitions=[shard]),
+            limit=1,
+        ).records
+        if not found or found[0].asset_materialization is None:
+            return ""
+        via = found[0].asset_materialization.metadata.get("via")
+        return str(via.value) if via is not None else ""
+
+    def facts(self) -> list[ArchiveFacts]:
+        """The facts of all archives, from which `progress.locate` decides."""
+        graph = self.graph
+        archives, shards = self.archives(), self.shards()
+        arrived, manifest, delivery = (
+            self._events(key) for key in (graph.zip_archive, graph.archive_manifest, graph.delivery)
+        )
+        reported, enriched = self._ids(graph.csv_shard), self._ids(graph.enriched_shard)
+        splitting = self._statuses(graph.archive_manifest, archives, graph.zip_archives)
+        delivering = self._statuses(graph.delivery, archives, graph.zip_archives)
+        enriching = self._statuses(graph.enriched_shard, shards, graph.csv_shards)
+        in_progress = dg.AssetPartitionStatus.IN_PROGRESS
+        by_archive: dict[str, list[ShardFacts]] = {}
+        for key in shards:
+            by_archive.setdefault(archive_partition_key(_archive_of(key)), []).append(
+                ShardFacts(
+                    partition_key=key,
+                    reported=reported.get(key),
+                    enriched=enriched.get(key),
+                    running=enriching.get(key) == in_progress,
+                    failed=enriching.get(key) == dg.AssetPartitionStatus.FAILED,
+                )
+            )
+        facts: list[ArchiveFacts] = []
+        for key in archives:
+            own = by_archive.get(key, [])
+            running: Stage | None = None
+            if splitting.get(key) == in_progress:
+                running = Stage.SPLITTING
+            elif delivering.get(key) == in_progress:
+                running = Stage.DELIVERING
+            elif any(shard.running for shard in own):
+                running = Stage.ENRICHING
+            facts.append(
+                ArchiveFacts(
+                    partition_key=key,
+                    arrived=arrived.get(key),
+                    manifest=manifest.get(key),
+                    delivery=delivery.get(key),
+                    running=running,
+                    shards=own,
+                )
+            )
+        return facts
+
+    def attempts(self, archive: str, need: Need) -> Attempts:
+        """The runs that were asked for this need of this archive."""
+        records = self.instance.get_run_records(
+            dg.RunsFilter(
+                tags={
+                    FEED_TAG: self.feed.name,
+                    ARCHIVE_TAG: archive,
+                    STEP_TAG: need.step.value,
+                    CAUSE_TAG: str(need.cause),
+                }
+            )
+        )
+        if not records:
+            return Attempts(0, terminal=False, reason="")
+        runs = [record.dagster_run for record in records]
+        tags = next((run.tags for run in runs if REASON_TAG in run.tags), {})
+        default = f"run {runs[0].run_id} ended as {runs[0].status.value}"
+        return Attempts(
+            count=len({run.tags.get(ATTEMPT_TAG, "1") for run in runs}),
+            terminal=any(TERMINAL_TAG in run.tags for run in runs),
+            reason=tags.get(REASON_TAG, default),
+        )
+
+    def age_of(self, need: Need) -> float:
+        """Seconds since the event that made a step necessary."""
+        graph = self.graph
+        for key in (
+            graph.zip_archive,
+            graph.csv_shard,
+            graph.archive_manifest,
+            graph.enriched_shard,
+        ):
+            found = self.instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=key, storage_ids=[need.cause]), limit=1
+            ).records
+            if found:
+                return datetime.now(UTC).timestamp() - found[0].timestamp
+        return 0.0
+
+    def _ids(self, key: dg.AssetKey) -> Mapping[str, int]:
+        return self.instance.get_latest_storage_id_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+
+    def _events(self, key: dg.AssetKey) -> dict[str, Event]:
+        """Latest events by partition. What an event says never changes, so it is read once."""
+        ids = self._ids(key)
+        storage = self.instance.run_storage.get_run_storage_id()
+        unknown = [number for number in ids.values() if (storage, number) not in _REVISIONS]
+        if len(_REVISIONS) + len(unknown) > _REVISIONS_KEPT:
+            _REVISIONS.clear()
+            unknown = list(ids.values())
+        for start in range(0, len(unknown), 500):
+            batch = unknown[start : start + 500]
+            records = self.instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=key, storage_ids=batch), limit=len(batch)
+            ).records
+            for record in records:
+                event = record.asset_materialization
+                revision = event.metadata.get("revision") if event is not None else None
+                text = "" if revision is None else str(revision.value)
+                _REVISIONS[storage, record.storage_id] = text
+        return {
+            partition: Event(number, _REVISIONS.get((storage, number), ""))
+            for partition, number in ids.items()
+        }
+
+    def _statuses(
+        self, key: dg.AssetKey, partitions: Sequence[str], definition: dg.PartitionsDefinition[str]
+    ) -> Mapping[str, dg.AssetPartitionStatus | None]:
+        if not partitions:
+            return {}
+        return self.instance.get_status_by_partition(key, partitions, definition) or {}
+
+
+@lru_cache(maxsize=100_000)
+def _archive_of(shard: str) -> str:
+    return ShardKey.parse(shard).archive
+
+
+def _metadata_from(
+    revision: ArchiveRevision, *, via: str, message_id: str
+) -> dict[str, dg.MetadataValue[object] | str | int | float]:
+    metadata: dict[str, dg.MetadataValue[object] | str | int | float] = {
+        "bucket": revision.bucket,
+        "key": revision.key,
+        "revision": revision.revision,
+        "bytes": revision.size,
+        "dagster/uri": f"s3://{revision.bucket}/{revision.key}",
+        "via": via,
+    }
+    optional = {
+        "version_id": revision.version_id,
+        "sequencer": revision.sequencer,
+        "message_id": message_id or None,
+    }
+    metadata |= {name: value for name, value in optional.items() if value is not None}
+    if revision.event_time is not None:
+        metadata["event_time"] = revision.event_time.isoformat()
+    return metadata
+
+
+def _revision_from(metadata: Mapping[str, dg.MetadataValue[object]]) -> ArchiveRevision | None:
+    values = {name: value.value for name, value in metadata.items()}
+    if not {"bucket", "key", "revision", "bytes"} <= values.keys():
+        return None  # a person reported this event by hand
+    optional = {
+        name: None if values.get(name) is None else str(values[name])
+        for name in ("version_id", "sequencer")
+    }
+    event_time = values.get("event_time")
+    return ArchiveRevision(
+        bucket=str(values["bucket"]),
+        key=str(values["key"]),
+        etag=str(values["revision"]),
+        size=int(str(values["bytes"])),
+        event_time=None if event_time is None else datetime.fromisoformat(str(event_time)),
+        **optional,
+    )

@@ -1,0 +1,132 @@
+"""The Dagster component that turns the declaration of a feed into its definitions.
+
+What belongs here: `ZipFeed`, and the assembly of one feed. What does not: the declaration's
+rules (`feed.py`) and the assembly of the project (`definitions.py`). Dagster documentation:
+"Creating and registering a component", "Adding component definitions".
+"""
+
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from rwt_assets.assets.archive_manifest import (
+    archive_manifest_asset,
+    csv_shard_spec,
+    zip_archive_spec,
+)
+from rwt_assets.assets.checks import nothing_forgotten_check
+from rwt_assets.assets.delivery import delivery_asset
+from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
+from rwt_assets.feed import Feed, Limits, MemberRule, Source, Target
+from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStoreResource
+from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
+from rwt_assets.resources.queue import QueueResource, SqsQueueResource
+from rwt_assets.sensors.dispatch import dispatch_sensor
+from rwt_assets.sensors.queue import queue_sensor
+from rwt_assets.sensors.sweep import sweep_sensor
+
+AUTOMATION_INTERVAL_SECONDS = 30
+# Feeds share these: definitions can only be merged where equal keys are the same object.
+S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
+SQS_QUEUE = SqsQueueResource()
+
+
+@dataclass
+class ZipFeed(dg.Component, dg.Resolvable):
+    """One feed: ZIP archives announced on SQS, split into shards, kept as enriched Parquet.
+
+    Its attributes are those of `rwt_assets.feed.Feed`, where each is explained.
+    """
+
+    name: str
+    source: Source
+    target: Target
+    members: list[MemberRule]
+    limits: Limits = field(default_factory=Limits)
+    attempts: int = 2
+    shards_per_run: int = 1_000
+
+    @property
+    def feed(self) -> Feed:
+        """The validated declaration."""
+        return Feed(
+            name=self.name,
+            source=self.source,
+            target=self.target,
+            members=tuple(self.members),
+            limits=self.limits,
+            attempts=self.attempts,
+            shards_per_run=self.shards_per_run,
+        )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The assets, checks, sensors and IO manager of this feed."""
+        del context
+        return build_feed_definitions(self.feed)
+
+
+def build_feed_definitions(
+    feed: Feed,
+    *,
+    object_store: ObjectStoreResource | None = None,
+    queue_client: QueueResource | None = None,
+    io_manager: EnrichedShardIOManager | None = None,
+) -> dg.Definitions:
+    """All definitions of one feed; tests put other resources in the place of S3 and SQS.
+
+    Args:
+        feed: the declaration.
+        object_store: where archives and results lie.
+        queue_client: where messages come from.
+        io_manager: where enriched shards are kept.
+
+    Returns:
+        Definitions with their resources bound, so that feeds can differ in them.
+    """
+    store = object_store or S3_OBJECT_STORE
+    resources = {
+        "object_store": store,
+        "queue_client": queue_client or SQS_QUEUE,
+        io_manager_key(feed): io_manager
+        or S3ParquetIOManager(
+            bucket=feed.target.bucket, prefix=feed.target.prefix, object_store=store
+        ),
+    }
+    return dg.Definitions(
+        assets=[
+            zip_archive_spec(feed),
+            archive_manifest_asset(feed),
+            csv_shard_spec(feed),
+            enriched_shard_asset(feed),
+            delivery_asset(feed),
+        ],
+        asset_checks=[nothing_forgotten_check(feed)],
+        sensors=[
+            queue_sensor(feed),
+            dispatch_sensor(feed),
+            sweep_sensor(feed),
+            *automation_sensors(feed),
+        ],
+        resources=resources,
+    )
+
+
+def automation_sensors(feed: Feed) -> list[dg.AutomationConditionSensorDefinition]:
+    """One for each partition set, so that a fault in one never takes the other's work with it."""
+    graph = FeedGraph(feed.name)
+    targets = {
+        "archive_automation": dg.AssetSelection.assets(graph.archive_manifest, graph.delivery),
+        "shard_automation": dg.AssetSelection.assets(graph.enriched_shard),
+    }
+    return [
+        dg.AutomationConditionSensorDefinition(
+            name=f"{feed.name}_{name}",
+            target=target,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=AUTOMATION_INTERVAL_SECONDS,
+            run_tags={"dagster/max_retries": "1"},
+        )
+        for name, target in targets.items()
+    ]

@@ -1,0 +1,27 @@
+"""The one place of assembly: what Dagster loads (Dagster documentation: "Definitions").
+
+What belongs here: putting the declared feeds together. What does not: the definitions of a
+feed (`component.py`), which come from its `defs.yaml` in the folder `defs/`.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from rwt_assets.component import ZipFeed
+from rwt_assets.feed import Feed
+
+PROJECT = Path(__file__).parent.parent
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything in `defs/`; runs execute their steps in their own process."""
+    loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return dg.Definitions.merge(loaded, dg.Definitions(executor=dg.in_process_executor))
+
+
+def declared_feeds() -> tuple[Feed, ...]:
+    """The feeds declared in `defs/`, for commands that work beside Dagster."""
+    tree = dg.ComponentTree.for_project(Path(__file__).parent)
+    return tuple(component.feed for component in tree.get_all_components(of_type=ZipFeed))

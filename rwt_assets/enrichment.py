@@ -1,0 +1,98 @@
+"""What is added to a shard's rows.
+
+What belongs here: the added columns. What does not: the types of the columns that were there
+(`contract.py`). Rule: CRC-32 as in `zlib.crc32` (Python documentation: "zlib"), of the
+UTF-8 bytes of the key, unsigned.
+"""
+
+import zlib
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rwt_assets.errors import MemberHeaderError
+
+ENRICHMENT_VERSION: Final = "1"
+CRC32: Final = "crc32"
+ARCHIVE: Final = "_archive"
+MEMBER: Final = "_member"
+ROW: Final = "_row"
+ADDED: Final = (CRC32, ARCHIVE, MEMBER, ROW)
+
+
+def enrich(
+    table: pa.Table, *, key_column: str | None, archive: str, member: str, row_numbers: np.ndarray
+) -> pa.Table:
+    """Add the key's CRC-32 and where each row came from.
+
+    Args:
+        table: the rows, at least one column.
+        key_column: whose values are hashed; None for the first column.
+        archive: object key of the archive.
+        member: name of the member.
+        row_numbers: ordinal of each row in its member, from 1.
+
+    Returns:
+        The table with four more columns: `crc32` (uint32, null for a null key), `_archive`
+        and `_member` (dictionary of string) and `_row` (int64).
+
+    Raises:
+        MemberHeaderError: the member has a column of one of these names, or lacks the key.
+    """
+    taken = sorted(set(ADDED) & set(table.column_names))
+    name = key_column if key_column is not None else table.column_names[0]
+    if taken or name not in table.column_names:
+        problem = f"has a column {taken[0]!r}, which is one that we add" if taken else (
+            f"has no key column {name!r}; it has {', '.join(table.column_names)}"
+        )
+        raise MemberHeaderError(
+            f"the member {problem}",
+            where=f"{archive}, member {member!r}",
+            fate="The shard was not enriched.",
+            remedy="Mend the feed's key_column, or ask the sender.",
+        )
+    rows = table.num_rows
+    return (
+        table.append_column(CRC32, crc32_of(table.column(name)))
+        .append_column(ARCHIVE, _same(archive, rows))
+        .append_column(MEMBER, _same(member, rows))
+        .append_column(ROW, pa.array(row_numbers, pa.int64()))
+    )
+
+
+def crc32_of(values: Any) -> pa.Array:
+    """CRC-32 of each value's UTF-8 bytes.
+
+    Args:
+        values: an Arrow array or chunked array. What is not text is hashed as its text.
+
+    Returns:
+        A uint32 array; null where the value is null.
+    """
+    if not pa.types.is_string(values.type):
+        values = values.cast(pa.string())
+    # A key repeats within a shard more often than not, so each different one is hashed once.
+    encoded = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    keys = encoded.cast(pa.binary())
+    if len(keys) > _WORTH_A_DICTIONARY:
+        coded = keys.dictionary_encode()
+        if len(coded.dictionary) * 2 < len(keys):
+            return pc.take(_crc32_each(coded.dictionary), coded.indices)
+    return _crc32_each(keys)
+
+
+_WORTH_A_DICTIONARY: Final = 64
+
+
+def _crc32_each(keys: Any) -> pa.Array:
+    if keys.null_count == 0:
+        hashes = np.fromiter(map(zlib.crc32, keys.to_pylist()), np.uint32, len(keys))
+        return pa.array(hashes, pa.uint32())
+    return pa.array([None if k is None else zlib.crc32(k) for k in keys.to_pylist()], pa.uint32())
+
+
+def _same(text: str, rows: int) -> pa.Array:
+    indices = pa.array(np.zeros(rows, np.int32))
+    return pa.DictionaryArray.from_arrays(indices, pa.array([text], pa.string()))

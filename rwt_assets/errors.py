@@ -1,0 +1,116 @@
+"""Every error that this package raises on purpose, and whether trying again can help.
+
+What belongs here: the tree of error types. What does not: handling them, which is the
+business of the asset, sensor or command that meets them.
+
+    RwtError
+    ├── FeedError                  the declaration of a feed cannot be right
+    ├── PartitionKeyError          a text is no partition key of ours
+    ├── NotificationError          a queue message is no S3 event
+    ├── ArchiveError               the archive as a whole cannot be read
+    │   ├── NotAZipError           no ZIP file, or its central directory is damaged
+    │   ├── NoMatchingMemberError  a ZIP file, but nothing in it that the feed takes
+    │   └── ArchiveMissingError    the object is gone or was replaced meanwhile
+    ├── MemberError                one member cannot be read; the others can
+    │   ├── MemberUnsupportedError compression or encryption that we do not read
+    │   ├── MemberCorruptError     checksum or length disagree with the directory
+    │   └── MemberHeaderError      no header line, or a column that the feed needs is missing
+    ├── LimitError                 a limit of the feed was exceeded
+    ├── DeliveryError              the delivery does not reconcile
+    └── StackError                 a local server did not start, stop or answer
+
+`terminal` is true where the same input fails the same way each time; Dagster is then told
+not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)`).
+"""
+
+from typing import ClassVar
+
+
+class RwtError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        what: what was wrong, as a sentence without a full stop.
+        where: bucket, key, member, line: whatever leads a person to the place.
+        fate: what happened to the data.
+        remedy: what to do next.
+    """
+
+    terminal: ClassVar[bool] = True
+
+    def __init__(self, what: str, *, where: str = "", fate: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.fate = fate
+        self.remedy = remedy
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        return " ".join(
+            part if part.endswith(".") else f"{part}."
+            for part in (f"{self.what}{place}", self.fate, self.remedy)
+            if part
+        )
+
+
+class FeedError(RwtError):
+    """The declaration of a feed cannot be right."""
+
+
+class PartitionKeyError(RwtError):
+    """A text is no partition key of ours."""
+
+
+class NotificationError(RwtError):
+    """A queue message is no S3 event."""
+
+
+class ArchiveError(RwtError):
+    """The archive as a whole cannot be read."""
+
+
+class NotAZipError(ArchiveError):
+    """No ZIP file, or its central directory is damaged."""
+
+
+class NoMatchingMemberError(ArchiveError):
+    """A ZIP file, but nothing in it that the feed takes."""
+
+
+class ArchiveMissingError(ArchiveError):
+    """The object is gone, or was replaced while it was read."""
+
+    terminal = False
+
+
+class MemberError(RwtError):
+    """One member cannot be read; the others can."""
+
+
+class MemberUnsupportedError(MemberError):
+    """Compression or encryption that we do not read."""
+
+
+class MemberCorruptError(MemberError):
+    """Checksum or length disagree with the central directory."""
+
+
+class MemberHeaderError(MemberError):
+    """No header line, or a column that the feed needs is missing."""
+
+
+class LimitError(RwtError):
+    """A limit of the feed was exceeded."""
+
+
+class DeliveryError(RwtError):
+    """The delivery does not reconcile."""
+
+    terminal = False
+
+
+class StackError(RwtError):
+    """A local server did not start, stop or answer."""
+
+    terminal = False

@@ -1,0 +1,130 @@
+"""The two documents that the pipeline keeps beside the data, as JSON on S3.
+
+What belongs here: their models. What does not: where they are stored (`layout.py`) and who
+writes them (`assets/`).
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(_Document):
+    """One object of a shard. `crc32` is of the object's bytes.
+
+    Row numbers of a part are its rows' ordinals in the member, counted from 1, header
+    excluded. Where they are consecutive only `first_row` is kept; otherwise the object
+    `row_numbers_key` holds them as little-endian int64 from byte `row_numbers_offset` on.
+    """
+
+    key: str
+    rows: int
+    bytes: int
+    crc32: int
+    first_row: int
+    row_numbers_key: str | None = None
+    row_numbers_offset: int = 0
+
+
+class Shard(_Document):
+    """The rows of one member that share one value of the split column."""
+
+    partition_key: str
+    member: str
+    split_by: str | None
+    value: str | None
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard, header excluded."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the shard's objects, headers included."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def checksum(self) -> str:
+        """Identity of the shard's content: the CRC-32 of each part, in order."""
+        return "-".join(f"{part.crc32:08x}" for part in self.parts)
+
+
+class MemberReport(_Document):
+    """What became of one member.
+
+    `rows_read` counts records below the header; it is the sum of the rows in shards and of
+    `rows_quarantined`. A member with outcome "quarantined" has no shard; one with outcome
+    "ignored" was not read at all.
+    """
+
+    name: str
+    outcome: Literal["split", "quarantined", "ignored"]
+    reason: str = ""
+    rows_read: int = 0
+    rows_quarantined: int = 0
+    bytes: int = 0
+    crc32: int = 0
+    columns: tuple[str, ...] = ()
+
+
+class ArchiveManifest(_Document):
+    """What one revision of an archive consists of. Written before its shards are reported."""
+
+    feed: str
+    bucket: str
+    key: str
+    revision: str
+    version_id: str | None
+    members: tuple[MemberReport, ...]
+    shards: tuple[Shard, ...]
+    quarantine_keys: tuple[str, ...]
+
+    @property
+    def rows_read(self) -> int:
+        """Records of all members that were read."""
+        return sum(member.rows_read for member in self.members)
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Records that were set aside while the archive was split."""
+        return sum(member.rows_quarantined for member in self.members)
+
+
+class EnrichedObject(_Document):
+    """One Parquet object of a delivery; `rows` is what its footer says."""
+
+    partition_key: str
+    member: str
+    split_by: str | None
+    value: str | None
+    key: str
+    rows: int
+    bytes: int
+    rows_quarantined: int
+    quarantine_key: str | None
+
+
+class Delivery(_Document):
+    """The archive as a whole: exactly the objects that belong to one revision.
+
+    Written last. `rows_read == rows_enriched + rows_quarantined` holds for every delivery
+    that exists.
+    """
+
+    feed: str
+    bucket: str
+    key: str
+    revision: str
+    delivered_at: datetime
+    rows_read: int
+    rows_enriched: int
+    rows_quarantined: int
+    objects: tuple[EnrichedObject, ...]
+    quarantine_keys: tuple[str, ...]

@@ -1,0 +1,81 @@
+"""What the pipeline asks of an object store, whoever provides it.
+
+What belongs here: the protocol, and the view of one object as byte ranges that the archive
+reader works on. What does not: S3 (`resources/object_store.py`) and the in-memory store of
+the tests. Rules: Amazon S3 API Reference, "GetObject" (Range, VersionId, If-Match),
+"PutObject", "ListObjectsV2", "DeleteObjects".
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What a store says of one object. `etag` has no quotes; `size` is in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    version_id: str | None = None
+
+
+class ObjectStore(Protocol):
+    """Whole objects in buckets, read by range, written at once.
+
+    All methods raise `ArchiveMissingError` for an object or version that is not there, and
+    for an object whose ETag is not the one asked for.
+    """
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectHead:
+        """Size, ETag and time of an object."""
+        ...
+
+    def read(
+        self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
+    ) -> bytes:
+        """Bytes `[start, end)` of an object, of the content with this ETag if one is given."""
+        ...
+
+    def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
+        """The last `length` bytes of an object (all of a shorter one), and its size."""
+        ...
+
+    def stream(
+        self, bucket: str, key: str, start: int, end: int, *, etag: str = ""
+    ) -> Iterator[bytes]:
+        """Bytes `[start, end)` in chunks, by one request."""
+        ...
+
+    def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
+        """Write an object. It appears whole or not at all, and replaces one of the same key."""
+        ...
+
+    def list(self, bucket: str, prefix: str) -> Iterator[ObjectHead]:
+        """The objects whose key starts with `prefix`, in the order of their keys."""
+        ...
+
+    def delete(self, bucket: str, keys: Iterable[str]) -> None:
+        """Delete objects; a key that is not there is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRanges:
+    """One content of one object, as the byte ranges that `archive.read_directory` wants."""
+
+    store: ObjectStore
+    bucket: str
+    key: str
+    etag: str
+    size: int
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes `[start, end)`."""
+        return self.store.read(self.bucket, self.key, start, end, etag=self.etag)
+
+    def stream(self, start: int, end: int) -> Iterator[bytes]:
+        """Bytes `[start, end)` in chunks, by one request."""
+        return self.store.stream(self.bucket, self.key, start, end, etag=self.etag)

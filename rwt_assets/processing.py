@@ -1,0 +1,150 @@
+"""From a shard on the object store to its enriched table, part by part.
+
+What belongs here: the order of things: fetch, parse, hold to the contract, enrich. What does
+not: the rules themselves (`contract.py`, `enrichment.py`) and where the result goes
+(`resources/parquet_io_manager.py`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rwt_assets.contract import QuarantineEntry, apply_contract, parse_shard, quarantine_table
+from rwt_assets.enrichment import enrich
+from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.feed import Feed, MemberRule, Target
+from rwt_assets.layout import Layout
+from rwt_assets.manifest import ArchiveManifest, Part, Shard
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.partitions import ShardKey
+
+ROW_NUMBER = np.dtype("<i8")
+
+
+@dataclass(slots=True)
+class ShardRun:
+    """One shard on its way from CSV to enriched tables.
+
+    `tables` may be consumed once; `rows_quarantined` and `quarantine_key` are right after.
+    """
+
+    store: ObjectStore
+    feed: Feed
+    rule: MemberRule
+    manifest: ArchiveManifest
+    shard: Shard
+    rows_quarantined: int = 0
+    quarantine_key: str | None = None
+    _rejected: list[QuarantineEntry] = field(default_factory=list)
+
+    @property
+    def key(self) -> ShardKey:
+        """Which shard."""
+        return ShardKey.parse(self.shard.partition_key)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """One enriched table for each part of the shard, in order.
+
+        Yields:
+            The columns of the contract with their types, other columns as text, then
+            `crc32` (uint32), `_archive`, `_member` (dictionary of string) and `_row` (int64,
+            ordinal of the row in its member from 1).
+        """
+        for part in self.shard.parts:
+            data = self.store.read(self.feed.target.bucket, part.key)
+            result = apply_contract(parse_shard(data), self._row_numbers(part), self.rule)
+            self._rejected += [
+                QuarantineEntry(self.shard.member, None, r.row, 1, r.rule, r.reason, r.text)
+                for r in result.rejected
+            ]
+            yield enrich(
+                result.valid,
+                key_column=self.rule.key_column,
+                archive=self.manifest.key,
+                member=self.shard.member,
+                row_numbers=result.row_numbers,
+            )
+        self._write_quarantine()
+
+    def _row_numbers(self, part: Part) -> np.ndarray:
+        if part.row_numbers_key is None:
+            return np.arange(part.first_row, part.first_row + part.rows, dtype=ROW_NUMBER)
+        start = part.row_numbers_offset
+        body = self.store.read(
+            self.feed.target.bucket,
+            part.row_numbers_key,
+            start,
+            start + part.rows * ROW_NUMBER.itemsize,
+        )
+        return np.frombuffer(body, ROW_NUMBER)
+
+    def _write_quarantine(self) -> None:
+        self.rows_quarantined = sum(entry.rows for entry in self._rejected)
+        if not self._rejected:
+            return
+        self.quarantine_key = Layout(self.feed.target.prefix).shard_quarantine(
+            self.manifest.revision, self.key
+        )
+        body = BytesIO()
+        table = quarantine_table(
+            self._rejected, archive=self.manifest.key, revision=self.manifest.revision
+        )
+        pq.write_table(table, body, compression="zstd")
+        self.store.put(self.feed.target.bucket, self.quarantine_key, body.getvalue())
+
+
+def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveManifest:
+    """The manifest of the archive's revision that was split last.
+
+    Raises:
+        ArchiveMissingError: the archive was never split, or its manifest was removed.
+    """
+    key = Layout(target.prefix).manifest(archive)
+    try:
+        body = store.read(target.bucket, key)
+    except ArchiveMissingError as error:
+        raise ArchiveMissingError(
+            "the archive has no manifest",
+            where=f"s3://{target.bucket}/{key}",
+            fate="Nothing was processed.",
+            remedy="Materialize archive_manifest for this archive first.",
+        ) from error
+    return ArchiveManifest.model_validate_json(body)
+
+
+def write_manifest(store: ObjectStore, target: Target, manifest: ArchiveManifest) -> str:
+    """Store a manifest in the place of the one before; its key."""
+    key = Layout(target.prefix).manifest(manifest.key)
+    store.put(target.bucket, key, manifest.model_dump_json().encode())
+    return key
+
+
+def shard_runs(
+    store: ObjectStore, feed: Feed, partition_keys: Iterable[str]
+) -> Iterator[ShardRun]:
+    """The shards of these partitions, each ready to be processed.
+
+    Raises:
+        ArchiveMissingError: a partition that the current manifest of its archive lacks.
+    """
+    manifests: dict[str, tuple[ArchiveManifest, dict[str, Shard]]] = {}
+    for partition_key in partition_keys:
+        archive = ShardKey.parse(partition_key).archive
+        if archive not in manifests:
+            manifest = read_manifest(store, feed.target, archive)
+            manifests[archive] = (manifest, {s.partition_key: s for s in manifest.shards})
+        manifest, shards = manifests[archive]
+        shard = shards.get(partition_key)
+        rule = feed.rule_for(shard.member) if shard is not None else None
+        if shard is None or rule is None:
+            raise ArchiveMissingError(
+                f"revision {manifest.revision} of the archive has no such shard",
+                where=partition_key,
+                fate="No shard of this run after it was processed.",
+                remedy="Materialize archive_manifest for its archive again.",
+            )
+        yield ShardRun(store, feed, rule, manifest, shard)

@@ -1,0 +1,161 @@
+"""Where an archive stands on its way to its delivery, and what has to happen next.
+
+What belongs here: the decision, made from facts alone, so that it can be tested without
+Dagster. What does not: gathering the facts (`catalog.py`) and acting on them
+(`sensors/dispatch.py`).
+
+The decision is level-triggered: it looks at what is there, never at what has just happened,
+so a lost event cannot lose an archive. It is bounded by `Need.cause`: the newest event that
+made the step necessary. Runs are counted for one cause; a new cause starts a new count.
+
+Events are compared by their storage id, which grows with time (Dagster documentation: "Asset
+sensors", cursors). Archives are compared by revision, because a new revision may arrive
+while the old one is being processed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Step(Enum):
+    """What is asked for, one run or a few ranges of shards at a time."""
+
+    SPLIT = "split"
+    ENRICH = "enrich"
+    DELIVER = "deliver"
+
+
+class Stage(Enum):
+    """Where an archive stands."""
+
+    ARRIVED = "arrived"
+    SPLITTING = "splitting"
+    ENRICHING = "enriching"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The latest materialization of a partition."""
+
+    storage_id: int
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """One shard: storage ids of its latest report and of its latest enrichment."""
+
+    partition_key: str
+    reported: int | None
+    enriched: int | None
+    running: bool = False
+    failed: bool = False
+
+    @property
+    def stale(self) -> bool:
+        """Reported, but not enriched since."""
+        return self.reported is not None and (
+            self.enriched is None or self.enriched < self.reported
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFacts:
+    """One archive: its latest events, whether a run works on it, and its shards in order."""
+
+    partition_key: str
+    arrived: Event | None
+    manifest: Event | None
+    delivery: Event | None
+    running: Stage | None = None
+    shards: Sequence[ShardFacts] = ()
+
+    @property
+    def stale(self) -> list[ShardFacts]:
+        """The shards that were reported and not enriched since."""
+        return [shard for shard in self.shards if shard.stale]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A step that an archive needs, and the storage id of the event that made it needed."""
+
+    step: Step
+    cause: int
+    shards: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an archive stands; `need` is None while a run works or nothing is left to do.
+
+    `left_to_automation` names the shards of a delivered archive that were reported again:
+    declarative automation asks for these (see `automation.py`).
+    """
+
+    stage: Stage
+    need: Need | None = None
+    left_to_automation: tuple[str, ...] = ()
+
+
+def locate(facts: ArchiveFacts) -> Position:
+    """Say where an archive stands and what it needs next.
+
+    At most one step of an archive is asked for at a time, and none while a run works on it:
+    so the shards of two revisions are never processed side by side.
+    """
+    arrived, manifest, delivery = facts.arrived, facts.manifest, facts.delivery
+    if facts.running is not None:
+        return Position(facts.running)
+    if arrived is None:
+        return Position(Stage.ARRIVED)
+    unreported = any(shard.reported is None for shard in facts.shards)
+    if manifest is None or manifest.revision != arrived.revision or unreported:
+        return Position(Stage.ARRIVED, Need(Step.SPLIT, arrived.storage_id))
+    stale = facts.stale
+    closed = delivery is not None and (
+        delivery.revision == manifest.revision and delivery.storage_id > manifest.storage_id
+    )
+    if closed and stale:
+        return Position(Stage.DELIVERED, left_to_automation=tuple(s.partition_key for s in stale))
+    if stale:
+        cause = max(shard.reported or 0 for shard in stale)
+        keys = tuple(shard.partition_key for shard in stale)
+        return Position(Stage.ENRICHING, Need(Step.ENRICH, cause, keys))
+    newest = max([manifest.storage_id, *(shard.enriched or 0 for shard in facts.shards)])
+    if delivery is None or delivery.revision != manifest.revision or delivery.storage_id < newest:
+        return Position(Stage.DELIVERING, Need(Step.DELIVER, newest))
+    return Position(Stage.DELIVERED)
+
+
+def contiguous_ranges(
+    wanted: Iterable[str], order: Sequence[str], at_most: int
+) -> list[tuple[str, ...]]:
+    """Cut the wanted partitions into runs of neighbours.
+
+    A run over a range of dynamic partitions covers what lies between its two ends in the
+    order of registration (Dagster documentation: "Partitioning assets", dynamic partitions;
+    tags `dagster/asset_partition_range_start` and `_end`).
+
+    Args:
+        wanted: partition keys.
+        order: all partition keys of the set, in the order of their registration.
+        at_most: the largest number of partitions in one range.
+
+    Returns:
+        Ranges in order; together exactly the wanted keys that are in `order`.
+    """
+    wanted = set(wanted)
+    ranges: list[list[str]] = [[]]
+    for key in order:
+        if key not in wanted:
+            if ranges[-1]:
+                ranges.append([])
+        elif len(ranges[-1]) == at_most:
+            ranges.append([key])
+        else:
+            ranges[-1].append(key)
+    return [tuple(keys) for keys in ranges if keys]

@@ -1,0 +1,1 @@
+"""Connections to the outside: the object store, the queue and the IO manager (Dagster: "Resources")."""

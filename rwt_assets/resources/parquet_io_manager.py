@@ -1,0 +1,167 @@
+"""Enriched shards as Parquet on the object store.
+
+What belongs here: writing the value of `enriched_shard`, one partition or thousands, and
+reading it back. What does not: how the value is computed (`processing.py`). Dagster
+documentation: "I/O managers", "Partitions" (an output over a range of partitions).
+
+The IO managers that Dagster and dagster-aws offer refuse an output that covers several
+partitions; this one takes an iterable of shards and writes each while the next is computed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rwt_assets.concurrency import map_ahead
+from rwt_assets.enriched import EnrichedShard, EnrichedShards
+from rwt_assets.feed import Target
+from rwt_assets.frames import to_frame, to_table
+from rwt_assets.layout import Layout
+from rwt_assets.partitions import ShardKey
+from rwt_assets.processing import read_manifest
+from rwt_assets.reconciliation import FOOTER_CHECKSUM, FOOTER_QUARANTINED, FOOTER_REVISION
+from rwt_assets.resources.object_store import ObjectStoreResource
+
+WORKERS = 3
+AHEAD = 4
+IN_MEMORY_BYTES = 64 << 20
+REPETITIVE_VALUES = 0.2  # a dictionary pays where at most this share of the values differ
+
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one shard came to on the store."""
+
+    partition_key: str
+    uri: str
+    rows: int
+    bytes: int
+    rows_quarantined: int
+    schema: pa.Schema
+
+
+class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
+    """Takes the value of `enriched_shard` and hands single shards to those downstream."""
+
+    @abstractmethod
+    def write(self, shard: EnrichedShard) -> Written:
+        """Keep one shard, whole or not at all."""
+
+    @abstractmethod
+    def read(self, partition_key: str) -> pd.DataFrame:
+        """The enriched shard of the archive's current revision."""
+
+    def handle_output(self, context: dg.OutputContext, obj: EnrichedShards) -> None:
+        """Write every shard of the value; metadata go to the event of each partition."""
+        rows = 0
+        for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
+            rows += written.rows
+            obj.describe(written.partition_key, _metadata(written))
+        context.log.info(f"{len(obj)} shards enriched, {rows} rows")
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
+        """A DataFrame for one partition, a mapping of partition key to DataFrame for several."""
+        frames = {key: self.read(key) for key in context.asset_partition_keys}
+        return next(iter(frames.values())) if len(frames) == 1 else frames
+
+
+class S3ParquetIOManager(EnrichedShardIOManager):
+    """Zstandard Parquet below the feed's target prefix; see `layout.Layout.enriched`."""
+
+    bucket: str
+    prefix: str
+    object_store: dg.ResourceDependency[ObjectStoreResource]
+
+    def write(self, shard: EnrichedShard) -> Written:
+        """Encode a shard beside the others and put it up in one piece."""
+        key = Layout(self.prefix).enriched(shard.revision, ShardKey.parse(shard.partition_key))
+        with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
+            schema, rows = _encode(shard, cast("IO[bytes]", body))
+            size = body.tell()
+            body.seek(0)
+            content = body if size > IN_MEMORY_BYTES else body.read()
+            self.object_store.objects().put(self.bucket, key, cast("bytes", content))
+        return Written(
+            partition_key=shard.partition_key,
+            uri=f"s3://{self.bucket}/{key}",
+            rows=rows,
+            bytes=size,
+            rows_quarantined=shard.rows_quarantined,
+            schema=schema,
+        )
+
+    def read(self, partition_key: str) -> pd.DataFrame:
+        """The enriched shard of the archive's current revision."""
+        shard = ShardKey.parse(partition_key)
+        store = self.object_store.objects()
+        target = Target(bucket=self.bucket, prefix=self.prefix)
+        revision = read_manifest(store, target, shard.archive).revision
+        body = store.read(self.bucket, Layout(self.prefix).enriched(revision, shard))
+        return to_frame(pq.read_table(BytesIO(body)))
+
+
+def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
+    """Write a shard's frames as one Parquet file; its schema and number of rows."""
+    writer: Any = None
+    rows = 0
+    try:
+        for frame in shard.frames():
+            table = to_table(frame)
+            if writer is None:
+                writer = pq.ParquetWriter(
+                    body,
+                    table.schema,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=_repetitive(table),
+                    write_statistics=True,
+                )
+            writer.write_table(table.cast(writer.schema))
+            rows += table.num_rows
+        writer.add_key_value_metadata(
+            {
+                FOOTER_REVISION: shard.revision.encode(),
+                FOOTER_CHECKSUM: shard.checksum.encode(),
+                FOOTER_QUARANTINED: str(shard.rows_quarantined).encode(),
+            }
+        )
+    finally:
+        if writer is not None:
+            writer.close()
+    return writer.schema, rows
+
+
+def _repetitive(table: pa.Table) -> list[str]:
+    """Columns for which a dictionary is worth its cost, judged by the first thousand rows."""
+    head = table.slice(0, 1000)
+    return [
+        name
+        for name in table.column_names
+        if pa.types.is_dictionary(table.schema.field(name).type)
+        or head.column(name).n_chunks == 0
+        or len(head.column(name).unique()) <= max(1, head.num_rows * REPETITIVE_VALUES)
+    ]
+
+
+def _metadata(written: Written) -> dict[str, Any]:
+    columns = [
+        dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema
+    ]
+    return {
+        "dagster/uri": written.uri,
+        "dagster/row_count": written.rows,
+        "bytes": written.bytes,
+        "rows_quarantined": written.rows_quarantined,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+    }

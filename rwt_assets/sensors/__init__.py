@@ -1,0 +1,1 @@
+"""What notices and what asks: the queue, the dispatch and the sweep (Dagster: "Sensors")."""

@@ -1,0 +1,131 @@
+"""Sensor `<feed>_dispatch`: asks for the next step of every archive that needs one.
+
+What belongs here: acting on what `progress.locate` says. It is the only one that asks for
+the steps of a new revision, so none is asked for twice; it looks at levels, so none is lost;
+it counts what it asked, so nothing is asked for ever. Dagster documentation: "Sensors", "Run
+requests" (run keys), "Partitions" (a run over a range).
+"""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from time import monotonic, sleep
+
+import dagster as dg
+
+from rwt_assets.assets.checks import standing_evaluation
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import (
+    ARCHIVE_TAG,
+    ATTEMPT_TAG,
+    CAUSE_TAG,
+    FEED_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    STEP_TAG,
+    FeedGraph,
+)
+from rwt_assets.progress import ArchiveFacts, Need, Step, contiguous_ranges, locate
+from rwt_assets.standing import Standing, take_standing
+
+WATCH_SECONDS = 4.0
+LOOK_SECONDS = 0.5
+INTERVAL_SECONDS = 1
+REQUESTS_A_TICK = 20
+
+
+def dispatch_sensor(feed: Feed) -> dg.SensorDefinition:
+    """Watches the catalog for some seconds a tick, so that a step follows the last at once."""
+    graph = FeedGraph(feed.name)
+
+    @dg.sensor(
+        name=f"{feed.name}_dispatch",
+        target=dg.AssetSelection.assets(
+            graph.archive_manifest, graph.enriched_shard, graph.delivery
+        ),
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for the next step of every archive: split, enrich, deliver.",
+    )
+    def dispatch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        catalog = FeedCatalog(context.instance, feed)
+        requests = watch(lambda: plan(catalog))
+        standing = take_standing(catalog)
+        counts = _counts(standing)
+        changed = not requests and counts != context.cursor
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else f"nothing to ask for: {counts}",
+            asset_events=[standing_evaluation(feed, standing)] if changed else [],
+            cursor=counts if changed else context.cursor,
+        )
+
+    return dispatch
+
+
+def watch(
+    look: Callable[[], list[dg.RunRequest]],
+    *,
+    seconds: float = WATCH_SECONDS,
+    pause: float = LOOK_SECONDS,
+) -> list[dg.RunRequest]:
+    """Look again and again until there is something to ask for or the time is up."""
+    deadline = monotonic() + seconds
+    while not (requests := look()) and monotonic() + pause < deadline:
+        sleep(pause)
+    return requests
+
+
+def plan(catalog: FeedCatalog, *, at_most: int = REQUESTS_A_TICK) -> list[dg.RunRequest]:
+    """The runs to ask for now, oldest need first."""
+    needs: list[tuple[ArchiveFacts, Need]] = []
+    for facts in catalog.facts():
+        need = locate(facts).need
+        if need is not None:
+            needs.append((facts, need))
+    needs.sort(key=lambda pair: pair[1].cause)
+    requests: list[dg.RunRequest] = []
+    for facts, need in needs:
+        if len(requests) >= at_most:
+            break
+        attempts = catalog.attempts(facts.partition_key, need)
+        if not attempts.exhausted(catalog.feed.attempts):
+            requests += _requests(catalog, facts.partition_key, need, attempts.count + 1)
+    return requests
+
+
+def _requests(
+    catalog: FeedCatalog, archive: str, need: Need, attempt: int
+) -> Iterator[dg.RunRequest]:
+    """The runs of one step: one, or one for each range of shards."""
+    graph = catalog.graph
+    tags = {
+        FEED_TAG: catalog.feed.name,
+        ARCHIVE_TAG: archive,
+        STEP_TAG: need.step.value,
+        CAUSE_TAG: str(need.cause),
+        ATTEMPT_TAG: str(attempt),
+    }
+    # A run key is looked up by equality; a hash keeps it short whatever the object key is.
+    name = sha256(archive.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    run_key = f"{need.step.value}:{name}:{need.cause}:{attempt}"
+    if need.step is Step.ENRICH:
+        ranges = contiguous_ranges(need.shards, catalog.shards(), catalog.feed.shards_per_run)
+        for number, keys in enumerate(ranges):
+            yield dg.RunRequest(
+                run_key=f"{run_key}:{number}",
+                asset_selection=[graph.enriched_shard],
+                tags={**tags, RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]},
+            )
+        return
+    asset = graph.archive_manifest if need.step is Step.SPLIT else graph.delivery
+    yield dg.RunRequest(
+        run_key=run_key, asset_selection=[asset], partition_key=archive, tags=tags
+    )
+
+
+def _counts(standing: Standing) -> str:
+    return (
+        f"{len(standing.done)} done, {len(standing.waiting)} waiting, "
+        f"{len(standing.failed)} failed, {len(standing.forgotten)} forgotten"
+    )

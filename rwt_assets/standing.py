@@ -1,0 +1,122 @@
+"""The standing of a feed: what is done, what waits, what failed and what was forgotten.
+
+What belongs here: the account of every partition, for the check in the UI and for
+`rwt status`. What does not: the rules of progress (`progress.py`).
+
+A partition is *forgotten* if it is neither done nor waiting nor failed with a reason. There
+should never be one; the check exists to prove it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.progress import ArchiveFacts, Position, Stage, locate
+
+PATIENCE_SECONDS = 300.0
+StageName = Literal[
+    "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
+]
+Verdict = Literal["done", "waiting", "failed", "forgotten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One partition of one asset, and why it stands where it stands."""
+
+    asset: str
+    partition_key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All partitions of a feed, each in exactly one of four lists."""
+
+    done: tuple[Entry, ...]
+    waiting: tuple[Entry, ...]
+    failed: tuple[Entry, ...]
+    forgotten: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveProgress:
+    """How far one archive has come."""
+
+    stage: StageName
+    revision: str | None = None
+    shards_found: int = 0
+    shards_done: int = 0
+    reason: str = ""
+
+
+def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -> Standing:
+    """Account for every partition of a feed.
+
+    Args:
+        catalog: the feed's facts.
+        patience: seconds after which a step that nobody asked for, while no run of the feed
+            is at work, counts as forgotten.
+
+    Returns:
+        The standing. Every archive and every shard is in exactly one list.
+    """
+    facts = catalog.facts()
+    lists: dict[Verdict, list[Entry]] = {"done": [], "waiting": [], "failed": [], "forgotten": []}
+    busy = any(archive.running for archive in facts)
+    accounted: set[str] = set()
+    for archive in facts:
+        verdict, reason = _judge(catalog, archive, locate(archive), patience, busy=busy)
+        lists[verdict].append(Entry("zip_archive", archive.partition_key, reason))
+        for shard in archive.shards:
+            accounted.add(shard.partition_key)
+            if shard.enriched is not None and not shard.stale:
+                lists["done"].append(Entry("csv_shard", shard.partition_key, "enriched"))
+            elif shard.running:
+                lists["waiting"].append(Entry("csv_shard", shard.partition_key, "a run works on it"))
+            else:
+                lists[verdict].append(Entry("csv_shard", shard.partition_key, reason))
+    lists["forgotten"] += [
+        Entry("csv_shard", key, "its archive is not in the catalog")
+        for key in catalog.shards()
+        if key not in accounted
+    ]
+    return Standing(**{name: tuple(entries) for name, entries in lists.items()})
+
+
+def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgress:
+    """Say how far the archive of this partition has come."""
+    facts = next((one for one in catalog.facts() if one.partition_key == partition_key), None)
+    if facts is None:
+        return ArchiveProgress("unknown")
+    position = locate(facts)
+    verdict, reason = _judge(catalog, facts, position, float("inf"), busy=True)
+    return ArchiveProgress(
+        stage="failed" if verdict == "failed" else position.stage.value,
+        revision=facts.arrived.revision if facts.arrived else None,
+        shards_found=len(facts.shards),
+        shards_done=sum(not shard.stale and shard.enriched is not None for shard in facts.shards),
+        reason=reason if verdict == "failed" else "",
+    )
+
+
+def _judge(
+    catalog: FeedCatalog, facts: ArchiveFacts, position: Position, patience: float, *, busy: bool
+) -> tuple[Verdict, str]:
+    if facts.running is not None:
+        return "waiting", f"a run is {facts.running.value} it"
+    if position.need is not None:
+        attempts = catalog.attempts(facts.partition_key, position.need)
+        if attempts.exhausted(catalog.feed.attempts):
+            return "failed", attempts.reason
+        if busy or catalog.age_of(position.need) < patience:
+            return "waiting", f"to {position.need.step.value}"
+        return "forgotten", f"nobody asked to {position.need.step.value} it"
+    if facts.arrived is None:
+        return "forgotten", "registered, but no revision of it is on record"
+    if position.left_to_automation:
+        stale = [s for s in facts.stale if s.partition_key in position.left_to_automation]
+        if any(shard.failed for shard in stale):
+            return "failed", "the latest run over its shards failed; run it again from the UI"
+        return "waiting", "for declarative automation"
+    return ("done", "delivered") if position.stage is Stage.DELIVERED else ("waiting", "")
