@@ -5,10 +5,12 @@ rules (`feed.py`) and the assembly of the project (`definitions.py`). Dagster do
 "Creating and registering a component", "Adding component definitions".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Self
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
+from pydantic import BaseModel, ValidationError
 
 from rwt_assets.assets.archive_manifest import (
     archive_manifest_asset,
@@ -18,12 +20,13 @@ from rwt_assets.assets.archive_manifest import (
 from rwt_assets.assets.checks import nothing_forgotten_check
 from rwt_assets.assets.delivery import delivery_asset
 from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
-from rwt_assets.feed import Feed, Limits, MemberRule, Source, Target
+from rwt_assets.errors import FeedError
+from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
 from rwt_assets.resources.queue import QueueResource, SqsQueueResource
-from rwt_assets.sensors.dispatch import dispatch_sensor
+from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
 from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
 
@@ -33,33 +36,41 @@ S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
 SQS_QUEUE = SqsQueueResource()
 
 
-@dataclass
-class ZipFeed(dg.Component, dg.Resolvable):
+@dataclass(frozen=True)
+class ZipFeed(dg.Component):
     """One feed: ZIP archives announced on SQS, split into shards, kept as enriched Parquet.
 
-    Its attributes are those of `rwt_assets.feed.Feed`, where each is explained.
+    The attributes in `defs.yaml` are those of `rwt_assets.feed.Feed`, where each is explained.
     """
 
-    name: str
-    source: Source
-    target: Target
-    members: list[MemberRule]
-    limits: Limits = field(default_factory=Limits)
-    attempts: int = 2
-    shards_per_run: int = 1_000
+    feed: Feed
 
-    @property
-    def feed(self) -> Feed:
-        """The validated declaration."""
-        return Feed(
-            name=self.name,
-            source=self.source,
-            target=self.target,
-            members=tuple(self.members),
-            limits=self.limits,
-            attempts=self.attempts,
-            shards_per_run=self.shards_per_run,
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """Dagster checks `defs.yaml` against this, and names the line that breaks it."""
+        return Feed
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Fill the templates in the checked attributes, then check the values they gave.
+
+        Raises:
+            FeedError: a template, usually of the environment, gave a value that cannot be.
+        """
+        if attributes is None:
+            raise FeedError("the feed has no attributes", where=str(context.path))
+        filled = context.resolution_context.resolve_value(
+            attributes.model_dump(mode="json", exclude_unset=True)
         )
+        try:
+            return cls(Feed.model_validate(filled))
+        except ValidationError as error:
+            raise FeedError(
+                f"a value filled into the feed's declaration is wrong: {error}",
+                where=str(context.path),
+                fate="No definitions of this feed were made.",
+                remedy="Look at the environment variables that the declaration names.",
+            ) from error
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets, checks, sensors and IO manager of this feed."""
@@ -94,6 +105,7 @@ def build_feed_definitions(
             bucket=feed.target.bucket, prefix=feed.target.prefix, object_store=store
         ),
     }
+    jobs = step_jobs(feed)
     return dg.Definitions(
         assets=[
             zip_archive_spec(feed),
@@ -103,9 +115,10 @@ def build_feed_definitions(
             delivery_asset(feed),
         ],
         asset_checks=[nothing_forgotten_check(feed)],
+        jobs=jobs,
         sensors=[
             queue_sensor(feed),
-            dispatch_sensor(feed),
+            dispatch_sensor(feed, jobs),
             sweep_sensor(feed),
             *automation_sensors(feed),
         ],

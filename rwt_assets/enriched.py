@@ -9,6 +9,7 @@ memory, so the value is an iterable of shards whose frames are made when they ar
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import dagster as dg
@@ -50,9 +51,15 @@ class EnrichedShard:
 class EnrichedShards:
     """The shards of one run, in the order of its partitions."""
 
-    def __init__(self, shards: Sequence[EnrichedShard], describe: Describe) -> None:
+    def __init__(
+        self,
+        shards: Sequence[EnrichedShard],
+        describe: Describe,
+        failures_explained: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._shards = shards
         self._describe = describe
+        self.failures_explained = failures_explained
 
     def __iter__(self) -> Iterator[EnrichedShard]:
         return iter(self._shards)

@@ -9,12 +9,23 @@ import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+NAME = r"^[a-z][a-z0-9_]*$"
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+TEMPLATE = "{{"
+
+
+def _bucket_name(name: str) -> str:
+    # `defs.yaml` is checked once as it stands, for the line, and once with its templates filled.
+    if TEMPLATE not in name and not BUCKET.fullmatch(name):
+        msg = f"{name!r} is no bucket name (3 to 63 of a-z, 0-9, '.', '-')"
+        raise ValueError(msg)
+    return name
+
+
+Bucket = Annotated[str, AfterValidator(_bucket_name)]
 
 
 class _Declaration(BaseModel):
@@ -61,11 +72,11 @@ class MemberRule(_Declaration):
     relies on, and `split_by` and `key_column` must be among them.
     """
 
-    include: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
-    exclude: tuple[NonEmpty, ...] = ()
-    split_by: NonEmpty | None = None
-    key_column: NonEmpty | None = None
-    columns: dict[NonEmpty, ColumnRule] = Field(default_factory=dict)
+    include: tuple[str, ...] = Field(min_length=1)
+    exclude: tuple[str, ...] = ()
+    split_by: str | None = Field(default=None, min_length=1)
+    key_column: str | None = Field(default=None, min_length=1)
+    columns: dict[str, ColumnRule] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _patterns_are_whole(self) -> Self:
@@ -102,7 +113,7 @@ class Source(_Declaration):
     """Where archives come from: an S3 bucket and prefix, announced on an SQS queue."""
 
     bucket: Bucket
-    queue: NonEmpty
+    queue: str = Field(min_length=1)
     prefix: str = ""
     suffix: str = ".zip"
 
@@ -115,7 +126,7 @@ class Target(_Declaration):
     """Where results are kept: everything below `prefix` in `bucket` belongs to the feed."""
 
     bucket: Bucket
-    prefix: NonEmpty
+    prefix: str = Field(min_length=1)
 
 
 class Limits(_Declaration):
@@ -138,10 +149,10 @@ class Feed(_Declaration):
     revision; then it has failed until a person or a new revision asks.
     """
 
-    name: Name
+    name: str = Field(pattern=NAME)
     source: Source
     target: Target
-    members: Annotated[tuple[MemberRule, ...], Field(min_length=1)]
+    members: tuple[MemberRule, ...] = Field(min_length=1)
     limits: Limits = Field(default_factory=Limits)
     attempts: int = Field(default=2, ge=1, le=10)
     shards_per_run: int = Field(default=1_000, ge=1)

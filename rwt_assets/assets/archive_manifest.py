@@ -76,7 +76,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
     )
     def archive_manifest(
         context: dg.AssetExecutionContext, object_store: ObjectStoreResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
             catalog = FeedCatalog(context.instance, feed)
             manifest = split_newest_revision(catalog, object_store.objects(), context.partition_key)

@@ -50,7 +50,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
     )
     def delivery(
         context: dg.AssetExecutionContext, object_store: ObjectStoreResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         store = object_store.objects()
         catalog = FeedCatalog(context.instance, feed)
         archive = parse_archive_partition_key(context.partition_key)

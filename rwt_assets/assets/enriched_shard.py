@@ -8,7 +8,7 @@ from rwt_assets.assets.failures import explained
 from rwt_assets.automation import reported_again_or_code_changed
 from rwt_assets.enriched import EnrichedShard, EnrichedShards, shards_type
 from rwt_assets.enrichment import ENRICHMENT_VERSION
-from rwt_assets.feed import Feed
+from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import member_frame_type
 from rwt_assets.processing import shard_runs
@@ -19,19 +19,16 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
     """Holds shards to the feed's contract, enriches them and keeps them by the IO manager."""
     graph = FeedGraph(feed.name)
     frame_types = {
-        rule: member_frame_type(f"{_title(feed.name)}Rows{number}", rule)
+        _patterns(rule): member_frame_type(f"{_title(feed.name)}Rows{number}", rule)
         for number, rule in enumerate(feed.members, 1)
     }
-    names = {", ".join(rule.include): kind for rule, kind in zip(
-        feed.members, frame_types.values(), strict=True
-    )}
 
     @dg.asset(
         key=graph.enriched_shard,
         deps=[graph.csv_shard],
         partitions_def=graph.csv_shards,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        dagster_type=shards_type(f"{_title(feed.name)}EnrichedShards", names),
+        dagster_type=shards_type(f"{_title(feed.name)}EnrichedShards", frame_types),
         io_manager_key=io_manager_key(feed),
         group_name=feed.name,
         kinds={"s3", "parquet"},
@@ -47,10 +44,11 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
     ) -> EnrichedShards:
         with explained(context):
             runs = shard_runs(object_store.objects(), feed, context.partition_keys)
-            shards = [EnrichedShard(run, frame_types[run.rule]) for run in runs]
+            shards = [EnrichedShard(run, frame_types[_patterns(run.rule)]) for run in runs]
         return EnrichedShards(
             shards,
             describe=lambda key, metadata: context.add_asset_metadata(metadata, partition_key=key),
+            failures_explained=lambda: explained(context),
         )
 
     return enriched_shard
@@ -69,3 +67,7 @@ def enrichment_version(feed: Feed) -> str:
 
 def _title(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _patterns(rule: MemberRule) -> str:
+    return ", ".join(rule.include)

@@ -65,9 +65,10 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
     def handle_output(self, context: dg.OutputContext, obj: EnrichedShards) -> None:
         """Write every shard of the value; metadata go to the event of each partition."""
         rows = 0
-        for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
-            rows += written.rows
-            obj.describe(written.partition_key, _metadata(written))
+        with obj.failures_explained():
+            for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
+                rows += written.rows
+                obj.describe(written.partition_key, _metadata(written))
         context.log.info(f"{len(obj)} shards enriched, {rows} rows")
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
@@ -149,7 +150,6 @@ def _repetitive(table: pa.Table) -> list[str]:
         name
         for name in table.column_names
         if pa.types.is_dictionary(table.schema.field(name).type)
-        or head.column(name).n_chunks == 0
         or len(head.column(name).unique()) <= max(1, head.num_rows * REPETITIVE_VALUES)
     ]
 

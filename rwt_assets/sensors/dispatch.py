@@ -6,9 +6,10 @@ it counts what it asked, so nothing is asked for ever. Dagster documentation: "S
 requests" (run keys), "Partitions" (a run over a range).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from time import monotonic, sleep
+from typing import Any
 
 import dagster as dg
 
@@ -34,15 +35,12 @@ INTERVAL_SECONDS = 1
 REQUESTS_A_TICK = 20
 
 
-def dispatch_sensor(feed: Feed) -> dg.SensorDefinition:
+def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
     """Watches the catalog for some seconds a tick, so that a step follows the last at once."""
-    graph = FeedGraph(feed.name)
 
     @dg.sensor(
         name=f"{feed.name}_dispatch",
-        target=dg.AssetSelection.assets(
-            graph.archive_manifest, graph.enriched_shard, graph.delivery
-        ),
+        jobs=jobs,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for the next step of every archive: split, enrich, deliver.",
@@ -61,6 +59,29 @@ def dispatch_sensor(feed: Feed) -> dg.SensorDefinition:
         )
 
     return dispatch
+
+
+def step_jobs(feed: Feed) -> list[Any]:
+    """One job for each step, since a job's assets must share their partition set."""
+    graph = FeedGraph(feed.name)
+    steps = {
+        Step.SPLIT: (graph.archive_manifest, "Unpack and split archives."),
+        Step.ENRICH: (graph.enriched_shard, "Enrich shards, a range of them in one run."),
+        Step.DELIVER: (graph.delivery, "Reconcile archives and name their Parquet."),
+    }
+    return [
+        dg.define_asset_job(
+            name=_job_name(feed, step),
+            selection=dg.AssetSelection.assets(asset),
+            description=description,
+            executor_def=dg.in_process_executor,
+        )
+        for step, (asset, description) in steps.items()
+    ]
+
+
+def _job_name(feed: Feed, step: Step) -> str:
+    return f"{feed.name}_{step.value}"
 
 
 def watch(
@@ -98,7 +119,7 @@ def _requests(
     catalog: FeedCatalog, archive: str, need: Need, attempt: int
 ) -> Iterator[dg.RunRequest]:
     """The runs of one step: one, or one for each range of shards."""
-    graph = catalog.graph
+    job_name = _job_name(catalog.feed, need.step)
     tags = {
         FEED_TAG: catalog.feed.name,
         ARCHIVE_TAG: archive,
@@ -114,14 +135,11 @@ def _requests(
         for number, keys in enumerate(ranges):
             yield dg.RunRequest(
                 run_key=f"{run_key}:{number}",
-                asset_selection=[graph.enriched_shard],
+                job_name=job_name,
                 tags={**tags, RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]},
             )
         return
-    asset = graph.archive_manifest if need.step is Step.SPLIT else graph.delivery
-    yield dg.RunRequest(
-        run_key=run_key, asset_selection=[asset], partition_key=archive, tags=tags
-    )
+    yield dg.RunRequest(run_key=run_key, job_name=job_name, partition_key=archive, tags=tags)
 
 
 def _counts(standing: Standing) -> str:

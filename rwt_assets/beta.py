@@ -1,0 +1,28 @@
+"""Parts of Dagster that are in beta and that we use all the same, each with the reason.
+
+Their warnings are silenced by their exact beginning, and nothing else is.
+"""
+
+import re
+import warnings
+from typing import Final
+
+import dagster as dg
+
+ACCEPTED: Final = {
+    "Class `PandasColumn` is currently in beta": (
+        "dagster-pandas has no other way to describe a column; frames.py is its only user"
+    ),
+    "Function `create_dagster_pandas_dataframe_type` is currently in beta": (
+        "dagster-pandas has no other way to make a type; frames.py is its only user"
+    ),
+    "Parameter `backfill_policy` of function `asset` is currently in beta": (
+        "one run over many shards is what makes thousands of shards affordable"
+    ),
+}
+
+
+def accept_beta_features() -> None:
+    """Silence the warnings of `ACCEPTED`."""
+    for message in ACCEPTED:
+        warnings.filterwarnings("ignore", message=re.escape(message), category=dg.BetaWarning)

@@ -1,0 +1,1 @@
+"""Tests of rwt_assets; the folders say at which boundary."""
