@@ -21,6 +21,7 @@ from rwt_assets.feed_graph import (
     ATTEMPT_TAG,
     CAUSE_TAG,
     FEED_TAG,
+    INTERRUPTED_TAG,
     REASON_TAG,
     STEP_TAG,
     TERMINAL_TAG,
@@ -40,15 +41,19 @@ _REVISIONS_KEPT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """The runs asked for one need so far. `reason` is that of the latest."""
+    """The runs asked for one need so far. `reason` is that of the latest.
+
+    `interrupted` of them were cut short from outside, which says nothing about the data.
+    """
 
     count: int
     terminal: bool
     reason: str
+    interrupted: int = 0
 
     def exhausted(self, at_most: int) -> bool:
         """Whether nothing more is asked until a person or a new event asks."""
-        return self.terminal or self.count >= at_most
+        return self.terminal or self.count - self.interrupted >= at_most
 
 
 class FeedCatalog:
@@ -217,6 +222,9 @@ class FeedCatalog:
             count=len({run.tags.get(ATTEMPT_TAG, "1") for run in runs}),
             terminal=any(TERMINAL_TAG in run.tags for run in runs),
             reason=tags.get(REASON_TAG, default),
+            interrupted=len(
+                {run.tags.get(ATTEMPT_TAG, "1") for run in runs if INTERRUPTED_TAG in run.tags}
+            ),
         )
 
     def age_of(self, need: Need) -> float:

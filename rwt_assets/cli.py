@@ -1,0 +1,382 @@
+"""The command `rwt`.
+
+    rwt demo      start everything on this machine, send a sample archive through, show it
+    rwt up        start everything on this machine
+    rwt submit    upload archives
+    rwt status    what is done, waits, failed or was forgotten
+    rwt sweep     find archives that no message announced
+    rwt provision make buckets, queue and notification where they are missing
+
+What belongs here: what a person types and sees. What does not: work that a sensor or an asset
+does too. All but `demo` and `up` also work on AWS, by the environment (`.env.example`).
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Annotated, Any, NoReturn
+
+import dagster as dg
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.consumption import Result, read_result
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.embedded import stack as embedded
+from rwt_assets.errors import RwtError
+from rwt_assets.feed import Feed
+from rwt_assets.intake import sweep as sweep_bucket
+from rwt_assets.partitions import archive_partition_key
+from rwt_assets.provisioning import provision as provision_feed
+from rwt_assets.resources.object_store import connect_objects
+from rwt_assets.standing import ArchiveProgress, Standing, archive_progress, take_standing
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="ZIP archives from S3 to enriched Parquet. Start with `rwt demo`.",
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"
+LOOK_SECONDS = 0.5
+SHOWN = 20
+State = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        envvar="RWT_STATE",
+        help="Folder in which the stack on this machine keeps everything.",
+        show_default=True,
+    ),
+]
+FeedName = Annotated[
+    str, typer.Option("--feed", help="Name of the feed; needed if there are several.")
+]
+Archives = Annotated[
+    list[Path], typer.Argument(metavar="FILE.zip...", exists=True, dir_okay=False, readable=True)
+]
+DEFAULT_STATE = Path(".rwt")
+
+
+@app.command()
+def demo(
+    file: Annotated[
+        Path, typer.Argument(help="The archive to send.", exists=True, dir_okay=False)
+    ] = SAMPLE,
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    exit_after: Annotated[
+        bool,
+        typer.Option(
+            "--exit", envvar="CI", help="End after the delivery; status 0 only if it reconciles."
+        ),
+    ] = False,
+) -> None:
+    """Start everything on this machine and send an archive through it."""
+    with _errors_told(), _stopped_by_signals():
+        feeds = declared_feeds()
+        feed = _choose(feeds, feed_name)
+        with _stack(state, feeds) as stack:
+            progress = _send(feed, file, stack.watch)
+            result = None
+            if progress.stage == "delivered":
+                result = read_result(connect_objects(), feed.target, _key(feed, file))
+                _show_result(result, _arrived_at(feed, file))
+            _show_addresses(stack, feed)
+            if exit_after:
+                raise typer.Exit(0 if result is not None and result.reconciled else 1)
+            _stay(stack)
+
+
+@app.command()
+def up(state: State = DEFAULT_STATE) -> None:
+    """Start everything on this machine: S3, SQS, webserver, daemon."""
+    with _errors_told(), _stopped_by_signals():
+        feeds = declared_feeds()
+        with _stack(state, feeds) as stack:
+            for feed in feeds:
+                _show_addresses(stack, feed)
+            _stay(stack)
+
+
+@app.command()
+def submit(
+    files: Archives,
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for each delivery; status 1 if one fails.")
+    ] = False,
+) -> None:
+    """Upload archives under the feed's prefix, each by its file name."""
+    with _errors_told():
+        local = embedded.enter_environment(state)
+        if local and not embedded.runs(state):
+            _stop_with("No stack runs in this state folder; start one with `rwt up`.", state)
+        feed = _choose(declared_feeds(), feed_name)
+        store = connect_objects()
+        for file in files:
+            with file.open("rb") as body:
+                store.put(feed.source.bucket, _key(feed, file), body)
+            console.print(f"s3://{feed.source.bucket}/{_key(feed, file)}  uploaded")
+        if wait:
+            ends = [_send(feed, file, lambda: sleep(LOOK_SECONDS), put=False) for file in files]
+            raise typer.Exit(0 if all(end.stage == "delivered" for end in ends) else 1)
+
+
+@app.command()
+def status(
+    state: State = DEFAULT_STATE,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every reason.")] = False,
+) -> None:
+    """What is done, waits, failed or was forgotten. Status 1 if anything was forgotten."""
+    with _errors_told():
+        embedded.enter_environment(state)
+        with dg.DagsterInstance.get() as instance:
+            standings = {
+                feed.name: take_standing(FeedCatalog(instance, feed)) for feed in declared_feeds()
+            }
+        if as_json:
+            console.print_json(json.dumps({n: _as_dict(s) for n, s in standings.items()}))
+        else:
+            _show_standings(standings)
+        raise typer.Exit(1 if any(one.forgotten for one in standings.values()) else 0)
+
+
+@app.command()
+def sweep(state: State = DEFAULT_STATE) -> None:
+    """Compare each bucket with the catalog and record what no message announced."""
+    with _errors_told():
+        embedded.enter_environment(state)
+        with dg.DagsterInstance.get() as instance:
+            for feed in declared_feeds():
+                report = sweep_bucket(FeedCatalog(instance, feed), connect_objects())
+                for key in report.recorded:
+                    console.print(f"{feed.name}: s3://{feed.source.bucket}/{key} recorded")
+                console.print(
+                    f"{feed.name}: {len(report.recorded)} archives recorded, "
+                    f"{len(report.unchanged)} were on record"
+                )
+
+
+@app.command()
+def provision(state: State = DEFAULT_STATE) -> None:
+    """Make the buckets, queues and notifications that the feeds lack."""
+    with _errors_told():
+        embedded.enter_environment(state)
+        for feed in declared_feeds():
+            done = provision_feed(feed)
+            for made in done.made:
+                console.print(f"{feed.name}: made {made}")
+            if not done.made:
+                console.print(f"{feed.name}: nothing was missing")
+
+
+def _send(
+    feed: Feed, file: Path, meanwhile: Callable[[], None], *, put: bool = True
+) -> ArchiveProgress:
+    """Upload an archive and show how it goes through; where it ended."""
+    store, key = connect_objects(), _key(feed, file)
+    if put:
+        with file.open("rb") as body:
+            store.put(feed.source.bucket, key, body)
+    revision = store.head(feed.source.bucket, key).etag
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    )
+    began = monotonic()
+    with dg.DagsterInstance.get() as instance, Progress(*columns, console=console) as bars:
+        catalog = FeedCatalog(instance, feed)
+        bar = bars.add_task(file.name, total=None, told="uploaded")
+        told = ""
+        while True:
+            progress = archive_progress(catalog, archive_partition_key(key))
+            if progress.revision != revision:
+                progress = ArchiveProgress("unknown")
+            line = _tell(progress)
+            if line != told:
+                total = progress.shards_found or None
+                bars.update(bar, told=line, total=total, completed=progress.shards_done)
+                if not console.is_terminal:
+                    console.print(f"{monotonic() - began:5.1f} s  {file.name}: {line}")
+                told = line
+            if progress.stage in ("delivered", "failed"):
+                break
+            meanwhile()
+    if progress.stage == "failed":
+        errors.print(f"{file.name} was not delivered: {progress.reason}", style="red")
+    return progress
+
+
+def _tell(progress: ArchiveProgress) -> str:
+    shards = f"{progress.shards_done} of {progress.shards_found} shards"
+    return {
+        "unknown": "uploaded, not yet noticed",
+        "arrived": "noticed, waits to be split",
+        "splitting": "being split",
+        "enriching": f"being enriched, {shards}",
+        "delivering": f"being reconciled, {shards}",
+        "delivered": f"delivered, {shards}",
+        "failed": "failed",
+    }[progress.stage]
+
+
+def _arrived_at(feed: Feed, file: Path) -> datetime | None:
+    with dg.DagsterInstance.get() as instance:
+        revision = FeedCatalog(instance, feed).latest_revision(_key(feed, file))
+    return revision.event_time if revision is not None else None
+
+
+def _show_result(result: Result, arrived_at: datetime | None) -> None:
+    delivery = result.delivery
+    table = Table(title=f"s3://{delivery.bucket}/{delivery.key}")
+    table.add_column("member")
+    for name in ("shards", "rows in", "enriched", "quarantined", "Parquet bytes"):
+        table.add_column(name, justify="right")
+    for one in result.members:
+        numbers = (one.shards, one.rows_read, one.rows_enriched, one.rows_quarantined, one.bytes)
+        table.add_row(one.member, *(f"{number:,}" for number in numbers))
+    totals = [
+        sum(getattr(one, name) for one in result.members)
+        for name in ("shards", "rows_read", "rows_enriched", "rows_quarantined", "bytes")
+    ]
+    table.add_section()
+    table.add_row("all", *(f"{number:,}" for number in totals), style="bold")
+    console.print(table)
+    waited = (delivery.delivered_at - arrived_at).total_seconds() if arrived_at else None
+    seconds = "" if waited is None else f" {waited:.1f} s from upload to delivery."
+    verdict = "Reconciled" if result.reconciled else "DOES NOT RECONCILE"
+    console.print(
+        f"{verdict}: {totals[1]:,} rows in = {totals[2]:,} enriched + {totals[3]:,} quarantined, "
+        f"counted in the Parquet objects.{seconds}"
+    )
+
+
+def _show_addresses(stack: embedded.EmbeddedStack, feed: Feed) -> None:
+    console.print()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Dagster UI", f"{stack.ui_url}/asset-groups")
+    table.add_row("S3 and SQS", stack.endpoint_url)
+    table.add_row("archives go to", f"s3://{feed.source.bucket}/{feed.source.prefix}")
+    table.add_row("results lie in", f"s3://{feed.target.bucket}/{feed.target.prefix}/")
+    table.add_row("logs", str(stack.state / "logs"))
+    console.print(table)
+
+
+def _show_standings(standings: dict[str, Standing]) -> None:
+    table = Table()
+    table.add_column("feed")
+    for name in ("done", "waiting", "failed", "forgotten"):
+        table.add_column(name, justify="right")
+    for name, standing in standings.items():
+        counts = (standing.done, standing.waiting, standing.failed, standing.forgotten)
+        table.add_row(name, *(str(len(entries)) for entries in counts))
+    console.print(table)
+    for standing in standings.values():
+        for verdict in ("forgotten", "failed"):
+            entries = getattr(standing, verdict)
+            for entry in entries[:SHOWN]:
+                console.print(f"{verdict}: {entry.partition_key}", style="red", markup=False)
+                console.print(f"    {entry.reason}", markup=False)
+            if len(entries) > SHOWN:
+                console.print(f"{verdict}: {len(entries) - SHOWN} more; see `rwt status --json`")
+
+
+def _as_dict(standing: Standing) -> dict[str, Any]:
+    return {
+        name: [
+            {"asset": e.asset, "partition": e.partition_key, "reason": e.reason}
+            for e in getattr(standing, name)
+        ]
+        for name in ("done", "waiting", "failed", "forgotten")
+    }
+
+
+@contextmanager
+def _stack(state: Path, feeds: Sequence[Feed]) -> Iterator[embedded.EmbeddedStack]:
+    console.print("Starting S3, SQS, webserver and daemon ...")
+    stack = embedded.EmbeddedStack(state, tuple(feeds), lambda line: console.print(line))
+    try:
+        with stack:
+            console.print(f"Started; the UI is at {stack.ui_url}")
+            try:
+                yield stack
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
+                console.print("Stopping; everything is kept in", str(stack.state))
+    finally:
+        console.print("Stopped.")
+
+
+def _stay(stack: embedded.EmbeddedStack) -> None:
+    console.print("\nCtrl-C stops everything; the next start finds it all again.")
+    while True:
+        stack.watch()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """End in order on Ctrl-C, on SIGTERM and when the terminal is closed."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Errors as sentences; a traceback only where the fault may be ours."""
+    try:
+        yield
+    except (RwtError, dg.DagsterError) as error:
+        errors.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    except (ClientError, BotoCoreError) as error:
+        errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)
+        errors.print(f"AWS_ENDPOINT_URL is {os.environ.get('AWS_ENDPOINT_URL', 'not set')}.")
+        raise typer.Exit(1) from error
+
+
+def _choose(feeds: Sequence[Feed], name: str) -> Feed:
+    chosen = [feed for feed in feeds if name in ("", feed.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(feed.name for feed in feeds) or "none"
+    wrong = f"There is no feed {name!r}" if name else "Which feed? Give --feed"
+    _stop_with(f"{wrong}; declared are: {names}.", None)
+
+
+def _key(feed: Feed, file: Path) -> str:
+    return f"{feed.source.prefix}{file.name}"
+
+
+def _stop_with(sentence: str, state: Path | None) -> NoReturn:
+    errors.print(sentence if state is None else f"{sentence} (state folder {state})", style="red")
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,122 @@
+"""The S3 and SQS server on loopback: ministack (its README: "Configuration").
+
+What belongs here: starting and stopping it. What does not: buckets and queues
+(`provisioning.py`). The demo keeps its state in a folder; tests keep it in memory.
+
+After a SIGKILL its objects are there, but queues, messages and settings are gone: whoever
+starts it provisions and sweeps afterwards.
+"""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rwt_assets.embedded.processes import LOOPBACK, STACK_VARIABLE, ChildProcess, choose_port
+
+DEFAULT_PORT = 4566
+REGION = "us-east-1"
+START_SECONDS = 60.0
+SAVE_SECONDS = 30.0
+
+
+class EmbeddedServer:
+    """S3 and SQS with bucket notifications, on loopback; a context manager.
+
+    Args:
+        state: folder that it keeps everything in; without one it keeps it in memory.
+        log: where its output goes.
+        port: preferred; another is taken if something listens there.
+        owner: value of `RWT_STACK`, see `processes.py`.
+    """
+
+    def __init__(
+        self, *, log: Path, state: Path | None = None, port: int = 0, owner: Path | None = None
+    ) -> None:
+        self.port = choose_port(port)
+        environment = {
+            **os.environ,
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": LOOPBACK,
+            "MINISTACK_HOST": LOOPBACK,
+            "MINISTACK_REGION": REGION,
+            "SERVICES": "s3,sqs",
+            "LOG_LEVEL": "WARNING",
+            "PERSIST_STATE": "0",
+            "S3_PERSIST": "0",
+        }
+        if owner is not None:
+            environment[STACK_VARIABLE] = str(owner)
+        if state is not None:
+            state.mkdir(parents=True, exist_ok=True)
+            environment |= {
+                "PERSIST_STATE": "1",
+                "STATE_DIR": str(state / "state"),
+                "S3_PERSIST": "1",
+                "S3_DATA_DIR": str(state / "objects"),
+            }
+        self.process = ChildProcess(
+            "S3 and SQS server",
+            [sys.executable, "-m", "ministack"],
+            environment=environment,
+            log=log,
+        )
+
+    @property
+    def endpoint_url(self) -> str:
+        """For `AWS_ENDPOINT_URL`."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.process.start()
+        self.process.wait_until(self._healthy, seconds=START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it, with the time it needs to save."""
+        self.process.stop(seconds=SAVE_SECONDS)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _healthy(self) -> bool:
+        url = f"{self.endpoint_url}/_ministack/health"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - loopback
+                return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's "OK"
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def local_environment(endpoint_url: str, base: Mapping[str, str]) -> dict[str, str]:
+    """An environment that leads boto3 to the embedded server and nowhere else.
+
+    Args:
+        endpoint_url: of the server.
+        base: what to take over; nothing of it that concerns AWS.
+
+    Returns:
+        The environment. Its credentials are no secret: the server accepts any.
+    """
+    return {
+        **{name: value for name, value in base.items() if not name.startswith("AWS_")},
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }

@@ -1,0 +1,298 @@
+"""The whole stack on one machine: server, code server, webserver and daemon.
+
+What belongs here: starting them in order, watching them, stopping them. Everything they keep
+is below one state folder:
+
+    dagster/      Dagster's home: runs, events, partitions, `dagster.yaml`
+    server/       objects, queues and settings of the S3 and SQS server
+    logs/         output of each process
+    stack.json    addresses, while the stack runs
+    lock          held while the stack runs
+
+Dagster documentation: "Dagster OSS deployment architecture", "Workspace file".
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import IO, Self
+
+import dagster as dg
+from pydantic import BaseModel
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.embedded.interruption import fail_interrupted, mark_interrupted
+from rwt_assets.embedded.processes import (
+    LOOPBACK,
+    STACK_VARIABLE,
+    ChildProcess,
+    choose_port,
+    end_leftovers,
+    listens,
+)
+from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
+from rwt_assets.errors import StackError
+from rwt_assets.feed import Feed
+from rwt_assets.intake import sweep
+from rwt_assets.provisioning import provision
+from rwt_assets.resources.object_store import connect_objects
+
+UI_PORT = 3000
+CODE_PORT = 4266
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+RESTARTS = 3
+RESTART_WINDOW_SECONDS = 60.0
+WATCH_SECONDS = 0.5
+STACK_FILE = "stack.json"
+
+
+class StackRecord(BaseModel):
+    """What `stack.json` says while a stack runs."""
+
+    pid: int
+    ui_url: str
+    endpoint_url: str
+
+
+class EmbeddedStack:
+    """Everything that `rwt up` starts; a context manager.
+
+    Args:
+        state: the state folder.
+        feeds: what is provisioned and swept before the daemon starts.
+        tell: gets one line for each thing that a person wants to know.
+    """
+
+    def __init__(
+        self, state: Path, feeds: tuple[Feed, ...], tell: Callable[[str], None] = print
+    ) -> None:
+        self.state = state.resolve()
+        self._feeds = feeds
+        self._tell = tell
+        self._lock: IO[str] | None = None
+        self._restarts: deque[float] = deque(maxlen=RESTARTS)
+        before = read_record(self.state)
+        self._server = EmbeddedServer(
+            log=self.state / "logs" / "server.log",
+            state=self.state / "server",
+            port=_port_of(before.endpoint_url if before else "", DEFAULT_PORT),
+            owner=self.state,
+        )
+        self._ui_port = choose_port(_port_of(before.ui_url if before else "", UI_PORT))
+        self._code_port = choose_port(CODE_PORT)
+        self._environment = {
+            **local_environment(self._server.endpoint_url, os.environ),
+            "DAGSTER_HOME": str(dagster_home(self.state)),
+            STACK_VARIABLE: str(self.state),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._code_server = self._child(
+            "code server",
+            "code_server",
+            ["dagster", "code-server", "start", "-m", "rwt_assets.definitions"],
+            ["-p", str(self._code_port), "-h", LOOPBACK, "--use-python-environment-entry-point"],
+        )
+        workspace = ["-w", str(dagster_home(self.state) / "workspace.yaml")]
+        self._webserver = self._child(
+            "webserver",
+            "webserver",
+            ["dagster_webserver", "-h", LOOPBACK, "-p", str(self._ui_port)],
+            workspace,
+        )
+        self._daemon = self._child("daemon", "daemon", ["dagster._daemon", "run"], workspace)
+
+    @property
+    def ui_url(self) -> str:
+        """Where the UI is."""
+        return f"http://{LOOPBACK}:{self._ui_port}"
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where S3 and SQS are."""
+        return self._server.endpoint_url
+
+    def __enter__(self) -> Self:
+        self.state.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        try:
+            ended = end_leftovers(self.state)
+            if ended:
+                self._tell(f"Ended {ended} processes that an earlier stack had left behind.")
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def watch(self) -> None:
+        """Wait half a second; start again what has ended.
+
+        Raises:
+            StackError: something ends again and again.
+        """
+        sleep(WATCH_SECONDS)
+        for child in (self._server.process, self._code_server, self._webserver, self._daemon):
+            if child.alive:
+                continue
+            error = child.ended_unexpectedly()
+            now = monotonic()
+            if len(self._restarts) == RESTARTS and now - self._restarts[0] < RESTART_WINDOW_SECONDS:
+                raise error
+            self._restarts.append(now)
+            self._tell(f"The {child.name} ended; it is started again (its log: {child.log}.1).")
+            child.kill()
+            self._restart(child)
+
+    def _restart(self, child: ChildProcess) -> None:
+        if child is self._server.process:
+            self._server.start()
+            self._provision()
+            return
+        if child is self._code_server:  # its runs went with it
+            with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
+                fail_interrupted(instance)
+        child.start()
+
+    def _start(self) -> None:
+        os.environ.update(self._environment)
+        for name in [name for name in os.environ if name not in self._environment]:
+            del os.environ[name]
+        home = dagster_home(self.state)
+        home.mkdir(exist_ok=True)
+        shutil.copyfile(Path(__file__).with_name("dagster.yaml"), home / "dagster.yaml")
+        workspace = {"grpc_server": {"host": LOOPBACK, "port": self._code_port}}
+        workspace["grpc_server"]["location_name"] = "rwt_assets"
+        (home / "workspace.yaml").write_text(json.dumps({"load_from": [workspace]}))
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            interrupted = fail_interrupted(instance)
+        if interrupted:
+            self._tell(f"{interrupted} runs were interrupted; their steps are asked for again.")
+        self._code_server.start()
+        self._server.start()
+        self._provision()
+        self._code_server.wait_until(lambda: listens(self._code_port), seconds=START_SECONDS)
+        self._daemon.start()
+        self._webserver.start()
+        self._webserver.wait_until(self._ui_answers, seconds=START_SECONDS)
+        record = StackRecord(
+            pid=os.getpid(), ui_url=self.ui_url, endpoint_url=self._server.endpoint_url
+        )
+        (self.state / STACK_FILE).write_text(record.model_dump_json(indent=1))
+
+    def _provision(self) -> None:
+        """Bring back what the server may have forgotten, and find what was never announced."""
+        store = connect_objects()
+        with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
+            for feed in self._feeds:
+                for made in provision(feed).made:
+                    self._tell(f"Made {made}.")
+                for key in sweep(FeedCatalog(instance, feed), store).recorded:
+                    self._tell(f"Found {key}, which no message had announced.")
+
+    def _stop(self) -> None:
+        for child in (self._daemon, self._webserver):
+            child.stop(seconds=STOP_SECONDS)
+        if self._code_server.alive and dagster_home(self.state).exists():
+            with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
+                mark_interrupted(instance)
+        self._code_server.stop(seconds=STOP_SECONDS)
+        self._server.stop()
+        end_leftovers(self.state)
+        if self._lock is not None:
+            self._lock.close()
+
+    def _take_lock(self) -> None:
+        self._lock = (self.state / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            record = read_record(self.state)
+            where = f" at {record.ui_url}" if record else ""
+            self._lock.close()
+            raise StackError(
+                f"a stack already runs{where}",
+                where=f"state folder {self.state}",
+                fate="Nothing was started.",
+                remedy="Use it with `rwt submit` and `rwt status`, or give another --state.",
+            ) from error
+
+    def _child(
+        self, name: str, log: str, module: list[str], arguments: list[str]
+    ) -> ChildProcess:
+        return ChildProcess(
+            name,
+            [sys.executable, "-m", *module, *arguments],
+            environment=self._environment,
+            log=self.state / "logs" / f"{log}.log",
+        )
+
+    def _ui_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.ui_url}/server_info", timeout=5) as answer:  # noqa: S310 - loopback
+                return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's "OK"
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def dagster_home(state: Path) -> Path:
+    """Where the stack of a state folder keeps Dagster's home."""
+    return state.resolve() / "dagster"
+
+
+def read_record(state: Path) -> StackRecord | None:
+    """The addresses of the stack that runs, or ran last, in a state folder."""
+    with suppress(FileNotFoundError, ValueError):
+        return StackRecord.model_validate_json((state / STACK_FILE).read_text())
+    return None
+
+
+def runs(state: Path) -> bool:
+    """Whether a stack runs in a state folder."""
+    try:
+        with (state / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def enter_environment(state: Path) -> bool:
+    """Point this process at the stack of a state folder; False if there never was one.
+
+    Without a stack, the environment stays as it is: that of a deployment.
+    """
+    record = read_record(state)
+    if record is None:
+        return False
+    wanted = local_environment(record.endpoint_url, os.environ)
+    wanted["DAGSTER_HOME"] = str(dagster_home(state))
+    for name in [name for name in os.environ if name not in wanted]:
+        del os.environ[name]
+    os.environ.update(wanted)
+    return True
+
+
+def _port_of(url: str, default: int) -> int:
+    port = url.rpartition(":")[2]
+    return int(port) if port.isdigit() else default
