@@ -29,7 +29,7 @@ from rwt_assets.feed_graph import (
 )
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.partitions import ShardKey, archive_partition_key
-from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage
+from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage, Step
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 
 _REVISIONS: dict[tuple[str, int], str] = {}
 _REVISIONS_KEPT = 200_000
+UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +164,21 @@ class FeedCatalog:
         return str(via.value) if via is not None else ""
 
     def facts(self) -> list[ArchiveFacts]:
-        """The facts of all archives, from which `progress.locate` decides."""
+        """The facts of all archives, from which `progress.locate` decides.
+
+        Who is at work is read first: a run that ends meanwhile is then still taken to be at
+        work, and never its results to be missing.
+        """
         graph = self.graph
+        busy = self._archives_with_runs()
         archives, shards = self.archives(), self.shards()
+        splitting = self._statuses(graph.archive_manifest, archives, graph.zip_archives)
+        delivering = self._statuses(graph.delivery, archives, graph.zip_archives)
+        enriching = self._statuses(graph.enriched_shard, shards, graph.csv_shards)
         arrived, manifest, delivery = (
             self._events(key) for key in (graph.zip_archive, graph.archive_manifest, graph.delivery)
         )
         reported, enriched = self._ids(graph.csv_shard), self._ids(graph.enriched_shard)
-        splitting = self._statuses(graph.archive_manifest, archives, graph.zip_archives)
-        delivering = self._statuses(graph.delivery, archives, graph.zip_archives)
-        enriching = self._statuses(graph.enriched_shard, shards, graph.csv_shards)
         in_progress = dg.AssetPartitionStatus.IN_PROGRESS
         by_archive: dict[str, list[ShardFacts]] = {}
         for key in shards:
@@ -189,6 +201,8 @@ class FeedCatalog:
                 running = Stage.DELIVERING
             elif any(shard.running for shard in own):
                 running = Stage.ENRICHING
+            else:
+                running = busy.get(key)
             facts.append(
                 ArchiveFacts(
                     partition_key=key,
@@ -200,6 +214,22 @@ class FeedCatalog:
                 )
             )
         return facts
+
+    def _archives_with_runs(self) -> dict[str, Stage]:
+        """What the unfinished runs that dispatch asked for do, by archive."""
+        runs = self.instance.get_runs(
+            dg.RunsFilter(tags={FEED_TAG: self.feed.name}, statuses=list(UNFINISHED))
+        )
+        stages = {
+            Step.SPLIT.value: Stage.SPLITTING,
+            Step.ENRICH.value: Stage.ENRICHING,
+            Step.DELIVER.value: Stage.DELIVERING,
+        }
+        return {
+            run.tags[ARCHIVE_TAG]: stages[run.tags[STEP_TAG]]
+            for run in runs
+            if run.tags.get(STEP_TAG) in stages and ARCHIVE_TAG in run.tags
+        }
 
     def attempts(self, archive: str, need: Need) -> Attempts:
         """The runs that were asked for this need of this archive."""

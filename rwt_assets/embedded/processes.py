@@ -129,9 +129,15 @@ class ChildProcess:
         return "\n".join(f"  {line}" for line in lines[-TOLD_LINES:])
 
 
-def end_leftovers(state: Path, *, seconds: float = 5.0) -> int:
-    """End every other process that works for a state folder; how many there were."""
-    found = leftovers(state)
+def end_leftovers(state: Path, *, sparing: int = 0, seconds: float = 5.0) -> int:
+    """End every other process that works for a state folder; how many there were.
+
+    Args:
+        state: the state folder.
+        sparing: process id of one that is left alone.
+        seconds: how long they get to end by themselves.
+    """
+    found = [process for process in leftovers(state) if process.pid != sparing]
     _signal_all(found, psutil.Process.terminate)
     _, alive = psutil.wait_procs(found, seconds)
     _signal_all(alive, psutil.Process.kill)

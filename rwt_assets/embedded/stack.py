@@ -1,4 +1,4 @@
-"""The whole stack on one machine: server, code server, webserver and daemon.
+"""The whole stack on one machine: server, code server, run server, webserver and daemon.
 
 What belongs here: starting them in order, watching them, stopping them. Everything they keep
 is below one state folder:
@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections import deque
@@ -26,6 +27,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Self
+from uuid import uuid4
 
 import dagster as dg
 from pydantic import BaseModel
@@ -55,6 +57,7 @@ RESTARTS = 3
 RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 STACK_FILE = "stack.json"
+SOCKET_VARIABLE = "RWT_RUN_SOCKET"
 
 
 class StackRecord(BaseModel):
@@ -96,12 +99,20 @@ class EmbeddedStack:
             "DAGSTER_HOME": str(dagster_home(self.state)),
             STACK_VARIABLE: str(self.state),
             "PYTHONUNBUFFERED": "1",
+            # A socket's path has at most 107 bytes, which a state folder's may exceed.
+            SOCKET_VARIABLE: str(Path(tempfile.gettempdir()) / f"rwt-{uuid4().hex[:12]}.socket"),
         }
         self._code_server = self._child(
             "code server",
             "code_server",
             ["dagster", "code-server", "start", "-m", "rwt_assets.definitions"],
             ["-p", str(self._code_port), "-h", LOOPBACK, "--use-python-environment-entry-point"],
+        )
+        self._run_server = self._child(
+            "run server",
+            "run_server",
+            ["rwt_assets.embedded.run_server", self._environment[SOCKET_VARIABLE]],
+            [],
         )
         workspace = ["-w", str(dagster_home(self.state) / "workspace.yaml")]
         self._webserver = self._child(
@@ -150,7 +161,13 @@ class EmbeddedStack:
             StackError: something ends again and again.
         """
         sleep(WATCH_SECONDS)
-        for child in (self._server.process, self._code_server, self._webserver, self._daemon):
+        for child in (
+            self._server.process,
+            self._code_server,
+            self._run_server,
+            self._webserver,
+            self._daemon,
+        ):
             if child.alive:
                 continue
             error = child.ended_unexpectedly()
@@ -159,7 +176,6 @@ class EmbeddedStack:
                 raise error
             self._restarts.append(now)
             self._tell(f"The {child.name} ended; it is started again (its log: {child.log}.1).")
-            child.kill()
             self._restart(child)
 
     def _restart(self, child: ChildProcess) -> None:
@@ -167,9 +183,6 @@ class EmbeddedStack:
             self._server.start()
             self._provision()
             return
-        if child is self._code_server:  # its runs went with it
-            with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
-                fail_interrupted(instance)
         child.start()
 
     def _start(self) -> None:
@@ -187,6 +200,7 @@ class EmbeddedStack:
         if interrupted:
             self._tell(f"{interrupted} runs were interrupted; their steps are asked for again.")
         self._code_server.start()
+        self._run_server.start()
         self._server.start()
         self._provision()
         self._code_server.wait_until(lambda: listens(self._code_port), seconds=START_SECONDS)
@@ -211,12 +225,14 @@ class EmbeddedStack:
     def _stop(self) -> None:
         for child in (self._daemon, self._webserver):
             child.stop(seconds=STOP_SECONDS)
-        if self._code_server.alive and dagster_home(self.state).exists():
+        if self._run_server.alive:
             with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
                 mark_interrupted(instance)
-        self._code_server.stop(seconds=STOP_SECONDS)
+        for child in (self._run_server, self._code_server):
+            child.stop(seconds=STOP_SECONDS)
+        end_leftovers(self.state, sparing=self._server.process.pid)
         self._server.stop()
-        end_leftovers(self.state)
+        Path(self._environment[SOCKET_VARIABLE]).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
 
@@ -287,6 +303,7 @@ def enter_environment(state: Path) -> bool:
         return False
     wanted = local_environment(record.endpoint_url, os.environ)
     wanted["DAGSTER_HOME"] = str(dagster_home(state))
+    wanted.setdefault(SOCKET_VARIABLE, "")  # only the daemon and the webserver launch runs
     for name in [name for name in os.environ if name not in wanted]:
         del os.environ[name]
     os.environ.update(wanted)
