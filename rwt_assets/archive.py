@@ -15,7 +15,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from itertools import pairwise
+from typing import Any, Final, Protocol, cast
 
 from isal import isal_zlib
 
@@ -30,6 +31,7 @@ ENCRYPTED: Final = 0x1
 INPUT_BYTES: Final = 64 << 10
 RATIO_BYTES: Final = 1 << 20  # smaller members may have any ratio
 RAW_DEFLATE: Final = -15
+DAMAGED: Final = (zlib.error, cast("type[Exception]", isal_zlib.error), EOFError)
 
 
 class ByteRanges(Protocol):
@@ -96,7 +98,7 @@ def read_directory(source: ByteRanges, limits: Limits, *, where: str) -> tuple[M
         ) from error
     _hold_limits(infos, limits, where)
     offsets = sorted({info.header_offset for info in infos} | {start})
-    following = dict(zip(offsets, offsets[1:], strict=False))
+    following = dict(pairwise(offsets))
     members = tuple(
         Member(
             name=info.filename,
@@ -147,12 +149,13 @@ def read_member(
             if size > member.uncompressed_bytes:
                 break
             yield chunk
-    except (zlib.error, isal_zlib.error, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise _corrupt(member, where, f"its compressed bytes are damaged: {error}") from error
     if size != member.uncompressed_bytes:
         raise _corrupt(
-            member, where, f"it has {size} bytes or more, the directory says "
-            f"{member.uncompressed_bytes}"
+            member,
+            where,
+            f"it has {size} bytes or more, the directory says {member.uncompressed_bytes}",
         )
     if crc != member.crc32:
         raise _corrupt(
@@ -247,9 +250,12 @@ def _pieces(inflate: Any, data: bytes) -> Iterator[bytes]:
     if not isinstance(inflate, bz2.BZ2Decompressor):
         yield inflate.decompress(data)
         return
-    yield inflate.decompress(data, CHUNK_BYTES)
-    while not inflate.needs_input and not inflate.eof:
-        yield inflate.decompress(b"", CHUNK_BYTES)
+    try:
+        yield inflate.decompress(data, CHUNK_BYTES)
+        while not inflate.needs_input and not inflate.eof:
+            yield inflate.decompress(b"", CHUNK_BYTES)
+    except OSError as error:  # what bz2 calls damaged input; a lost connection is not that
+        raise EOFError(str(error)) from error
 
 
 def _decompressor(member: Member, where: str) -> Any:

@@ -1,5 +1,6 @@
-"""What declarative automation asks for by itself (Dagster documentation: "Declarative
-automation", "Customizing automation conditions").
+"""What declarative automation asks for by itself.
+
+Dagster documentation: "Declarative automation", "Customizing automation conditions".
 
 What belongs here: conditions. What does not: the way of a new archive to its delivery, which
 `sensors/dispatch.py` asks for.

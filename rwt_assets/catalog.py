@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.storage.runs import SqlRunStorage
 
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
@@ -281,7 +282,7 @@ class FeedCatalog:
     def _events(self, key: dg.AssetKey) -> dict[str, Event]:
         """Latest events by partition. What an event says never changes, so it is read once."""
         ids = self._ids(key)
-        storage = self.instance.run_storage.get_run_storage_id()
+        storage = _storage_id(self.instance)
         unknown = [number for number in ids.values() if (storage, number) not in _REVISIONS]
         if len(_REVISIONS) + len(unknown) > _REVISIONS_KEPT:
             _REVISIONS.clear()
@@ -309,15 +310,19 @@ class FeedCatalog:
         return self.instance.get_status_by_partition(key, partitions, definition) or {}
 
 
+def _storage_id(instance: dg.DagsterInstance) -> str:
+    """What tells apart the instances that one process may see: tests make many."""
+    storage = instance.run_storage
+    return storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
+
+
 @lru_cache(maxsize=100_000)
 def _archive_of(shard: str) -> str:
     return ShardKey.parse(shard).archive
 
 
-def _metadata_from(
-    revision: ArchiveRevision, *, via: str, message_id: str
-) -> dict[str, dg.MetadataValue[object] | str | int | float]:
-    metadata: dict[str, dg.MetadataValue[object] | str | int | float] = {
+def _metadata_from(revision: ArchiveRevision, *, via: str, message_id: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
         "bucket": revision.bucket,
         "key": revision.key,
         "revision": revision.revision,
@@ -336,7 +341,7 @@ def _metadata_from(
     return metadata
 
 
-def _revision_from(metadata: Mapping[str, dg.MetadataValue[object]]) -> ArchiveRevision | None:
+def _revision_from(metadata: Mapping[str, dg.MetadataValue[Any]]) -> ArchiveRevision | None:
     values = {name: value.value for name, value in metadata.items()}
     if not {"bucket", "key", "revision", "bytes"} <= values.keys():
         return None  # a person reported this event by hand

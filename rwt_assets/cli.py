@@ -311,7 +311,7 @@ def _as_dict(standing: Standing) -> dict[str, Any]:
 @contextmanager
 def _stack(state: Path, feeds: Sequence[Feed]) -> Iterator[embedded.EmbeddedStack]:
     console.print("Starting S3, SQS, webserver and daemon ...")
-    stack = embedded.EmbeddedStack(state, tuple(feeds), lambda line: console.print(line))
+    stack = embedded.EmbeddedStack(state, tuple(feeds), console.print)
     try:
         with stack:
             console.print(f"Started; the UI is at {stack.ui_url}")
@@ -335,7 +335,7 @@ def _stay(stack: embedded.EmbeddedStack) -> None:
 def _stopped_by_signals() -> Iterator[None]:
     """End in order on Ctrl-C, on SIGTERM and when the terminal is closed."""
 
-    def interrupt(number: int, frame: object) -> NoReturn:
+    def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -366,7 +366,7 @@ def _choose(feeds: Sequence[Feed], name: str) -> Feed:
         return chosen[0]
     names = ", ".join(feed.name for feed in feeds) or "none"
     wrong = f"There is no feed {name!r}" if name else "Which feed? Give --feed"
-    _stop_with(f"{wrong}; declared are: {names}.", None)
+    return _stop_with(f"{wrong}; declared are: {names}.", None)
 
 
 def _key(feed: Feed, file: Path) -> str:

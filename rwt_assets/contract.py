@@ -199,9 +199,11 @@ def _typed(
         enough = pc.greater_equal(value, rule.minimum)
         fault("minimum", enough, lambda v: f"{v} is less than {rule.minimum:g}")
     if rule.maximum is not None:
-        fault("maximum", pc.less_equal(value, rule.maximum), lambda v: (
-            f"{v} is more than {rule.maximum:g}"
-        ))
+        fault(
+            "maximum",
+            pc.less_equal(value, rule.maximum),
+            lambda v: f"{v} is more than {rule.maximum:g}",
+        )
     return value, faults
 
 

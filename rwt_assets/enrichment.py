@@ -44,8 +44,10 @@ def enrich(
     taken = sorted(set(ADDED) & set(table.column_names))
     name = key_column if key_column is not None else table.column_names[0]
     if taken or name not in table.column_names:
-        problem = f"has a column {taken[0]!r}, which is one that we add" if taken else (
-            f"has no key column {name!r}; it has {', '.join(table.column_names)}"
+        problem = (
+            f"has a column {taken[0]!r}, which is one that we add"
+            if taken
+            else (f"has no key column {name!r}; it has {', '.join(table.column_names)}")
         )
         raise MemberHeaderError(
             f"the member {problem}",

@@ -27,7 +27,8 @@ from rwt_assets.feed import ColumnRule, MemberRule
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """A DataFrame over the same memory; every column keeps its Arrow type."""
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 def to_table(frame: pd.DataFrame) -> pa.Table:

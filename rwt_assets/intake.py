@@ -50,9 +50,7 @@ def record_revisions(
     """
     for revision in revisions:
         known = catalog.latest_revision(revision.key)
-        if known is not None and (
-            known.revision == revision.revision or _is_late(revision, known)
-        ):
+        if known is not None and (known.revision == revision.revision or _is_late(revision, known)):
             report.unchanged.append(revision.key)
         else:
             catalog.record_arrival(revision, via=via, message_id=message_id)

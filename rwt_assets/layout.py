@@ -57,9 +57,7 @@ class Layout:
         return f"{self.prefix}/deliveries/archive={_segment(archive)}/delivery.json"
 
     def _revision(self, kind: str, archive: str, revision: str) -> str:
-        return (
-            f"{self.prefix}/{kind}/archive={_segment(archive)}/revision={_segment(revision)}/"
-        )
+        return f"{self.prefix}/{kind}/archive={_segment(archive)}/revision={_segment(revision)}/"
 
     def _member(self, kind: str, revision: str, shard: ShardKey) -> str:
         folder = self._revision(kind, shard.archive, revision)

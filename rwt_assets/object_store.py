@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
+
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
     """What a store says of one object. `etag` has no quotes; `size` is in bytes."""

@@ -123,9 +123,7 @@ def write_manifest(store: ObjectStore, target: Target, manifest: ArchiveManifest
     return key
 
 
-def shard_runs(
-    store: ObjectStore, feed: Feed, partition_keys: Iterable[str]
-) -> Iterator[ShardRun]:
+def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) -> Iterator[ShardRun]:
     """The shards of these partitions, each ready to be processed.
 
     Raises:

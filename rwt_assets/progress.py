@@ -101,7 +101,7 @@ class Position:
     left_to_automation: tuple[str, ...] = ()
 
 
-def locate(facts: ArchiveFacts) -> Position:
+def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for each place
     """Say where an archive stands and what it needs next.
 
     At most one step of an archive is asked for at a time, and none while a run works on it:

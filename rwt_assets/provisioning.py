@@ -72,7 +72,10 @@ def provision(
         made += _version(s3, feed.source.bucket)
         dead_url, new = _make_queue(sqs, dead_letter_queue(feed.source), {})
         made += new
-        redrive = {"deadLetterTargetArn": _arn(sqs, dead_url), "maxReceiveCount": DELIVERIES_AT_MOST}
+        redrive = {
+            "deadLetterTargetArn": _arn(sqs, dead_url),
+            "maxReceiveCount": DELIVERIES_AT_MOST,
+        }
         attributes = {
             "RedrivePolicy": json.dumps(redrive),
             "Policy": json.dumps(_queue_policy(sqs, feed.source)),
@@ -122,7 +125,8 @@ def _make_queue(
     # How long a message is hidden and kept is the operator's to tune; what ties it to the
     # bucket and to its dead-letter queue is not.
     now = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    lacking = {k: v for k, v in attributes.items() if not _same_json(dict(now).get(k), v)}
+    known = {str(k): v for k, v in now.items()}
+    lacking = {k: v for k, v in attributes.items() if not _same_json(known.get(k), v)}
     if lacking:
         sqs.set_queue_attributes(QueueUrl=url, Attributes=lacking)  # type: ignore[arg-type]
         return url, (f"{', '.join(lacking)} of queue {name}",)

@@ -10,14 +10,12 @@ order mark is dropped, the last record gets a line end if it has none, and blank
 left out.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from rwt_assets.errors import LimitError, MemberHeaderError
@@ -246,9 +244,9 @@ class MemberSplitter:
         )
         for index, expected, actual in ragged:
             good[index] = False
-            self._reject(batch, records, index, "ragged_row", (
-                f"{expected} fields expected, {actual} found"
-            ))
+            self._reject(
+                batch, records, index, "ragged_row", (f"{expected} fields expected, {actual} found")
+            )
         values = table.column(name).combine_chunks()
         if len(values) + len(ragged) != len(records):
             msg = f"{len(records)} records were found, {len(values)} read"
@@ -274,9 +272,7 @@ class MemberSplitter:
                     self._reject(batch, records, int(indices[position]), "encoding", reason)
             return values.filter(pa.array(fits)).cast(pa.string()), good
 
-    def _reject(
-        self, batch: bytes, records: Records, index: int, rule: str, reason: str
-    ) -> None:
+    def _reject(self, batch: bytes, records: Records, index: int, rule: str, reason: str) -> None:
         start, end = records.span(index)
         text = batch[start : min(end, start + SHOWN)].decode(errors="replace").rstrip("\r\n")
         self.rejected.append(

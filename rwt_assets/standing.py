@@ -73,7 +73,9 @@ def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -
             if shard.enriched is not None and not shard.stale:
                 lists["done"].append(Entry("csv_shard", shard.partition_key, "enriched"))
             elif shard.running:
-                lists["waiting"].append(Entry("csv_shard", shard.partition_key, "a run works on it"))
+                lists["waiting"].append(
+                    Entry("csv_shard", shard.partition_key, "a run works on it")
+                )
             else:
                 lists[verdict].append(Entry("csv_shard", shard.partition_key, reason))
     lists["forgotten"] += [
@@ -100,7 +102,7 @@ def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgres
     )
 
 
-def _judge(
+def _judge(  # noqa: PLR0911 - one return for each sentence
     catalog: FeedCatalog, facts: ArchiveFacts, position: Position, patience: float, *, busy: bool
 ) -> tuple[Verdict, str]:
     if facts.running is not None:

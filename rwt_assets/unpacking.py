@@ -169,9 +169,7 @@ class _Unpacker:
         scattered = [part for part in flush if not _consecutive(part.row_numbers)]
         if not scattered:
             return [(None, 0)] * len(flush)
-        key = self._layout.row_numbers(
-            self._revision.key, self._revision.revision, member, number
-        )
+        key = self._layout.row_numbers(self._revision.key, self._revision.revision, member, number)
         body = np.concatenate([part.row_numbers for part in scattered]).astype(ROW_NUMBER)
         self._store.put(self._feed.target.bucket, key, body.tobytes())
         places: list[tuple[str | None, int]] = []
@@ -206,9 +204,7 @@ class _Unpacker:
             return ShardKey(self._revision.key, member)
         return ShardKey(self._revision.key, member, rule.split_by, value)
 
-    def _shard(
-        self, member: str, rule: MemberRule, value: str | None, parts: list[Part]
-    ) -> Shard:
+    def _shard(self, member: str, rule: MemberRule, value: str | None, parts: list[Part]) -> Shard:
         return Shard(
             partition_key=self._key(member, rule, value).partition_key,
             member=member,
@@ -221,9 +217,7 @@ class _Unpacker:
         self, member: Member, splitter: MemberSplitter, error: MemberError | LimitError
     ) -> _Unpacked:
         rows = splitter.rows_read
-        entry = QuarantineEntry(
-            member.name, None, None, rows, type(error).__name__, str(error), ""
-        )
+        entry = QuarantineEntry(member.name, None, None, rows, type(error).__name__, str(error), "")
         report = MemberReport(
             name=member.name,
             outcome="quarantined",

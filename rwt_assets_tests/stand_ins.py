@@ -90,13 +90,22 @@ class InMemoryQueue:
     def redeliver(self) -> None:
         self._given.clear()
 
-    def receive(self, queue: str, *, wait_seconds: int) -> Sequence[Message]:
+    def receive(
+        self,
+        queue: str,  # noqa: ARG002
+        *,
+        wait_seconds: int,
+    ) -> Sequence[Message]:
         self.waits.append(wait_seconds)
         batch = [m for m in self.messages if m.message_id not in self._given][:10]
         self._given |= {message.message_id for message in batch}
         return batch
 
-    def delete(self, queue: str, messages: Sequence[Message]) -> Sequence[Message]:
+    def delete(
+        self,
+        queue: str,  # noqa: ARG002
+        messages: Sequence[Message],
+    ) -> Sequence[Message]:
         names = {message.message_id for message in messages}
         self.deleted += sorted(names)
         self.messages = [m for m in self.messages if m.message_id not in names]

@@ -1,6 +1,7 @@
 """Assets `zip_archive`, `archive_manifest` and `csv_shard`: from an archive to its shards."""
 
 from hashlib import sha256
+from typing import Any
 
 import dagster as dg
 
@@ -120,7 +121,7 @@ def splitting_version(feed: Feed) -> str:
     return f"{SPLITTING_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
 
 
-def _metadata(manifest: ArchiveManifest) -> dict[str, dg.MetadataValue[object] | str | int]:
+def _metadata(manifest: ArchiveManifest) -> dict[str, Any]:
     split = [member for member in manifest.members if member.outcome == "split"]
     return {
         "revision": manifest.revision,

@@ -1,4 +1,7 @@
-"""The standing check: no partition of a feed is forgotten (Dagster documentation: "Asset checks")."""
+"""The standing check: no partition of a feed is forgotten.
+
+Dagster documentation: "Asset checks".
+"""
 
 from typing import Any
 

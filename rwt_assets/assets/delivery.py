@@ -1,6 +1,7 @@
 """Asset `delivery`: the archive as a whole, reconciled; what a consumer waits for."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -116,7 +117,7 @@ def _report_failed_check(catalog: FeedCatalog, partition_key: str, account: Acco
     )
 
 
-def _check_metadata(account: Account) -> dict[str, dg.MetadataValue[object]]:
+def _check_metadata(account: Account) -> dict[str, Any]:
     return {
         "rows_read": dg.MetadataValue.int(account.manifest.rows_read),
         "rows_enriched": dg.MetadataValue.int(account.rows_enriched),
@@ -125,9 +126,7 @@ def _check_metadata(account: Account) -> dict[str, dg.MetadataValue[object]]:
     }
 
 
-def _metadata(
-    account: Account, catalog: FeedCatalog, uri: str
-) -> dict[str, dg.MetadataValue[object] | str | int | float]:
+def _metadata(account: Account, catalog: FeedCatalog, uri: str) -> dict[str, Any]:
     arrived = catalog.latest_revision(account.manifest.key)
     latency = {}
     if arrived is not None and arrived.event_time is not None:

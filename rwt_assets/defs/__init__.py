@@ -1,0 +1,1 @@
+"""The declared feeds, one folder each with a `defs.yaml`."""

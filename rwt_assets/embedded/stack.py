@@ -251,9 +251,7 @@ class EmbeddedStack:
                 remedy="Use it with `rwt submit` and `rwt status`, or give another --state.",
             ) from error
 
-    def _child(
-        self, name: str, log: str, module: list[str], arguments: list[str]
-    ) -> ChildProcess:
+    def _child(self, name: str, log: str, module: list[str], arguments: list[str]) -> ChildProcess:
         return ChildProcess(
             name,
             [sys.executable, "-m", *module, *arguments],

@@ -1,1 +1,4 @@
-"""Connections to the outside: the object store, the queue and the IO manager (Dagster: "Resources")."""
+"""Connections to the outside: the object store, the queue and the IO manager.
+
+Dagster documentation: "Resources".
+"""

@@ -36,9 +36,6 @@ IN_MEMORY_BYTES = 64 << 20
 REPETITIVE_VALUES = 0.2  # a dictionary pays where at most this share of the values differ
 
 
-
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
     """What one shard came to on the store."""
@@ -69,7 +66,7 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
             for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
                 rows += written.rows
                 obj.describe(written.partition_key, _metadata(written))
-        context.log.info(f"{len(obj)} shards enriched, {rows} rows")
+        context.log.info("%d shards enriched, %d rows", len(obj), rows)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
         """A DataFrame for one partition, a mapping of partition key to DataFrame for several."""
@@ -155,9 +152,7 @@ def _repetitive(table: pa.Table) -> list[str]:
 
 
 def _metadata(written: Written) -> dict[str, Any]:
-    columns = [
-        dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema
-    ]
+    columns = [dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema]
     return {
         "dagster/uri": written.uri,
         "dagster/row_count": written.rows,
