@@ -189,7 +189,7 @@ class _Tail(io.RawIOBase):
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}
         self._position = base[whence] + offset
         if self._position < 0:
-            raise ValueError("an offset before the archive's beginning")
+            raise OSError("an offset before the archive's beginning")  # as a file would
         return self._position
 
     def read(self, size: int = -1) -> bytes:

@@ -353,6 +353,8 @@ def _errors_told() -> Iterator[None]:
         yield
     except (RwtError, dg.DagsterError) as error:
         errors.print(str(error), style="red", markup=False)
+        if isinstance(error, dg.DagsterError) and error.__cause__ is not None:
+            errors.print(str(error.__cause__), style="red", markup=False)
         raise typer.Exit(1) from error
     except (ClientError, BotoCoreError) as error:
         errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)

@@ -7,7 +7,7 @@ documentation: "Creating and registering a component").
 
 import re
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ ColumnType = Literal["string", "integer", "number", "boolean", "date"]
 NAME = r"^[a-z][a-z0-9_]*$"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 TEMPLATE = "{{"
+Value = TypeVar("Value")
 
 
 def _bucket_name(name: str) -> str:
@@ -23,6 +24,13 @@ def _bucket_name(name: str) -> str:
         msg = f"{name!r} is no bucket name (3 to 63 of a-z, 0-9, '.', '-')"
         raise ValueError(msg)
     return name
+
+
+def _not_empty(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    # pydantic's own min_length would also complain where the only value is wrong.
+    if not values:
+        raise ValueError("at least one is needed")
+    return values
 
 
 Bucket = Annotated[str, AfterValidator(_bucket_name)]
@@ -72,7 +80,7 @@ class MemberRule(_Declaration):
     relies on, and `split_by` and `key_column` must be among them.
     """
 
-    include: tuple[str, ...] = Field(min_length=1)
+    include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
     exclude: tuple[str, ...] = ()
     split_by: str | None = Field(default=None, min_length=1)
     key_column: str | None = Field(default=None, min_length=1)
@@ -152,7 +160,7 @@ class Feed(_Declaration):
     name: str = Field(pattern=NAME)
     source: Source
     target: Target
-    members: tuple[MemberRule, ...] = Field(min_length=1)
+    members: Annotated[tuple[MemberRule, ...], AfterValidator(_not_empty)]
     limits: Limits = Field(default_factory=Limits)
     attempts: int = Field(default=2, ge=1, le=10)
     shards_per_run: int = Field(default=1_000, ge=1)

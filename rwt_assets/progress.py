@@ -92,13 +92,14 @@ class Need:
 class Position:
     """Where an archive stands; `need` is None while a run works or nothing is left to do.
 
-    `left_to_automation` names the shards of a delivered archive that were reported again:
-    declarative automation asks for these (see `automation.py`).
+    `left_to_automation` is the step that the shards of a delivered archive need which were
+    reported again. Declarative automation asks for it (see `automation.py`); since its
+    conditions see changes and not states, dispatch does if that has not happened in time.
     """
 
     stage: Stage
     need: Need | None = None
-    left_to_automation: tuple[str, ...] = ()
+    left_to_automation: Need | None = None
 
 
 def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for each place
@@ -119,12 +120,12 @@ def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for e
     closed = delivery is not None and (
         delivery.revision == manifest.revision and delivery.storage_id > manifest.storage_id
     )
-    if closed and stale:
-        return Position(Stage.DELIVERED, left_to_automation=tuple(s.partition_key for s in stale))
     if stale:
         cause = max(shard.reported or 0 for shard in stale)
-        keys = tuple(shard.partition_key for shard in stale)
-        return Position(Stage.ENRICHING, Need(Step.ENRICH, cause, keys))
+        enrich = Need(Step.ENRICH, cause, tuple(shard.partition_key for shard in stale))
+        if closed:
+            return Position(Stage.DELIVERED, left_to_automation=enrich)
+        return Position(Stage.ENRICHING, enrich)
     newest = max([manifest.storage_id, *(shard.enriched or 0 for shard in facts.shards)])
     if delivery is None or delivery.revision != manifest.revision or delivery.storage_id < newest:
         return Position(Stage.DELIVERING, Need(Step.DELIVER, newest))

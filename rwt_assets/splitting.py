@@ -119,12 +119,17 @@ class MemberSplitter:
             if size < BATCH_BYTES:
                 continue
             data = self._after_header(b"".join(gathered), last=False)
+            if not self._header:
+                gathered, size = [data], len(data)
+                continue
             records = find_records(data, last=False)
             rest = data[records.end :]
             if len(rest) > self._limits.record_bytes:
                 raise self._too_long()
             if len(records):
                 yield data, records
+            else:
+                self._lines += _line_count(data[: records.end])
             gathered, size = [rest], len(rest)
         data = self._after_header(b"".join(gathered), last=True)
         if data and not data.endswith((b"\n", b"\r")):
@@ -132,12 +137,18 @@ class MemberSplitter:
         records = find_records(data, last=True)
         if len(records):
             yield data, records
+        else:
+            self._lines += _line_count(data[: records.end])
         self._reject_unclosed(data[records.end :])
 
     def _after_header(self, data: bytes, *, last: bool) -> bytes:
-        """Read the header off the member's first bytes; what is left of them."""
+        """Read the header off the member's first bytes; what is left of them.
+
+        Without a whole header line yet, the bytes come back as they are.
+        """
         if self._header:
             return data
+        unread = data
         data = data.removeprefix(BOM)
         if last and data and not data.endswith((b"\n", b"\r")):
             data += b"\n"
@@ -145,7 +156,9 @@ class MemberSplitter:
         if len(found) == 0:
             if last and not data.strip():
                 return b""
-            raise self._too_long()
+            if last or len(data) > self._limits.record_bytes:
+                raise self._too_long()
+            return unread
         start, end = found.span(0)
         self._header = data[start:end]
         self._lines = 1 + _line_count(data[:end])

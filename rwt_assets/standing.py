@@ -13,7 +13,7 @@ from typing import Literal
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.progress import ArchiveFacts, Position, Stage, locate
 
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 600.0
 StageName = Literal[
     "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
 ]
@@ -102,23 +102,20 @@ def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgres
     )
 
 
-def _judge(  # noqa: PLR0911 - one return for each sentence
+def _judge(
     catalog: FeedCatalog, facts: ArchiveFacts, position: Position, patience: float, *, busy: bool
 ) -> tuple[Verdict, str]:
     if facts.running is not None:
         return "waiting", f"a run is {facts.running.value} it"
-    if position.need is not None:
-        attempts = catalog.attempts(facts.partition_key, position.need)
+    need = position.need or position.left_to_automation
+    if need is not None:
+        attempts = catalog.attempts(facts.partition_key, need)
         if attempts.exhausted(catalog.feed.attempts):
             return "failed", attempts.reason
-        if busy or catalog.age_of(position.need) < patience:
-            return "waiting", f"to {position.need.step.value}"
-        return "forgotten", f"nobody asked to {position.need.step.value} it"
+        if busy or catalog.age_of(need) < patience:
+            whose = "" if position.need else ", which is declarative automation's"
+            return "waiting", f"to {need.step.value}{whose}"
+        return "forgotten", f"nobody asked to {need.step.value} it"
     if facts.arrived is None:
         return "forgotten", "registered, but no revision of it is on record"
-    if position.left_to_automation:
-        stale = [s for s in facts.stale if s.partition_key in position.left_to_automation]
-        if any(shard.failed for shard in stale):
-            return "failed", "the latest run over its shards failed; run it again from the UI"
-        return "waiting", "for declarative automation"
     return ("done", "delivered") if position.stage is Stage.DELIVERED else ("waiting", "")

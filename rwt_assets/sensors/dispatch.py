@@ -26,13 +26,14 @@ from rwt_assets.feed_graph import (
     STEP_TAG,
     FeedGraph,
 )
-from rwt_assets.progress import ArchiveFacts, Need, Step, contiguous_ranges, locate
+from rwt_assets.progress import ArchiveFacts, Need, Position, Step, contiguous_ranges, locate
 from rwt_assets.standing import Standing, take_standing
 
 WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
 INTERVAL_SECONDS = 1
 REQUESTS_A_TICK = 20
+AUTOMATION_PATIENCE_SECONDS = 240.0  # two automation ticks, its minute of rest, a backfill
 
 
 def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
@@ -101,7 +102,8 @@ def plan(catalog: FeedCatalog, *, at_most: int = REQUESTS_A_TICK) -> list[dg.Run
     """The runs to ask for now, oldest need first."""
     needs: list[tuple[ArchiveFacts, Need]] = []
     for facts in catalog.facts():
-        need = locate(facts).need
+        position = locate(facts)
+        need = position.need or _overdue(catalog, position)
         if need is not None:
             needs.append((facts, need))
     needs.sort(key=lambda pair: pair[1].cause)
@@ -113,6 +115,12 @@ def plan(catalog: FeedCatalog, *, at_most: int = REQUESTS_A_TICK) -> list[dg.Run
         if not attempts.exhausted(catalog.feed.attempts):
             requests += _requests(catalog, facts.partition_key, need, attempts.count + 1)
     return requests
+
+
+def _overdue(catalog: FeedCatalog, position: Position) -> Need | None:
+    """What was left to declarative automation and did not happen."""
+    need = position.left_to_automation
+    return need if need and catalog.age_of(need) > AUTOMATION_PATIENCE_SECONDS else None
 
 
 def _requests(

@@ -1,0 +1,107 @@
+"""A feed is a file: what it builds, and what it says when the file is wrong."""
+
+from contextlib import contextmanager
+
+import dagster as dg
+import pytest
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.testing import create_defs_folder_sandbox
+
+from rwt_assets.component import build_feed_definitions
+from rwt_assets.definitions import declared_feeds, defs
+from rwt_assets.errors import FeedError
+
+HEAD = """type: rwt_assets.ZipFeed
+
+attributes:
+  name: shop
+  source: {bucket: incoming, queue: q, prefix: shop/}
+  target: {bucket: results, prefix: rwt/shop}
+  members:
+    - include: ["*.csv"]
+"""
+
+
+@contextmanager
+def declared(text):
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "shop"
+        folder.mkdir(parents=True)
+        (folder / "defs.yaml").write_text(text)
+        with sandbox.build_all_defs() as definitions:
+            yield definitions
+
+
+def test_a_second_feed_is_a_second_file_and_no_code():
+    with declared(HEAD) as definitions:
+        graph = definitions.resolve_asset_graph()
+        names = {key.path[1] for key in graph.get_all_asset_keys()}
+        assert names == {
+            "zip_archive",
+            "archive_manifest",
+            "csv_shard",
+            "enriched_shard",
+            "delivery",
+        }
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (HEAD + "      split_by: x\n      columns: {a: {}}\n", 8, "unknown column 'x'"),
+        (HEAD + "      surprise: 1\n", 9, "Extra inputs"),
+        (HEAD.replace("*.csv", "[a.csv"), 8, "bad pattern"),
+        (HEAD.replace("bucket: incoming, ", ""), 5, "Field required"),
+        (HEAD.replace("bucket: incoming", "bucket: X"), 5, "no bucket name"),
+    ],
+)
+def test_a_wrong_declaration_is_reported_with_file_and_line(text, line, says):
+    with pytest.raises(ComponentTreeException) as caught, declared(text):
+        pass
+    reason = str(caught.value.__cause__)
+    assert f"shop/defs.yaml:{line}" in reason
+    assert says in reason
+
+
+def test_a_bad_value_from_the_environment_is_reported(monkeypatch):
+    monkeypatch.setenv("SHOP_BUCKET", "Not A Bucket")
+    text = HEAD.replace("incoming", "\"{{ env('SHOP_BUCKET') }}\"")
+    with pytest.raises(ComponentTreeException) as caught, declared(text):
+        pass
+    assert isinstance(caught.value.__cause__, FeedError)
+    assert "'Not A Bucket' is no bucket name" in str(caught.value.__cause__)
+
+
+def test_the_shipped_feed_loads_with_its_graph():
+    graph = defs().resolve_asset_graph()
+    parents = {
+        key.path[1]: {parent.path[1] for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents == {
+        "zip_archive": set(),
+        "archive_manifest": {"zip_archive"},
+        "csv_shard": {"archive_manifest"},
+        "enriched_shard": {"csv_shard"},
+        "delivery": {"enriched_shard"},
+    }
+
+
+def test_the_shipped_feed_follows_the_environment(monkeypatch):
+    assert declared_feeds()[0].source.bucket == "rwt-incoming"
+    monkeypatch.setenv("RWT_SOURCE_BUCKET", "partners")
+    assert declared_feeds()[0].source.bucket == "partners"
+
+
+def test_two_feeds_live_side_by_side():
+    feed = declared_feeds()[0]
+    other = feed.model_copy(update={"name": "other"})
+    merged = dg.Definitions.merge(build_feed_definitions(feed), build_feed_definitions(other))
+    dg.Definitions.validate_loadable(merged)
+    assert len(merged.resolve_asset_graph().get_all_asset_keys()) == 10
+
+
+def test_no_secret_is_a_setting():
+    for resource in build_feed_definitions(declared_feeds()[0]).resources.values():
+        names = set(type(resource).model_fields)
+        assert not {name for name in names if "secret" in name or "password" in name}

@@ -1,0 +1,216 @@
+"""What people rely on, with the real daemon, webserver, S3 and SQS."""
+
+import json
+import time
+from collections import Counter
+
+import dagster as dg
+import pytest
+
+from rwt_assets.consumption import read_result
+from rwt_assets.partitions import archive_partition_key
+from rwt_assets.standing import Standing, archive_progress, take_standing
+from rwt_assets_tests.archives import CAIRNS, timetable
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+
+WAIT_SECONDS = 420
+STOPS, TRIPS = 8, 25
+
+
+def settled(stack, archives):
+    """A function that says whether these archives are delivered and nothing is left to do."""
+
+    def holds():
+        standing: Standing = stack.ask(take_standing)
+        done = {entry.partition_key for entry in standing.done if entry.asset == "zip_archive"}
+        return not standing.waiting and set(archives) <= done
+
+    return holds
+
+
+def materializations(stack, asset):
+    with stack.instance() as instance:
+        records = instance.fetch_materializations(asset, limit=5_000).records
+    return [record.asset_materialization for record in records]
+
+
+def test_twenty_archives_at_once_are_all_delivered_and_none_twice(stack):
+    graph = stack.ask(lambda catalog: catalog.graph)
+    uploads = [
+        (f"city-{n}.zip", timetable(trips=TRIPS, stops=STOPS, name=f"T{n}-")) for n in range(18)
+    ]
+    uploads += [
+        ("twice.zip", timetable(trips=TRIPS, stops=STOPS + 2, name="old")),
+        ("twice.zip", timetable(trips=TRIPS, stops=STOPS, name="new")),
+    ]
+    newest = {f"gtfs/{name}": stack.upload(name, body) for name, body in uploads}
+    assert len(uploads) == 20
+    assert len(newest) == 19
+
+    stack.wait_for(settled(stack, newest), WAIT_SECONDS)
+
+    deliveries = Counter(
+        (event.partition, event.metadata["revision"].value)
+        for event in materializations(stack, graph.delivery)
+    )
+    assert set(deliveries.values()) == {1}, "something was delivered twice"
+    for key, revision in newest.items():
+        assert (archive_partition_key(key), revision) in deliveries
+        result = read_result(stack.objects(), stack.feed.target, key)
+        assert result.delivery.revision == revision
+        assert result.reconciled
+        rows = {member.member: member.rows_enriched for member in result.members}
+        assert rows == {"stop_times.txt": TRIPS * STOPS, "stops.txt": STOPS}
+
+    standing = stack.ask(take_standing)
+    assert not standing.failed
+    assert not standing.forgotten
+    shards = [entry.partition_key for entry in standing.done if entry.asset == "csv_shard"]
+    assert len(shards) == len(newest) * (STOPS + 1), "shards of the old revision are still there"
+    enriched = Counter(event.partition for event in materializations(stack, graph.enriched_shard))
+    once = {key for key in shards if not key.startswith("gtfs/twice.zip")}
+    assert {enriched[key] for key in once} == {1}, "a shard was enriched twice"
+
+
+def test_bad_archives_fail_with_a_reason_and_stop_nobody(stack):
+    stack.upload("broken.zip", b"this is no ZIP")
+    stack.upload("good.zip", timetable(trips=2, stops=2))
+
+    stack.wait_for(settled(stack, ["gtfs/good.zip"]), WAIT_SECONDS)
+
+    standing = stack.ask(take_standing)
+    reasons = {entry.partition_key: entry.reason for entry in standing.failed}
+    assert set(reasons) == {"gtfs/broken.zip"}
+    assert "s3://rwt-incoming/gtfs/broken.zip" in reasons["gtfs/broken.zip"]
+    assert not standing.forgotten
+
+
+def test_a_killed_daemon_is_replaced_and_the_archive_is_delivered(stack):
+    stack.upload("interrupted.zip", CAIRNS.read_bytes())
+    stack.wait_for(
+        lambda: (
+            stack.ask(lambda c: archive_progress(c, "gtfs/interrupted.zip")).stage
+            in ("splitting", "enriching")
+        ),
+        WAIT_SECONDS,
+    )
+    stack.kill_daemon()
+
+    stack.wait_for(settled(stack, ["gtfs/interrupted.zip"]), WAIT_SECONDS)
+
+    result = read_result(stack.objects(), stack.feed.target, "gtfs/interrupted.zip")
+    assert result.reconciled
+    assert result.delivery.rows_read == 62_365
+    assert "The daemon ended; it is started again" in stack.log()
+
+
+BACKFILL = """
+mutation Backfill($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def test_a_backfill_from_the_ui_takes_many_shards_in_one_run(stack):
+    archive = "gtfs/backfill.zip"
+    stack.upload("backfill.zip", timetable(trips=3, stops=6))
+    stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
+    graph = stack.ask(lambda catalog: catalog.graph)
+    shards = stack.ask(lambda catalog: catalog.shards_of(archive))
+    before = len(materializations(stack, graph.delivery))
+
+    answer = stack.graphql(
+        BACKFILL,
+        params={
+            "assetSelection": [{"path": list(graph.enriched_shard.path)}],
+            "partitionNames": shards,
+        },
+    )["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+
+    tags = {"dagster/backfill": answer["backfillId"]}
+
+    def finished():
+        with stack.instance() as instance:
+            runs = instance.get_runs(dg.RunsFilter(tags=tags))
+        return bool(runs) and all(run.is_finished for run in runs)
+
+    stack.wait_for(finished, WAIT_SECONDS)
+    with stack.instance() as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags=tags))
+    assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
+    stack.wait_for(lambda: len(materializations(stack, graph.delivery)) == before + 1, WAIT_SECONDS)
+    assert read_result(stack.objects(), stack.feed.target, archive).reconciled
+
+
+def test_a_shard_that_is_reported_again_is_enriched_again_by_automation(stack):
+    archive = "gtfs/automation.zip"
+    stack.upload("automation.zip", timetable(trips=2, stops=2))
+    stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
+    graph = stack.ask(lambda catalog: catalog.graph)
+    shard = stack.ask(lambda catalog: catalog.shards_of(archive))[0]
+
+    time.sleep(40)  # automation has looked since the delivery: its conditions see changes
+    with stack.instance() as instance:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(graph.csv_shard, partition=shard)
+        )
+    enriched = Counter(event.partition for event in materializations(stack, graph.enriched_shard))
+    stack.wait_for(
+        lambda: (
+            Counter(event.partition for event in materializations(stack, graph.enriched_shard))[
+                shard
+            ]
+            == enriched[shard] + 1
+        ),
+        WAIT_SECONDS,
+    )
+    with stack.instance() as instance:
+        latest = instance.get_latest_materialization_event(graph.enriched_shard)
+        run = instance.get_run_by_id(latest.run_id)
+    assert run.tags["dagster/from_automation_condition"] == "true"
+
+
+def test_the_ui_shows_the_graph_the_check_and_the_automation(stack):
+    data = stack.graphql(
+        """{ assetNodes { assetKey { path } isPartitioned computeKind
+             hasMaterializePermission automationCondition { label } } }"""
+    )
+    nodes = {tuple(node["assetKey"]["path"]): node for node in data["assetNodes"]}
+    names = ["zip_archive", "archive_manifest", "csv_shard", "enriched_shard", "delivery"]
+    assert set(nodes) == {("gtfs", name) for name in names}
+    assert all(node["isPartitioned"] for node in nodes.values())
+    labels = {path[1]: node["automationCondition"] for path, node in nodes.items()}
+    assert labels["enriched_shard"] == {"label": "reported again or code changed"}
+    assert labels["archive_manifest"] == {"label": "code changed"}
+
+
+def test_everything_comes_back_after_everything_was_killed(tmp_path_factory, stack):
+    """Declared last: it kills the stack of this module and starts it again."""
+    stack.upload("survivor.zip", CAIRNS.read_bytes() + b"")
+    stack.wait_for(
+        lambda: stack.ask(lambda c: archive_progress(c, "gtfs/survivor.zip")).stage == "enriching",
+        WAIT_SECONDS,
+    )
+    stack.kill_everything()
+    before = len(stack.ask(lambda catalog: catalog.archives()))
+
+    stack.start()
+    stack.wait_for(settled(stack, ["gtfs/survivor.zip"]), WAIT_SECONDS)
+
+    assert len(stack.ask(lambda catalog: catalog.archives())) == before
+    result = read_result(stack.objects(), stack.feed.target, "gtfs/survivor.zip")
+    assert result.reconciled
+    assert "were interrupted" in stack.log() or "was interrupted" in stack.log()
+    stack.upload("after.zip", timetable(trips=2, stops=2))
+    stack.wait_for(settled(stack, ["gtfs/after.zip"]), WAIT_SECONDS)
+
+
+def test_status_counts_nothing_forgotten(stack):
+    standing = stack.ask(take_standing)
+    assert json.dumps([entry.reason for entry in standing.forgotten]) == "[]"

@@ -1,0 +1,70 @@
+import pytest
+from pydantic import ValidationError
+
+from rwt_assets.feed import Feed
+
+GOOD = {
+    "name": "gtfs",
+    "source": {"bucket": "incoming", "queue": "q", "prefix": "gtfs/"},
+    "target": {"bucket": "results", "prefix": "rwt"},
+    "members": [
+        {"include": ["*.txt"], "exclude": ["x*"], "split_by": "a", "columns": {"a": {}}},
+        {"include": ["*.csv"]},
+    ],
+}
+
+
+def changed(path, value):
+    """`GOOD` with one thing changed."""
+    document = {**GOOD, "members": [dict(rule) for rule in GOOD["members"]]}
+    target = document
+    for name in path[:-1]:
+        target[name] = dict(target[name]) if isinstance(target[name], dict) else target[name]
+        target = target[name]
+    target[path[-1]] = value
+    return document
+
+
+def test_the_first_rule_that_takes_a_member_applies():
+    feed = Feed.model_validate(GOOD)
+    assert feed.rule_for("a.txt").split_by == "a"
+    assert feed.rule_for("a.csv").split_by is None
+    assert feed.rule_for("x.txt") is None
+    assert feed.rule_for("A.TXT") is None
+
+
+def test_a_feed_reads_only_below_its_prefix():
+    source = Feed.model_validate(GOOD).source
+    assert source.names("incoming", "gtfs/a.zip")
+    assert not source.names("incoming", "other/a.zip")
+    assert not source.names("incoming", "gtfs/a.txt")
+    assert not source.names("elsewhere", "gtfs/a.zip")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("name",), "Not Good", "name"),
+        (("source", "bucket"), "", "no bucket name"),
+        (("target", "bucket"), "Upper", "no bucket name"),
+        (("members", 0, "split_by"), "c", "unknown column 'c'; declared are: a"),
+        (("members", 0, "key_column"), "c", "unknown column 'c'"),
+        (("members", 0, "include"), ["[ab"], "bad pattern"),
+        (("members", 0, "include"), [], "include"),
+        (("members",), [], "members"),
+        (("members", 0, "columns"), {"a": {"pattern": "("}}, "no regular expression"),
+        (("members", 0, "columns"), {"a": {"minimum": 1}}, "need an integer or number"),
+        (("members", 0, "columns"), {"a": {"type": "text"}}, "type"),
+        (("surprise",), 1, "surprise"),
+        (("attempts",), 0, "attempts"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_with_the_reason(path, value, says):
+    with pytest.raises(ValidationError, match=says):
+        Feed.model_validate(changed(path, value))
+
+
+def test_results_must_not_be_read_as_archives():
+    document = {**GOOD, "target": {"bucket": "incoming", "prefix": "gtfs/results"}}
+    with pytest.raises(ValidationError, match="would be read as archives"):
+        Feed.model_validate(document)

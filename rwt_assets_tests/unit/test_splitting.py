@@ -1,0 +1,192 @@
+"""Python's csv module is the judge of what a record is; the bytes must be the member's own."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rwt_assets import splitting
+from rwt_assets.errors import LimitError, MemberHeaderError
+from rwt_assets.feed import Limits, MemberRule
+from rwt_assets.records import find_records
+from rwt_assets.splitting import MemberSplitter
+
+BY_B = MemberRule(include=("*",), split_by="b")
+WHOLE = MemberRule(include=("*",))
+FIELDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=8)
+TRICKY = st.text('",\r\n ab', max_size=6)
+
+
+def split(data, rule=BY_B, limits=None, chunk=7):
+    splitter = MemberSplitter(rule, limits or Limits(), where="s3://b/a.zip, member 'm'")
+    chunks = [data[i : i + chunk] for i in range(0, len(data), chunk)]
+    parts = [part for cut in splitter.parts(chunks) for part in cut]
+    return splitter, parts
+
+
+def by_value(parts):
+    found = {}
+    for part in parts:
+        found.setdefault(part.value, []).append(part)
+    return found
+
+
+def rows_of(data):
+    return list(csv.reader(io.StringIO(data.decode(), newline="")))
+
+
+def written(rows, end, quoting):
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator=end, quoting=quoting).writerows(rows)
+    return out.getvalue().encode()
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(FIELDS, TRICKY, FIELDS), max_size=30),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.integers(1, 40),
+    st.booleans(),
+)
+def test_every_row_goes_to_the_shard_of_its_value(rows, end, quoting, chunk, cut_end):
+    if any("\r" in field for row in rows for field in row):
+        quoting = csv.QUOTE_ALL  # before Python 3.13 the module does not quote a lone CR
+    data = written([["a", "b", "c"], *rows], end, quoting)
+    if cut_end:
+        data = data.removesuffix(end.encode())
+    splitter, parts = split(data, chunk=chunk)
+    assert splitter.rows_read == len(rows)
+    assert not splitter.rejected
+    for value, own in by_value(parts).items():
+        expected = [list(row) for row in rows if row[1] == value]
+        numbers = [n for n, row in enumerate(rows, 1) if row[1] == value]
+        found = [row for part in own for row in rows_of(part.data)[1:]]
+        assert found == expected
+        assert np.concatenate([part.row_numbers for part in own]).tolist() == numbers
+        assert {part.data.partition(b"\n")[0] for part in own} == {data.partition(b"\n")[0]}
+    assert {row[1] for row in rows} == set(by_value(parts))
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(list('",\r\nab')), max_size=60).map("".join))
+@example('a"b,c\n"d""e","f\ng"\r\nh\r')
+@example('a,"b"x,c\ny,z,w\n')
+def test_records_are_those_of_the_csv_module(text):
+    data = text.encode()
+    if data and not data.endswith((b"\n", b"\r")):
+        data += b"\n"
+    try:
+        expected = [row for row in csv.reader(io.StringIO(data.decode(), newline="")) if row]
+    except csv.Error:
+        return
+    records = find_records(data, last=True)
+    found = [data[slice(*records.span(i))] for i in range(len(records))]
+    rest = data[records.end :]
+    if rest:  # an unclosed quote: the csv module makes a last row of it
+        expected = expected[: len(found)]
+    assert len(found) == len(expected)
+    for record, row in zip(found, expected, strict=True):
+        assert next(csv.reader(io.StringIO(record.decode(), newline=""))) == row
+
+
+@given(st.lists(st.sampled_from(list('",\r\nab')), max_size=60).map("".join), st.integers(1, 9))
+def test_batches_do_not_matter(text, size):
+    data = b"a,b\n" + text.encode()
+    outcomes = []
+    for batch in (size, 1 << 20):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(splitting, "BATCH_BYTES", batch)
+            splitter, parts = split(data, chunk=size)
+        shards = {
+            value: b"".join(part.data.removeprefix(b"a,b\n") for part in own)
+            for value, own in by_value(parts).items()
+        }
+        rejected = [(r.line, r.row, r.rule) for r in splitter.rejected]
+        outcomes.append((shards, splitter.rows_read, rejected))
+    assert outcomes[0] == outcomes[1]
+
+
+@given(st.lists(st.sampled_from(list('",\r\nab')), max_size=60).map("".join))
+def test_rows_reconcile_whatever_comes(text):
+    splitter, parts = split(b"a,b\n" + text.encode())
+    assert splitter.rows_read == sum(part.rows for part in parts) + len(splitter.rejected)
+
+
+def test_shards_have_the_bytes_of_the_member():
+    data = b'a,b\r\n"x ""1""",k\r\n y ,"k"\r\nz,l\r\n'
+    _, parts = split(data)
+    shards = {part.value: part.data for part in parts}
+    assert shards == {
+        "k": b'a,b\r\n"x ""1""",k\r\n y ,"k"\r\n',
+        "l": b"a,b\r\nz,l\r\n",
+    }
+
+
+def test_a_member_without_split_column_is_one_shard_even_without_rows():
+    _, (part,) = split(b"a,b\n", WHOLE)
+    assert (part.value, part.data, part.rows) == (None, b"a,b\n", 0)
+
+
+def test_ragged_rows_are_set_aside_with_their_line():
+    data = b'\xef\xbb\xbfa,b\n1,x\n"two\nlines",x\n3\n\n4,x,5\n6,x\n'
+    splitter, (part,) = split(data)
+    assert part.data == b'a,b\n1,x\n"two\nlines",x\n6,x\n'
+    assert part.row_numbers.tolist() == [1, 2, 5]
+    assert [(r.line, r.row, r.rule, r.text) for r in splitter.rejected] == [
+        (5, 3, "ragged_row", "3"),
+        (7, 4, "ragged_row", "4,x,5"),
+    ]
+    assert splitter.rejected[0].reason == "2 fields expected, 1 found"
+
+
+def test_a_quote_that_is_never_closed_is_set_aside():
+    splitter, (part,) = split(b'a,b\n1,x\n2,"x\n3,y\n')
+    assert part.data == b"a,b\n1,x\n"
+    (rejected,) = splitter.rejected
+    assert (rejected.line, rejected.row, rejected.rule) == (3, 2, "unclosed_quote")
+
+
+def test_a_value_that_is_no_utf8_is_set_aside():
+    splitter, (part,) = split(b"a,b\n1,x\n2,\xff\n3,x\n")
+    assert part.row_numbers.tolist() == [1, 3]
+    assert splitter.rejected[0].rule == "encoding"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"a,c\n1,2\n", "column 'b' is missing; it has 'a', 'c'"),
+        (b"a,b,a\n", "column 'a' twice"),
+        (b"a,b,\n", "has no name"),
+        (b"\xff,b\n", "no UTF-8"),
+    ],
+)
+def test_a_bad_header_is_an_error_of_the_member(data, says):
+    with pytest.raises(MemberHeaderError, match=says) as caught:
+        split(data)
+    assert "line 1" in str(caught.value)
+
+
+def test_limits_name_their_setting():
+    with pytest.raises(LimitError, match="limits.split_values"):
+        split(b"a,b\n1,x\n1,y\n1,z\n", limits=Limits(split_values=2))
+    with pytest.raises(LimitError, match="limits.record_bytes"):
+        split(b'a,b\n"' + b"x" * (9 << 20), limits=Limits(record_bytes=1000), chunk=1 << 20)
+
+
+def test_much_data_is_cut_into_parts_and_no_row_is_lost(monkeypatch):
+    monkeypatch.setattr(splitting, "BATCH_BYTES", 1 << 20)
+    rows = "".join(f"{n:07d},{'xyz'[n % 3]}\n" for n in range(600_000)).encode()
+    limits = Limits(buffer_bytes=1 << 20)
+    splitter, parts = split(b"a,b\n" + rows, limits=limits, chunk=1 << 20)
+    assert splitter.rows_read == 600_000
+    assert len(parts) >= 3 * 3
+    for value, own in by_value(parts).items():
+        numbers = np.concatenate([part.row_numbers for part in own])
+        assert numbers.tolist() == [n + 1 for n in range(600_000) if "xyz"[n % 3] == value]
