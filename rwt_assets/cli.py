@@ -8,7 +8,8 @@
     rwt provision make buckets, queue and notification where they are missing
 
 What belongs here: what a person types and sees. What does not: work that a sensor or an asset
-does too. All but `demo` and `up` also work on AWS, by the environment (`.env.example`).
+does too. All but `demo` and `up` work on a deployment where DAGSTER_HOME is set, in the
+environment or in `.env` (see `.env.example`), and on the stack of this machine otherwise.
 """
 
 import json
@@ -25,6 +26,7 @@ from typing import Annotated, Any, NoReturn
 import dagster as dg
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -122,9 +124,8 @@ def submit(
 ) -> None:
     """Upload archives under the feed's prefix, each by its file name."""
     with _errors_told():
-        local = embedded.enter_environment(state)
-        if local and not embedded.runs(state):
-            _stop_with("No stack runs in this state folder; start one with `rwt up`.", state)
+        if _enter(state) and not embedded.runs(state):
+            _stop_with("No stack runs here; start one with `rwt up`.", state)
         feed = _choose(declared_feeds(), feed_name)
         store = connect_objects()
         for file in files:
@@ -143,7 +144,7 @@ def status(
 ) -> None:
     """What is done, waits, failed or was forgotten. Status 1 if anything was forgotten."""
     with _errors_told():
-        embedded.enter_environment(state)
+        _enter(state)
         with dg.DagsterInstance.get() as instance:
             standings = {
                 feed.name: take_standing(FeedCatalog(instance, feed)) for feed in declared_feeds()
@@ -159,7 +160,7 @@ def status(
 def sweep(state: State = DEFAULT_STATE) -> None:
     """Compare each bucket with the catalog and record what no message announced."""
     with _errors_told():
-        embedded.enter_environment(state)
+        _enter(state)
         with dg.DagsterInstance.get() as instance:
             for feed in declared_feeds():
                 report = sweep_bucket(FeedCatalog(instance, feed), connect_objects())
@@ -175,7 +176,7 @@ def sweep(state: State = DEFAULT_STATE) -> None:
 def provision(state: State = DEFAULT_STATE) -> None:
     """Make the buckets, queues and notifications that the feeds lack."""
     with _errors_told():
-        embedded.enter_environment(state)
+        _enter(state)
         for feed in declared_feeds():
             done = provision_feed(feed)
             for made in done.made:
@@ -360,6 +361,22 @@ def _errors_told() -> Iterator[None]:
         errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)
         errors.print(f"AWS_ENDPOINT_URL is {os.environ.get('AWS_ENDPOINT_URL', 'not set')}.")
         raise typer.Exit(1) from error
+
+
+def _enter(state: Path) -> bool:
+    """Work on the deployment of the environment or `.env`, else on this machine's; True then."""
+    before = dict(os.environ)
+    load_dotenv(Path(".env"))
+    if "DAGSTER_HOME" in os.environ:
+        return False
+    os.environ.clear()
+    os.environ.update(before)
+    if not embedded.enter_environment(state):
+        _stop_with(
+            "There is no stack here; start one with `rwt up`, or set DAGSTER_HOME (.env.example).",
+            state,
+        )
+    return True
 
 
 def _choose(feeds: Sequence[Feed], name: str) -> Feed:

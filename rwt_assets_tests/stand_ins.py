@@ -92,7 +92,7 @@ class InMemoryQueue:
 
     def receive(
         self,
-        queue: str,  # noqa: ARG002
+        queue: str,
         *,
         wait_seconds: int,
     ) -> Sequence[Message]:
@@ -103,7 +103,7 @@ class InMemoryQueue:
 
     def delete(
         self,
-        queue: str,  # noqa: ARG002
+        queue: str,
         messages: Sequence[Message],
     ) -> Sequence[Message]:
         names = {message.message_id for message in messages}

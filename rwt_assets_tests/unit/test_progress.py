@@ -20,7 +20,10 @@ def shard(key="s", reported=5, enriched=20, **facts):
     return ShardFacts(key, reported, enriched, **facts)
 
 
-def archive(arrived=ARRIVED, manifest=SPLIT, delivery=DELIVERED, shards=(shard(),), **facts):
+ONE_SHARD = (shard(),)
+
+
+def archive(arrived=ARRIVED, manifest=SPLIT, delivery=DELIVERED, shards=ONE_SHARD, **facts):
     return ArchiveFacts("a", arrived, manifest, delivery, shards=shards, **facts)
 
 

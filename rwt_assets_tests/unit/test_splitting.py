@@ -174,9 +174,9 @@ def test_a_bad_header_is_an_error_of_the_member(data, says):
 
 
 def test_limits_name_their_setting():
-    with pytest.raises(LimitError, match="limits.split_values"):
+    with pytest.raises(LimitError, match=r"limits\.split_values"):
         split(b"a,b\n1,x\n1,y\n1,z\n", limits=Limits(split_values=2))
-    with pytest.raises(LimitError, match="limits.record_bytes"):
+    with pytest.raises(LimitError, match=r"limits\.record_bytes"):
         split(b'a,b\n"' + b"x" * (9 << 20), limits=Limits(record_bytes=1000), chunk=1 << 20)
 
 

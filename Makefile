@@ -1,0 +1,46 @@
+# `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint format bench clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+STATE ?= .rwt
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY) ## start everything, send a real archive through, show the result (ARGS=--exit to end then)
+	$(BIN)/rwt demo --state $(STATE) $(ARGS)
+
+up: $(READY) ## start everything: S3, SQS, webserver, daemon
+	$(BIN)/rwt up --state $(STATE)
+
+test: $(READY) ## all tests (ARGS="-k name" for some)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(READY) ## ruff, mypy, and Dagster's own check of the definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	VIRTUAL_ENV=$(CURDIR)/.venv PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
+
+format: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## compare with pandas scripts, and time the daemon (minutes)
+	$(BIN)/python -m rwt_assets_tests.benchmarks $(ARGS)
+
+clean: ## remove the environment and all local state
+	rm -rf .venv $(STATE)
+
+$(READY): pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --no-python-downloads --compile-bytecode --quiet
+	@touch $@

@@ -1,0 +1,75 @@
+"""A real S3 and SQS endpoint, in memory, one for the session, emptied for each test."""
+
+import os
+import urllib.request
+
+import boto3
+import dagster as dg
+import pytest
+from botocore.config import Config
+
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.embedded.server import EmbeddedServer, local_environment
+from rwt_assets.provisioning import provision
+from rwt_assets.resources.object_store import S3Objects
+from rwt_assets.resources.queue import SqsQueue
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with EmbeddedServer(log=tmp_path_factory.mktemp("server") / "server.log") as running:
+        yield running
+
+
+@pytest.fixture
+def endpoint(server, monkeypatch):
+    """The server, empty; boto3's environment leads to it."""
+    environment = local_environment(server.endpoint_url, os.environ)
+    for name in [name for name in os.environ if name not in environment]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    request = urllib.request.Request(f"{server.endpoint_url}/_ministack/reset", method="POST")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+    return server
+
+
+@pytest.fixture
+def s3(endpoint):
+    client = boto3.client("s3", config=Config(retries={"max_attempts": 1}))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def sqs(endpoint):
+    client = boto3.client("sqs", config=Config(retries={"max_attempts": 1}))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def feed(endpoint):
+    return declared_feeds()[0]
+
+
+@pytest.fixture
+def provisioned(feed, s3, sqs):
+    return provision(feed, s3=s3, sqs=sqs)
+
+
+@pytest.fixture
+def objects(s3):
+    return S3Objects(s3)
+
+
+@pytest.fixture
+def queue(sqs):
+    return SqsQueue(sqs)
+
+
+@pytest.fixture
+def instance():
+    with dg.instance_for_test() as made:
+        yield made

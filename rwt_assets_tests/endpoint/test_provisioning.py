@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from rwt_assets.errors import StackError
+from rwt_assets.provisioning import dead_letter_queue, provision
+
+pytestmark = pytest.mark.endpoint
+
+
+def rules(s3, feed):
+    answer = s3.get_bucket_notification_configuration(Bucket=feed.source.bucket)
+    return answer.get("QueueConfigurations", [])
+
+
+def test_everything_is_made_once(feed, s3, sqs):
+    made = provision(feed, s3=s3, sqs=sqs).made
+    assert made == (
+        "bucket rwt-incoming",
+        "bucket rwt-results",
+        "versioning of bucket rwt-incoming",
+        "queue rwt-gtfs-dead-letters",
+        "queue rwt-gtfs",
+        "notification from s3://rwt-incoming/gtfs/ to queue rwt-gtfs",
+    )
+    assert provision(feed, s3=s3, sqs=sqs).made == ()
+    assert len(rules(s3, feed)) == 1
+
+
+def test_what_is_missing_is_made_again(feed, s3, sqs, provisioned):
+    sqs.delete_queue(QueueUrl=provisioned.queue_url)
+    s3.put_bucket_versioning(
+        Bucket=feed.source.bucket, VersioningConfiguration={"Status": "Suspended"}
+    )
+    s3.put_bucket_notification_configuration(
+        Bucket=feed.source.bucket, NotificationConfiguration={}
+    )
+    made = provision(feed, s3=s3, sqs=sqs).made
+    assert [one.split()[0] for one in made] == ["versioning", "queue", "notification"]
+
+
+def test_rules_of_others_are_left_alone(feed, s3, sqs):
+    provision(feed, s3=s3, sqs=sqs)
+    other = feed.model_copy(
+        update={
+            "name": "other",
+            "source": feed.source.model_copy(update={"prefix": "other/", "queue": "other"}),
+        }
+    )
+    provision(other, s3=s3, sqs=sqs)
+    assert {rule["Id"] for rule in rules(s3, feed)} == {"rwt-gtfs", "rwt-other"}
+    assert provision(feed, s3=s3, sqs=sqs).made == ()
+
+
+def test_undeliverable_messages_go_to_the_dead_letter_queue(feed, s3, sqs, provisioned):
+    attributes = sqs.get_queue_attributes(
+        QueueUrl=provisioned.queue_url, AttributeNames=["RedrivePolicy"]
+    )["Attributes"]
+    policy = json.loads(attributes["RedrivePolicy"])
+    assert int(policy["maxReceiveCount"]) == 5
+    assert policy["deadLetterTargetArn"].endswith(dead_letter_queue(feed.source))
+
+
+def test_a_changed_redrive_policy_is_put_right_and_timeouts_are_left(feed, s3, sqs, provisioned):
+    sqs.set_queue_attributes(
+        QueueUrl=provisioned.queue_url,
+        Attributes={"VisibilityTimeout": "7", "RedrivePolicy": ""},
+    )
+    (made,) = provision(feed, s3=s3, sqs=sqs).made
+    assert made == "RedrivePolicy of queue rwt-gtfs"
+    attributes = sqs.get_queue_attributes(
+        QueueUrl=provisioned.queue_url, AttributeNames=["VisibilityTimeout"]
+    )["Attributes"]
+    assert attributes["VisibilityTimeout"] == "7"
+
+
+def test_an_endpoint_that_is_not_there_is_explained(feed, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(StackError, match="AWS_ENDPOINT_URL"):
+        provision(feed)
