@@ -41,6 +41,6 @@ clean: ## remove the environment and all local state
 $(READY): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --no-python-downloads --compile-bytecode --quiet
+	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
 	@touch $@
