@@ -247,8 +247,8 @@ def _arrived_at(feed: Feed, file: Path) -> datetime | None:
 def _show_result(result: Result, arrived_at: datetime | None) -> None:
     delivery = result.delivery
     table = Table(title=f"s3://{delivery.bucket}/{delivery.key}")
-    table.add_column("member")
-    for name in ("shards", "rows in", "enriched", "quarantined", "Parquet bytes"):
+    table.add_column("member", no_wrap=True)
+    for name in ("shards", "rows in", "enriched", "quarantined", "bytes"):
         table.add_column(name, justify="right")
     for one in result.members:
         numbers = (one.shards, one.rows_read, one.rows_enriched, one.rows_quarantined, one.bytes)

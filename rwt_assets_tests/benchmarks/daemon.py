@@ -1,0 +1,118 @@
+"""From upload to delivery with the real daemon: small archives, and one of 200 shards."""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.concurrency import map_ahead
+from rwt_assets.embedded.server import local_environment
+from rwt_assets.enriched import EnrichedShard
+from rwt_assets.frames import member_frame_type
+from rwt_assets.processing import shard_runs, write_manifest
+from rwt_assets.reconciliation import take_account
+from rwt_assets.resources.object_store import S3ObjectStoreResource
+from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
+from rwt_assets.standing import archive_progress
+from rwt_assets.unpacking import unpack_archive
+from rwt_assets_tests.archives import TIMES, make_zip, timetable
+from rwt_assets_tests.end_to_end.running_stack import RunningStack
+
+PATIENCE_SECONDS = 600
+SETTLE_SECONDS = 30
+SMALL_STOPS, SMALL_TRIPS = 20, 4_900
+SHARDS = 199  # and one for stops.txt
+TRIPS = 500
+
+
+def measure_daemon(rounds: int) -> None:
+    """Print the time from upload to delivery, and the share that is bookkeeping."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder).resolve() / "state"
+        state.mkdir()
+        stack = RunningStack(state)
+        stack.start()
+        try:
+            time.sleep(SETTLE_SECONDS)
+            small = [_small(number) for number in range(rounds)]
+            taken = [_deliver(stack, f"small-{n}.zip", body) for n, body in enumerate(small)]
+            size = statistics.median(map(len, small)) / 1e6
+            print(
+                f"\n{rounds} archives of {size:.1f} MB, {SMALL_STOPS + 1} shards each, one after "
+                f"the other, upload to delivery: median {statistics.median(taken):.1f} s, "
+                f"{min(taken):.1f} to {max(taken):.1f} s"
+            )
+            body = timetable(trips=TRIPS, stops=SHARDS)
+            whole = _deliver(stack, "large.zip", body)
+            work = _work_seconds(stack, "gtfs/large.zip")
+            print(
+                f"\nan archive of {SHARDS + 1} shards, {TRIPS * SHARDS:,} rows, "
+                f"{len(body) / 1e6:.1f} MB: {whole:.1f} s from upload to delivery\n"
+                f"  on data (reading, splitting, enriching, writing, footers) {work:.1f} s, "
+                f"{work / whole:.0%}\n"
+                f"  bookkeeping (events, queueing, starting runs, sensors) "
+                f"{whole - work:.1f} s, {1 - work / whole:.0%}"
+            )
+        finally:
+            stack.stop()
+
+
+def _small(number: int) -> bytes:
+    """An archive of 1 MB: 21 shards, times that compress as badly as real ones."""
+    random = Random(number)
+    lines = [",".join(TIMES)]
+    for trip in range(SMALL_TRIPS):
+        for stop in range(SMALL_STOPS):
+            time_ = f"{random.randrange(5, 24):02d}:{random.randrange(60):02d}:"
+            seconds = random.sample(range(10, 60), 2)
+            arrival, departure = (f"{time_}{second}" for second in seconds)
+            lines.append(f"T{trip},{arrival},{departure},S{random.randrange(400)},{stop}")
+    return make_zip({"stop_times.txt": "\n".join(lines), "stops.txt": "stop_id\nS1\n"})
+
+
+def _deliver(stack: RunningStack, name: str, body: bytes) -> float:
+    """Seconds from the upload to the delivery's event."""
+    began = time.time()
+    stack.upload(name, body)
+    key = f"{stack.feed.source.prefix}{name}"
+
+    def delivered() -> bool:
+        progress = stack.ask(lambda catalog: archive_progress(catalog, key))
+        return progress.stage == "delivered"
+
+    stack.wait_for(delivered, PATIENCE_SECONDS)
+    with stack.instance() as instance:
+        event = instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                FeedCatalog(instance, stack.feed).graph.delivery, asset_partitions=[key]
+            ),
+            limit=1,
+        ).records[0]
+    return event.timestamp - began
+
+
+def _work_seconds(stack: RunningStack, archive: str) -> float:
+    """The same work on the same server, in this process and without Dagster's bookkeeping."""
+    os.environ.update(local_environment(stack.record.endpoint_url, {}))
+    revision = stack.ask(lambda catalog: catalog.latest_revision(archive))
+    assert revision is not None
+    target = stack.feed.target.model_copy(update={"prefix": "bench"})
+    feed = stack.feed.model_copy(update={"target": target})
+    resource = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
+    manager = S3ParquetIOManager(bucket=target.bucket, prefix="bench", object_store=resource)
+    kinds = {rule.include: member_frame_type("Rows", rule) for rule in feed.members}
+    store = resource.objects()
+    began = time.perf_counter()
+    manifest = unpack_archive(store, feed, revision)
+    write_manifest(store, target, manifest)
+    runs = shard_runs(store, feed, [shard.partition_key for shard in manifest.shards])
+    shards = (EnrichedShard(run, kinds[run.rule.include]) for run in runs)
+    list(map_ahead(manager.write, shards, workers=WORKERS, ahead=AHEAD))
+    assert take_account(store, feed, manifest).reconciled
+    return time.perf_counter() - began

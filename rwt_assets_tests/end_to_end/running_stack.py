@@ -1,0 +1,126 @@
+"""`rwt up` as a process, and what tests and benchmarks ask of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import dagster as dg
+from botocore.config import Config
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.embedded import stack as embedded
+from rwt_assets.embedded.processes import leftovers
+from rwt_assets.embedded.server import REGION
+from rwt_assets.resources.object_store import S3Objects
+
+START_SECONDS = 180
+STOP_SECONDS = 90
+T = TypeVar("T")
+
+
+class RunningStack:
+    """`rwt up` in a folder of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.feed = declared_feeds()[0]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        output = (self.state.parent / "up.log").open("ab")
+        environment = {k: v for k, v in os.environ.items() if k not in ("CI", "DAGSTER_HOME")}
+        (self.state / embedded.STACK_FILE).unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rwt_assets.cli", "up", "--state", str(self.state)],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        output.close()
+        self.wait_for(lambda: embedded.read_record(self.state) is not None, START_SECONDS)
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(STOP_SECONDS)
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process, without a warning."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        for process in leftovers(self.state):
+            process.kill()
+            process.wait(30)
+
+    def kill_daemon(self) -> None:
+        for process in leftovers(self.state):
+            if "dagster._daemon" in process.cmdline():
+                process.kill()
+                return
+        raise AssertionError("there is no daemon to kill")
+
+    @property
+    def record(self) -> embedded.StackRecord:
+        record = embedded.read_record(self.state)
+        assert record is not None, self.log()
+        return record
+
+    def log(self) -> str:
+        return (self.state.parent / "up.log").read_text()
+
+    def s3(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.record.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - the local server accepts any
+            config=Config(retries={"max_attempts": 5}),
+        )
+
+    def objects(self) -> S3Objects:
+        return S3Objects(self.s3())
+
+    def upload(self, name: str, body: bytes) -> str:
+        """The ETag of what was uploaded."""
+        answer = self.s3().put_object(
+            Bucket=self.feed.source.bucket, Key=f"{self.feed.source.prefix}{name}", Body=body
+        )
+        return str(answer["ETag"]).strip('"')
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(embedded.dagster_home(self.state)))
+
+    def ask(self, question: Callable[[FeedCatalog], T]) -> T:
+        with self.instance() as instance:
+            return question(FeedCatalog(instance, self.feed))
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{self.record.ui_url}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            document = json.loads(answer.read())
+        assert "errors" not in document, document
+        return dict(document["data"])
+
+    def wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert self._process is not None
+            assert self._process.poll() is None, f"rwt up ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain; rwt up:\n{self.log()}"
+            time.sleep(1)
