@@ -21,10 +21,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import NoReturn
 
-import rwt_assets
 from rwt_assets.errors import StackError
 
-PACKAGE = Path(rwt_assets.__file__).parent
+PACKAGE = Path(__file__).parent.parent
 CODE_LOCATION = "rwt_assets.definitions"
 ANSWER_SECONDS = 60.0
 PAUSE_SECONDS = 0.1

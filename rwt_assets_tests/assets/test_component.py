@@ -11,7 +11,7 @@ from rwt_assets.component import build_feed_definitions
 from rwt_assets.definitions import declared_feeds, defs
 from rwt_assets.errors import FeedError
 
-HEAD = """type: rwt_assets.ZipFeed
+HEAD = """type: rwt_assets.component.ZipFeed
 
 attributes:
   name: shop

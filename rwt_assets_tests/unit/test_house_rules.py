@@ -1,0 +1,64 @@
+"""Rules of the house that a machine can hold."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rwt_assets import feed as feed_module
+from rwt_assets.feed import Feed
+
+PROJECT = Path(feed_module.__file__).parent.parent
+PURE = [
+    "archive",
+    "concurrency",
+    "consumption",
+    "contract",
+    "enrichment",
+    "errors",
+    "feed",
+    "layout",
+    "manifest",
+    "notifications",
+    "object_store",
+    "partitions",
+    "processing",
+    "progress",
+    "reconciliation",
+    "records",
+    "splitting",
+    "unpacking",
+]
+
+
+def test_pure_modules_load_neither_dagster_nor_boto3():
+    imports = "; ".join(f"import rwt_assets.{name}" for name in PURE)
+    script = f"import sys; {imports}; print(*sorted({{'dagster', 'boto3'}} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert answer.stdout.decode().strip() == ""
+
+
+def test_the_feed_of_the_readme_is_a_feed():
+    (text,) = re.findall(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    declaration = yaml.safe_load(text)
+    assert declaration["type"] == "rwt_assets.component.ZipFeed"
+    assert Feed.model_validate(declaration["attributes"]).name == "sales"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/performance.md"])
+def test_links_lead_somewhere(document):
+    path = PROJECT / document
+    links = re.findall(r"\]\(([^)#]+)\)", path.read_text())
+    local = [link for link in links if not link.startswith("http")]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def test_every_variable_that_the_code_reads_is_in_the_example():
+    known = (PROJECT / ".env.example").read_text()
+    files = [*(PROJECT / "rwt_assets").rglob("*.yaml"), PROJECT / "rwt_assets" / "cli.py"]
+    read = {name for path in files for name in re.findall(r"\bRWT_[A-Z_]+\b", path.read_text())}
+    private = {"RWT_RUN_SOCKET"}  # set by the stack for its own processes
+    assert {name for name in read - private if name not in known} == set()
