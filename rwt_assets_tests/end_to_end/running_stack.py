@@ -37,16 +37,22 @@ class RunningStack:
 
     def start(self) -> None:
         output = (self.state.parent / "up.log").open("ab")
-        environment = {k: v for k, v in os.environ.items() if k not in ("CI", "DAGSTER_HOME")}
         (self.state / embedded.STACK_FILE).unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rwt_assets.cli", "up", "--state", str(self.state)],
-            env=environment,
+            env=_environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         output.close()
         self.wait_for(lambda: embedded.read_record(self.state) is not None, START_SECONDS)
+
+    def rwt(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The command, on this stack."""
+        command = [sys.executable, "-m", "rwt_assets.cli", *arguments, "--state", str(self.state)]
+        return subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, timeout=300, check=False
+        )
 
     def stop(self) -> int:
         """Ctrl-C; the exit status."""
@@ -124,3 +130,7 @@ class RunningStack:
             assert self._process.poll() is None, f"rwt up ended:\n{self.log()}"
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; rwt up:\n{self.log()}"
             time.sleep(1)
+
+
+def _environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k not in ("CI", "DAGSTER_HOME")}

@@ -176,6 +176,32 @@ def test_a_shard_that_is_reported_again_is_enriched_again_by_automation(stack):
     assert run.tags["dagster/from_automation_condition"] == "true"
 
 
+def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
+    good, bad = tmp_path / "command.zip", tmp_path / "bad.zip"
+    good.write_bytes(timetable(trips=2, stops=3))
+    bad.write_bytes(b"no zip")
+
+    submitted = stack.rwt("submit", str(good), "--wait")
+    assert submitted.returncode == 0, submitted.stderr
+    assert "delivered, 4 of 4 shards" in submitted.stdout
+
+    refused = stack.rwt("submit", str(bad), "--wait")
+    assert refused.returncode == 1
+    assert "bad.zip was not delivered: the object is no readable ZIP" in refused.stderr
+
+    status = stack.rwt("status", "--json")
+    assert status.returncode == 0, status.stderr
+    standing = json.loads(status.stdout)["gtfs"]
+    assert "gtfs/command.zip" in {entry["partition"] for entry in standing["done"]}
+    assert "gtfs/bad.zip" in {entry["partition"] for entry in standing["failed"]}
+    assert "0 archives recorded" in stack.rwt("sweep").stdout
+    assert "nothing was missing" in stack.rwt("provision").stdout
+
+    second = stack.rwt("up")
+    assert second.returncode == 1
+    assert f"a stack already runs at {stack.record.ui_url}" in second.stderr.replace("\n", " ")
+
+
 def test_the_ui_shows_the_graph_the_check_and_the_automation(stack):
     data = stack.graphql(
         """{ assetNodes { assetKey { path } isPartitioned computeKind
