@@ -20,7 +20,6 @@ from rwt_assets.assets.archive_manifest import (
 from rwt_assets.assets.checks import nothing_forgotten_check
 from rwt_assets.assets.delivery import delivery_asset
 from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
-from rwt_assets.beta import accept_beta_features
 from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -32,9 +31,6 @@ from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
 
 AUTOMATION_INTERVAL_SECONDS = 30
-
-accept_beta_features()
-
 # Feeds share these: definitions can only be merged where equal keys are the same object.
 S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
 SQS_QUEUE = SqsQueueResource()

@@ -129,7 +129,8 @@ def apply_contract(table: pa.Table, row_numbers: np.ndarray, rule: MemberRule) -
     broken: list[tuple[str, np.ndarray, Callable[[Any], str]]] = []
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        column = table.column(name).combine_chunks()
+        column = table.column(name)
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if name in rule.columns:
             columns[name], faults = _typed(column, name, rule.columns[name])
             broken += faults

@@ -20,6 +20,8 @@ ARCHIVE: Final = "_archive"
 MEMBER: Final = "_member"
 ROW: Final = "_row"
 ADDED: Final = (CRC32, ARCHIVE, MEMBER, ROW)
+NAME_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
+SAMPLE: Final = 1_000
 
 
 def enrich(
@@ -75,17 +77,14 @@ def crc32_of(values: Any) -> pa.Array:
     """
     if not pa.types.is_string(values.type):
         values = values.cast(pa.string())
-    # A key repeats within a shard more often than not, so each different one is hashed once.
     encoded = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     keys = encoded.cast(pa.binary())
-    if len(keys) > _WORTH_A_DICTIONARY:
+    # Where keys repeat, each different one is hashed once; a sample tells.
+    sample = keys.slice(0, SAMPLE)
+    if len(sample.unique()) * 2 < len(sample):
         coded = keys.dictionary_encode()
-        if len(coded.dictionary) * 2 < len(keys):
-            return pc.take(_crc32_each(coded.dictionary), coded.indices)
+        return pc.take(_crc32_each(coded.dictionary), coded.indices)
     return _crc32_each(keys)
-
-
-_WORTH_A_DICTIONARY: Final = 64
 
 
 def _crc32_each(keys: Any) -> pa.Array:

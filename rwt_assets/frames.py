@@ -20,9 +20,12 @@ from dagster_pandas.constraints import (
     NonNullableColumnConstraint,
 )
 
+from rwt_assets.beta import accept_beta_features
 from rwt_assets.contract import ARROW_TYPES
-from rwt_assets.enrichment import ARCHIVE, CRC32, MEMBER, ROW
+from rwt_assets.enrichment import ARCHIVE, CRC32, MEMBER, NAME_TYPE, ROW
 from rwt_assets.feed import ColumnRule, MemberRule
+
+accept_beta_features()
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
@@ -32,9 +35,9 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def to_table(frame: pd.DataFrame) -> pa.Table:
-    """The table of such a DataFrame, without its index."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    return table.replace_schema_metadata(None)
+    """The table of a DataFrame whose columns all have Arrow types, over the same memory."""
+    columns: list[Any] = [frame[name].array for name in frame.columns]
+    return pa.Table.from_arrays([column.__arrow_array__() for column in columns], [*frame.columns])
 
 
 def member_frame_type(name: str, rule: MemberRule) -> dg.DagsterType:
@@ -50,8 +53,8 @@ def member_frame_type(name: str, rule: MemberRule) -> dg.DagsterType:
     columns = [_column(column, declared) for column, declared in rule.columns.items()]
     columns += [
         PandasColumn(CRC32, constraints=[_typed(pa.uint32())]),
-        PandasColumn(ARCHIVE, constraints=[NonNullableColumnConstraint()]),
-        PandasColumn(MEMBER, constraints=[NonNullableColumnConstraint()]),
+        PandasColumn(ARCHIVE, constraints=[_typed(NAME_TYPE)]),
+        PandasColumn(MEMBER, constraints=[_typed(NAME_TYPE)]),
         PandasColumn(ROW, constraints=[_typed(pa.int64()), NonNullableColumnConstraint()]),
     ]
     kind: dg.DagsterType = create_dagster_pandas_dataframe_type(name=name, columns=columns)

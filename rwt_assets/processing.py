@@ -8,6 +8,7 @@ not: the rules themselves (`contract.py`, `enrichment.py`) and where the result 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,40 @@ from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
 
 ROW_NUMBER = np.dtype("<i8")
+ROW_NUMBER_OBJECTS_HELD = 3
+
+
+class RowNumbers:
+    """Row numbers of the parts of one run.
+
+    Parts that were cut at one time have theirs in one object. It is read by range for the
+    first of them and as a whole for the second, since the others will follow.
+    """
+
+    def __init__(self, store: ObjectStore, bucket: str) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._lock = Lock()
+        self._asked: set[str] = set()
+        self._held: dict[str, bytes] = {}
+
+    def of(self, part: Part) -> np.ndarray:
+        """The ordinals of a part's rows in their member, from 1, rising (int64)."""
+        key, start = part.row_numbers_key, part.row_numbers_offset
+        if key is None:
+            return np.arange(part.first_row, part.first_row + part.rows, dtype=ROW_NUMBER)
+        end = start + part.rows * ROW_NUMBER.itemsize
+        with self._lock:
+            first = key not in self._asked
+            self._asked.add(key)
+            if not first and key not in self._held:
+                while len(self._held) >= ROW_NUMBER_OBJECTS_HELD:
+                    self._held.pop(next(iter(self._held)))
+                self._held[key] = self._store.read(self._bucket, key)
+            body = self._held.get(key)
+        if body is None:
+            return np.frombuffer(self._store.read(self._bucket, key, start, end), ROW_NUMBER)
+        return np.frombuffer(body, ROW_NUMBER, count=part.rows, offset=start)
 
 
 @dataclass(slots=True)
@@ -37,6 +72,7 @@ class ShardRun:
     rule: MemberRule
     manifest: ArchiveManifest
     shard: Shard
+    row_numbers: RowNumbers
     rows_quarantined: int = 0
     quarantine_key: str | None = None
     _rejected: list[QuarantineEntry] = field(default_factory=list)
@@ -56,7 +92,7 @@ class ShardRun:
         """
         for part in self.shard.parts:
             data = self.store.read(self.feed.target.bucket, part.key)
-            result = apply_contract(parse_shard(data), self._row_numbers(part), self.rule)
+            result = apply_contract(parse_shard(data), self.row_numbers.of(part), self.rule)
             self._rejected += [
                 QuarantineEntry(self.shard.member, None, r.row, 1, r.rule, r.reason, r.text)
                 for r in result.rejected
@@ -69,18 +105,6 @@ class ShardRun:
                 row_numbers=result.row_numbers,
             )
         self._write_quarantine()
-
-    def _row_numbers(self, part: Part) -> np.ndarray:
-        if part.row_numbers_key is None:
-            return np.arange(part.first_row, part.first_row + part.rows, dtype=ROW_NUMBER)
-        start = part.row_numbers_offset
-        body = self.store.read(
-            self.feed.target.bucket,
-            part.row_numbers_key,
-            start,
-            start + part.rows * ROW_NUMBER.itemsize,
-        )
-        return np.frombuffer(body, ROW_NUMBER)
 
     def _write_quarantine(self) -> None:
         self.rows_quarantined = sum(entry.rows for entry in self._rejected)
@@ -129,6 +153,7 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
     Raises:
         ArchiveMissingError: a partition that the current manifest of its archive lacks.
     """
+    row_numbers = RowNumbers(store, feed.target.bucket)
     manifests: dict[str, tuple[ArchiveManifest, dict[str, Shard]]] = {}
     for partition_key in partition_keys:
         archive = ShardKey.parse(partition_key).archive
@@ -145,4 +170,4 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
                 fate="No shard of this run after it was processed.",
                 remedy="Materialize archive_manifest for its archive again.",
             )
-        yield ShardRun(store, feed, rule, manifest, shard)
+        yield ShardRun(store, feed, rule, manifest, shard, row_numbers)

@@ -25,6 +25,7 @@ from rwt_assets.records import Records, find_records
 BATCH_BYTES: Final = 8 << 20
 BOM: Final = b"\xef\xbb\xbf"
 SHOWN: Final = 500
+HEADER_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,9 @@ class MemberSplitter:
         data = data.removeprefix(BOM)
         if last and data and not data.endswith((b"\n", b"\r")):
             data += b"\n"
-        found = find_records(data, last=last)
+        found = find_records(data[:HEADER_BYTES], last=last and len(data) <= HEADER_BYTES)
+        if len(found) == 0:
+            found = find_records(data, last=last)
         if len(found) == 0:
             if last and not data.strip():
                 return b""
@@ -373,4 +376,5 @@ def _joined(batch: bytes, records: Records, kept: np.ndarray) -> Any:
 
 def _line_count(text: bytes) -> int:
     """Physical lines in a text: LF, CRLF and lone CR end one."""
-    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+    lines = text.count(b"\n")
+    return lines + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else lines

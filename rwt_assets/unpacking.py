@@ -5,13 +5,13 @@ not: how a ZIP is read (`archive.py`), how rows are split (`splitting.py`), how 
 named (`layout.py`) and what Dagster is told (`assets/archive_manifest.py`).
 """
 
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
 import pyarrow.parquet as pq
+from isal import isal_zlib
 
 from rwt_assets.archive import Member, read_directory, read_member
 from rwt_assets.concurrency import map_ahead
@@ -193,7 +193,7 @@ class _Unpacker:
             key=key,
             rows=part.rows,
             bytes=data.nbytes,
-            crc32=zlib.crc32(data),
+            crc32=isal_zlib.crc32(data),
             first_row=int(part.row_numbers[0]) if part.rows else 0,
             row_numbers_key=row_numbers_key,
             row_numbers_offset=offset,

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 from rwt_assets.embedded.processes import (
@@ -75,9 +74,10 @@ def test_a_child_that_never_answers_is_told(child):
 
 
 def test_one_that_will_not_end_is_ended(child):
-    stubborn = child(f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
+    stubborn = child(f"{deaf}; {SLEEP}")
     stubborn.start()
-    stubborn.wait_until(lambda: psutil.Process(stubborn.pid).cpu_times().user > 0, seconds=30)
+    stubborn.wait_until(lambda: "deaf" in stubborn.log.read_text(), seconds=60)
     stubborn.stop(seconds=1)
     assert not stubborn.alive
 
