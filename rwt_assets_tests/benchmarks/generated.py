@@ -21,7 +21,8 @@ def make_archive(members: int = MEMBERS, rows: int = ROWS, values: int = VALUES)
     with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for number in range(members):
             text = io.BytesIO()
-            arrow_csv.write_csv(_table(random, rows, values), text)
+            options = arrow_csv.WriteOptions(quoting_style="none")  # as pandas and Excel write it
+            arrow_csv.write_csv(_table(random, rows, values), text, options)
             archive.writestr(zipfile.ZipInfo(f"sales_{number}.csv"), text.getvalue(), 8)
     return body.getvalue()
 
@@ -37,6 +38,6 @@ def _table(random: np.random.Generator, rows: int, values: int) -> pa.Table:
             "price": [f"{n / 100:.2f}" for n in random.integers(100, 20_000, rows)],
             "quantity": random.integers(1, 9, rows).astype(str),
             "channel": channels[random.integers(0, 4, rows)],
-            "note": [f"{n:032x}" for n in random.integers(0, 2**62, rows)],
+            "note": [f"{n:044x}" for n in random.integers(0, 2**62, rows)],
         }
     )
