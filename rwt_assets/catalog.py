@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.runs import SqlRunStorage
 
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
@@ -312,8 +311,8 @@ class FeedCatalog:
 
 def _storage_id(instance: dg.DagsterInstance) -> str:
     """What tells apart the instances that one process may see: tests make many."""
-    storage = instance.run_storage
-    return storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
+    ask = getattr(instance.run_storage, "get_run_storage_id", None)  # storages in SQL have it
+    return "" if ask is None else str(ask())
 
 
 @lru_cache(maxsize=100_000)

@@ -13,7 +13,7 @@ from typing import Literal
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.progress import ArchiveFacts, Position, Stage, locate
 
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 900.0
 StageName = Literal[
     "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
 ]

@@ -22,11 +22,12 @@ def make_zip(members: Mapping[str, str | bytes], method: int = zipfile.ZIP_DEFLA
 
 def timetable(*, trips: int, stops: int, name: str = "T") -> bytes:
     """A small GTFS archive: `trips * stops` stop times, which split into `stops` shards."""
+    minutes = [f"{8 + stop // 60:02d}:{stop % 60:02d}" for stop in range(stops)]
     lines = [",".join(TIMES)]
     lines += [
-        f"{name}{trip},08:{stop:02d}:00,08:{stop:02d}:30,S{stop},{stop}"
+        f"{name}{trip},{minute}:00,{minute}:30,S{stop},{stop}"
         for trip in range(trips)
-        for stop in range(stops)
+        for stop, minute in enumerate(minutes)
     ]
     places = ["stop_id,stop_name,stop_lat,stop_lon"]
     places += [f"S{stop},Stop {stop},-16.{stop},145.{stop}" for stop in range(stops)]

@@ -33,7 +33,7 @@ WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
 INTERVAL_SECONDS = 1
 REQUESTS_A_TICK = 20
-AUTOMATION_PATIENCE_SECONDS = 240.0  # two automation ticks, its minute of rest, a backfill
+AUTOMATION_PATIENCE_SECONDS = 600.0  # a request of automation takes up to four minutes
 
 
 def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:

@@ -8,11 +8,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 import dagster as dg
+import psutil
 from botocore.config import Config
 
 from rwt_assets.catalog import FeedCatalog
@@ -64,16 +66,20 @@ class RunningStack:
         """SIGKILL to every process, without a warning."""
         assert self._process is not None
         self._process.kill()
+        # All at once, so that none has time to finish; again, in case one was being forked.
+        while alive := leftovers(self.state):
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):  # it has ended by itself
+                    process.kill()
+            psutil.wait_procs(alive, 30)
         self._process.wait()
-        for process in leftovers(self.state):
-            process.kill()
-            process.wait(30)
 
     def kill_daemon(self) -> None:
         for process in leftovers(self.state):
-            if "dagster._daemon" in process.cmdline():
-                process.kill()
-                return
+            with suppress(psutil.NoSuchProcess):
+                if "dagster._daemon" in process.cmdline():
+                    process.kill()
+                    return
         raise AssertionError("there is no daemon to kill")
 
     @property
@@ -112,6 +118,25 @@ class RunningStack:
         with self.instance() as instance:
             return question(FeedCatalog(instance, self.feed))
 
+    def wait_for_automation(self, seconds: float) -> None:
+        """Until declarative automation has looked at the shards, from now on, once."""
+        name, now = f"{self.feed.name}_shard_automation", time.time()
+
+        def has_looked() -> bool:
+            with self.instance() as instance:
+                states = instance.all_instigator_state()
+                ticks = [
+                    tick
+                    for state in states
+                    if state.instigator_name == name
+                    for tick in instance.get_ticks(
+                        state.instigator_origin_id, state.selector_id, after=now
+                    )
+                ]
+            return any(tick.is_completed for tick in ticks)
+
+        self.wait_for(has_looked, seconds)
+
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         request = urllib.request.Request(
             f"{self.record.ui_url}/graphql",
@@ -123,13 +148,15 @@ class RunningStack:
         assert "errors" not in document, document
         return dict(document["data"])
 
-    def wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
+    def wait_for(
+        self, holds: Callable[[], bool], seconds: float, *, pause_seconds: float = 1.0
+    ) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert self._process is not None
             assert self._process.poll() is None, f"rwt up ended:\n{self.log()}"
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; rwt up:\n{self.log()}"
-            time.sleep(1)
+            time.sleep(pause_seconds)
 
 
 def _environment() -> dict[str, str]:

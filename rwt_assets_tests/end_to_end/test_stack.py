@@ -1,7 +1,6 @@
 """What people rely on, with the real daemon, webserver, S3 and SQS."""
 
 import json
-import time
 from collections import Counter
 
 import dagster as dg
@@ -155,7 +154,7 @@ def test_a_shard_that_is_reported_again_is_enriched_again_by_automation(stack):
     graph = stack.ask(lambda catalog: catalog.graph)
     shard = stack.ask(lambda catalog: catalog.shards_of(archive))[0]
 
-    time.sleep(40)  # automation has looked since the delivery: its conditions see changes
+    stack.wait_for_automation(WAIT_SECONDS)  # since the delivery: its conditions see changes
     with stack.instance() as instance:
         instance.report_runless_asset_event(
             dg.AssetMaterialization(graph.csv_shard, partition=shard)
@@ -218,7 +217,8 @@ def test_the_ui_shows_the_graph_the_check_and_the_automation(stack):
 
 def test_everything_comes_back_after_everything_was_killed(tmp_path_factory, stack):
     """Declared last: it kills the stack of this module and starts it again."""
-    stack.upload("survivor.zip", timetable(trips=25_000, stops=40))
+    trips, stops = 2_000, 300
+    stack.upload("survivor.zip", timetable(trips=trips, stops=stops))
     runs = dg.RunsFilter(
         tags={"rwt/archive": "gtfs/survivor.zip", "rwt/step": "enrich"},
         statuses=[dg.DagsterRunStatus.STARTED],
@@ -228,7 +228,7 @@ def test_everything_comes_back_after_everything_was_killed(tmp_path_factory, sta
         with stack.instance() as instance:
             return bool(instance.get_runs(runs))
 
-    stack.wait_for(enriching, WAIT_SECONDS)
+    stack.wait_for(enriching, WAIT_SECONDS, pause_seconds=0.1)
     stack.kill_everything()
     before = len(stack.ask(lambda catalog: catalog.archives()))
 
@@ -238,6 +238,7 @@ def test_everything_comes_back_after_everything_was_killed(tmp_path_factory, sta
     assert len(stack.ask(lambda catalog: catalog.archives())) == before
     result = read_result(stack.objects(), stack.feed.target, "gtfs/survivor.zip")
     assert result.reconciled
+    assert result.delivery.rows_enriched == trips * stops + stops
     assert "1 runs were interrupted; their steps are asked for again." in stack.log()
     stack.upload("after.zip", timetable(trips=2, stops=2))
     stack.wait_for(settled(stack, ["gtfs/after.zip"]), WAIT_SECONDS)
