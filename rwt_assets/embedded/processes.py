@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO
 
 import psutil
 
@@ -43,7 +42,6 @@ class ChildProcess:
         self._command = command
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
-        self._output: IO[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -60,15 +58,15 @@ class ChildProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
-        self._output = self.log.open("wb")
-        self._process = subprocess.Popen(  # noqa: S603 - the commands are our own
-            self._command,
-            env=dict(self._environment),
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with self.log.open("wb") as output:  # the child has a handle of its own
+            self._process = subprocess.Popen(  # noqa: S603 - the commands are our own
+                self._command,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Wait until it answers.
@@ -94,8 +92,6 @@ class ChildProcess:
                 self._process.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.kill()
-        if self._output is not None:
-            self._output.close()
 
     def kill(self) -> None:
         """End it and every process of its session at once."""
