@@ -13,7 +13,6 @@ environment or in `.env` (see `.env.example`), and on the stack of this machine 
 """
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,17 +24,24 @@ from typing import Annotated, Any, NoReturn
 
 import dagster as dg
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from dotenv import load_dotenv
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.commands.session import (
+    DEFAULT_STATE,
+    FeedName,
+    State,
+    choose,
+    console,
+    enter,
+    errors,
+    errors_told,
+    stop_with,
+)
 from rwt_assets.consumption import Result, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
-from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.partitions import archive_partition_key
@@ -48,28 +54,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="ZIP archives from S3 to enriched Parquet. Start with `rwt demo`.",
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"
 LOOK_SECONDS = 0.5
 SHOWN = 20
-State = Annotated[
-    Path,
-    typer.Option(
-        "--state",
-        envvar="RWT_STATE",
-        help="Folder in which the stack on this machine keeps everything.",
-        show_default=True,
-    ),
-]
-FeedName = Annotated[
-    str, typer.Option("--feed", help="Name of the feed; needed if there are several.")
-]
 Archives = Annotated[
     list[Path], typer.Argument(metavar="FILE.zip...", exists=True, dir_okay=False, readable=True)
 ]
-DEFAULT_STATE = Path(".rwt")
 
 
 @app.command()
@@ -87,9 +78,9 @@ def demo(
     ] = False,
 ) -> None:
     """Start everything on this machine and send an archive through it."""
-    with _errors_told(), _stopped_by_signals():
+    with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
-        feed = _choose(feeds, feed_name)
+        feed = choose(feeds, feed_name)
         with _stack(state, feeds) as stack:
             progress = _send(feed, file, stack.watch)
             result = None
@@ -105,7 +96,7 @@ def demo(
 @app.command()
 def up(state: State = DEFAULT_STATE) -> None:
     """Start everything on this machine: S3, SQS, webserver, daemon."""
-    with _errors_told(), _stopped_by_signals():
+    with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
         with _stack(state, feeds) as stack:
             for feed in feeds:
@@ -123,10 +114,10 @@ def submit(
     ] = False,
 ) -> None:
     """Upload archives under the feed's prefix, each by its file name."""
-    with _errors_told():
-        if _enter(state) and not embedded.runs(state):
-            _stop_with("No stack runs here; start one with `rwt up`.", state)
-        feed = _choose(declared_feeds(), feed_name)
+    with errors_told():
+        if enter(state) and not embedded.runs(state):
+            stop_with("No stack runs here; start one with `rwt up`.", state)
+        feed = choose(declared_feeds(), feed_name)
         store = connect_objects()
         for file in files:
             with file.open("rb") as body:
@@ -143,8 +134,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every reason.")] = False,
 ) -> None:
     """What is done, waits, failed or was forgotten. Status 1 if anything was forgotten."""
-    with _errors_told():
-        _enter(state)
+    with errors_told():
+        enter(state)
         with dg.DagsterInstance.get() as instance:
             standings = {
                 feed.name: take_standing(FeedCatalog(instance, feed)) for feed in declared_feeds()
@@ -159,8 +150,8 @@ def status(
 @app.command()
 def sweep(state: State = DEFAULT_STATE) -> None:
     """Compare each bucket with the catalog and record what no message announced."""
-    with _errors_told():
-        _enter(state)
+    with errors_told():
+        enter(state)
         with dg.DagsterInstance.get() as instance:
             for feed in declared_feeds():
                 report = sweep_bucket(FeedCatalog(instance, feed), connect_objects())
@@ -175,8 +166,8 @@ def sweep(state: State = DEFAULT_STATE) -> None:
 @app.command()
 def provision(state: State = DEFAULT_STATE) -> None:
     """Make the buckets, queues and notifications that the feeds lack."""
-    with _errors_told():
-        _enter(state)
+    with errors_told():
+        enter(state)
         for feed in declared_feeds():
             done = provision_feed(feed)
             for made in done.made:
@@ -347,54 +338,8 @@ def _stopped_by_signals() -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
-@contextmanager
-def _errors_told() -> Iterator[None]:
-    """Errors as sentences; a traceback only where the fault may be ours."""
-    try:
-        yield
-    except (RwtError, dg.DagsterError) as error:
-        errors.print(str(error), style="red", markup=False)
-        if isinstance(error, dg.DagsterError) and error.__cause__ is not None:
-            errors.print(str(error.__cause__), style="red", markup=False)
-        raise typer.Exit(1) from error
-    except (ClientError, BotoCoreError) as error:
-        errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)
-        errors.print(f"AWS_ENDPOINT_URL is {os.environ.get('AWS_ENDPOINT_URL', 'not set')}.")
-        raise typer.Exit(1) from error
-
-
-def _enter(state: Path) -> bool:
-    """Work on the deployment of the environment or `.env`, else on this machine's; True then."""
-    before = dict(os.environ)
-    load_dotenv(Path(".env"))
-    if "DAGSTER_HOME" in os.environ:
-        return False
-    os.environ.clear()
-    os.environ.update(before)
-    if not embedded.enter_environment(state):
-        _stop_with(
-            "There is no stack here; start one with `rwt up`, or set DAGSTER_HOME (.env.example).",
-            state,
-        )
-    return True
-
-
-def _choose(feeds: Sequence[Feed], name: str) -> Feed:
-    chosen = [feed for feed in feeds if name in ("", feed.name)]
-    if len(chosen) == 1:
-        return chosen[0]
-    names = ", ".join(feed.name for feed in feeds) or "none"
-    wrong = f"There is no feed {name!r}" if name else "Which feed? Give --feed"
-    return _stop_with(f"{wrong}; declared are: {names}.", None)
-
-
 def _key(feed: Feed, file: Path) -> str:
     return f"{feed.source.prefix}{file.name}"
-
-
-def _stop_with(sentence: str, state: Path | None) -> NoReturn:
-    errors.print(sentence if state is None else f"{sentence} (state folder {state})", style="red")
-    raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""What the commands of `rwt` have in common: where they work, and how they tell errors.
+
+What belongs here: options that several commands take, the choice of deployment and feed, and
+errors as sentences. What does not: what a command does (the modules beside this one, `cli.py`).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import dagster as dg
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from dotenv import load_dotenv
+from rich.console import Console
+
+from rwt_assets.embedded import stack as embedded
+from rwt_assets.errors import RwtError
+from rwt_assets.feed import Feed
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+State = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        envvar="RWT_STATE",
+        help="Folder in which the stack on this machine keeps everything.",
+        show_default=True,
+    ),
+]
+FeedName = Annotated[
+    str, typer.Option("--feed", help="Name of the feed; needed if there are several.")
+]
+DEFAULT_STATE = Path(".rwt")
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Errors as sentences; a traceback only where the fault may be ours."""
+    try:
+        yield
+    except (RwtError, dg.DagsterError) as error:
+        errors.print(str(error), style="red", markup=False)
+        if isinstance(error, dg.DagsterError) and error.__cause__ is not None:
+            errors.print(str(error.__cause__), style="red", markup=False)
+        raise typer.Exit(1) from error
+    except (ClientError, BotoCoreError) as error:
+        errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)
+        errors.print(f"AWS_ENDPOINT_URL is {os.environ.get('AWS_ENDPOINT_URL', 'not set')}.")
+        raise typer.Exit(1) from error
+
+
+def enter(state: Path) -> bool:
+    """Work on the deployment of the environment or `.env`, else on this machine's; True then."""
+    before = dict(os.environ)
+    load_dotenv(Path(".env"))
+    if "DAGSTER_HOME" in os.environ:
+        return False
+    os.environ.clear()
+    os.environ.update(before)
+    if not embedded.enter_environment(state):
+        stop_with(
+            "There is no stack here; start one with `rwt up`, or set DAGSTER_HOME (.env.example).",
+            state,
+        )
+    return True
+
+
+def choose(feeds: Sequence[Feed], name: str) -> Feed:
+    """The feed of this name, or the only one there is; else the command ends with status 1."""
+    chosen = [feed for feed in feeds if name in ("", feed.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(feed.name for feed in feeds) or "none"
+    wrong = f"There is no feed {name!r}" if name else "Which feed? Give --feed"
+    return stop_with(f"{wrong}; declared are: {names}.", None)
+
+
+def stop_with(sentence: str, state: Path | None) -> NoReturn:
+    """Tell what is wrong and end the command with status 1."""
+    errors.print(sentence if state is None else f"{sentence} (state folder {state})", style="red")
+    raise typer.Exit(1)
