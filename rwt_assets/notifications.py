@@ -1,22 +1,36 @@
-"""Queue messages to archive revisions.
+"""Queue messages to archive revisions, whatever they are wrapped in.
 
 What belongs here: reading what S3 says. What does not: receiving it (`resources/queue.py`)
-and deciding what becomes of it (`intake.py`). Rules: Amazon S3 User Guide, "Event message
-structure", "Event notification types and destinations".
+and deciding what becomes of it (`intake.py`). Rules:
+
+- Amazon S3 User Guide, "Event message structure" (keys are URL-encoded, a space is `+`),
+  "Event notification types and destinations" (`s3:TestEvent`);
+- Amazon S3 User Guide, "EventBridge event message structure" (keys are *not* encoded);
+- Amazon SNS Developer Guide, "Amazon SNS message and JSON formats" (the envelope), "Amazon SNS
+  raw message delivery" (none).
+
+An envelope may hold another: an EventBridge rule may have an SNS topic as its target.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from rwt_assets.errors import NotificationError
 
-CREATED = "ObjectCreated:"
-TEST_EVENT = "s3:TestEvent"
-SHOWN = 200
+CREATED: Final = "ObjectCreated:"
+TEST_EVENT: Final = "s3:TestEvent"
+EVENTBRIDGE_SOURCE: Final = "aws.s3"
+EVENTBRIDGE_CREATED: Final = "Object Created"
+SNS_NOTIFICATION: Final = "Notification"
+SNS_CONFIRMATIONS: Final = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
+ENVELOPES_AT_MOST: Final = 3
+KEY_BYTES_AT_MOST: Final = 1_024
+SIZE_AT_MOST: Final = 2**63 - 1
+SHOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,53 +75,109 @@ class Notification:
 
 
 def parse_notification(body: str) -> Notification:
-    """Read a message that S3 put into a queue.
+    """Read a message that S3 put into a queue, by itself or through SNS or EventBridge.
 
     Args:
-        body: the message's body; keys in it are URL-encoded, with `+` for a space.
+        body: the message's body.
 
     Returns:
-        The revisions it announces, in order.
+        The revisions it announces and the names of the other events in it, in order.
 
     Raises:
         NotificationError: it is no S3 event, or says too little.
     """
-    try:
-        message = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _no_event(body, f"no JSON ({error})") from error
-    if not isinstance(message, dict):
-        raise _no_event(body, f"a JSON {type(message).__name__}, not an object")
+    message = _unwrapped(body)
     if message.get("Event") == TEST_EVENT:
         return Notification((), (TEST_EVENT,))
+    if message.get("source") == EVENTBRIDGE_SOURCE:
+        return _eventbridge_notification(message, body)
     records = message.get("Records")
-    if not isinstance(records, list):
-        raise _no_event(body, _guess(message))
+    if not isinstance(records, list) or not records:
+        raise _no_event(body, _described(message))
     revisions: list[ArchiveRevision] = []
     ignored: list[str] = []
     for record in records:
         name = _text(record, body, "eventName").removeprefix("s3:")
         if name.startswith(CREATED):
-            revisions.append(_revision(record, body))
+            revisions.append(_record_revision(record, body))
         else:
             ignored.append(name)
     return Notification(tuple(revisions), tuple(ignored))
 
 
-def _revision(record: Mapping[str, Any], body: str) -> ArchiveRevision:
-    size = _find(record, body, "s3", "object", "size")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise _no_event(body, f"s3.object.size is {size!r}, not a number of bytes")
+def _unwrapped(body: str) -> Mapping[str, Any]:
+    """The innermost message: what is left when the envelopes of SNS are taken off."""
+    text = body
+    for _ in range(ENVELOPES_AT_MOST):
+        message = _json_object(text, body)
+        kind = message.get("Type")
+        if kind in SNS_CONFIRMATIONS:
+            raise _no_event(body, f"an SNS {kind}; the topic's owner has to answer it")
+        if kind != SNS_NOTIFICATION:
+            return message
+        text = _text(message, body, "Message")
+    raise _no_event(body, f"more than {ENVELOPES_AT_MOST - 1} SNS envelopes around each other")
+
+
+def _json_object(text: str, body: str) -> Mapping[str, Any]:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _no_event(body, f"no JSON ({error})") from error
+    if not isinstance(message, dict):
+        raise _no_event(body, f"a JSON {type(message).__name__}, not an object")
+    return message
+
+
+def _eventbridge_notification(message: Mapping[str, Any], body: str) -> Notification:
+    name = _text(message, body, "detail-type")
+    if name != EVENTBRIDGE_CREATED:
+        return Notification((), (name,))
+    facts = _find(message, body, "detail", "object")
+    revision = ArchiveRevision(
+        bucket=_text(message, body, "detail", "bucket", "name"),
+        key=_key(_text(message, body, "detail", "object", "key"), body),
+        etag=_text(message, body, "detail", "object", "etag").strip('"'),
+        size=_size(_find(message, body, "detail", "object", "size"), body),
+        version_id=_optional(facts.get("version-id")),
+        sequencer=_optional(facts.get("sequencer")),
+        event_time=_time(message.get("time")),
+    )
+    return Notification((revision,))
+
+
+def _record_revision(record: Mapping[str, Any], body: str) -> ArchiveRevision:
     facts = _find(record, body, "s3", "object")
+    encoded = _text(record, body, "s3", "object", "key")
+    try:
+        key = unquote_plus(encoded, errors="strict")
+    except UnicodeDecodeError as error:
+        raise _no_event(body, f"the key {encoded!r} is no UTF-8") from error
     return ArchiveRevision(
         bucket=_text(record, body, "s3", "bucket", "name"),
-        key=unquote_plus(_text(record, body, "s3", "object", "key")),
+        key=_key(key, body),
         etag=_text(record, body, "s3", "object", "eTag").strip('"'),
-        size=size,
+        size=_size(_find(record, body, "s3", "object", "size"), body),
         version_id=_optional(facts.get("versionId")),
         sequencer=_optional(facts.get("sequencer")),
         event_time=_time(record.get("eventTime")),
     )
+
+
+def _key(key: str, body: str) -> str:
+    try:
+        fits = len(key.encode()) <= KEY_BYTES_AT_MOST
+    except UnicodeEncodeError as error:
+        raise _no_event(body, f"the key {key!r} is no UTF-8") from error
+    if not fits:
+        raise _no_event(body, f"a key of more than {KEY_BYTES_AT_MOST} bytes")
+    return key
+
+
+def _size(size: object, body: str) -> int:
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= SIZE_AT_MOST:
+        raise _no_event(body, "the object's size is no number of bytes")
+    return size
 
 
 def _find(record: object, body: str, *path: str) -> Any:
@@ -122,7 +192,7 @@ def _find(record: object, body: str, *path: str) -> Any:
 def _text(record: object, body: str, *path: str) -> str:
     value = _find(record, body, *path)
     if not isinstance(value, str) or not value:
-        raise _no_event(body, f"{'.'.join(path)} is {value!r}, not a text")
+        raise _no_event(body, f"{'.'.join(path)} is {value!r:.100}, not a text")
     return value
 
 
@@ -138,11 +208,9 @@ def _time(value: object) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
-def _guess(message: Mapping[str, Any]) -> str:
-    if message.get("Type") == "Notification":
-        return "an SNS envelope, which this version does not unwrap"
-    if "detail-type" in message:
-        return "an EventBridge event, which this version does not unwrap"
+def _described(message: Mapping[str, Any]) -> str:
+    if "Records" in message:
+        return "its Records are no list of events"
     return f"a JSON object with {', '.join(sorted(map(repr, message))[:5]) or 'nothing'}"
 
 
