@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench clean
+.PHONY: help demo up test lint format bench fuzz soak clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -34,6 +34,13 @@ format: $(READY) ## let ruff rewrite what it can
 
 bench: $(READY) ## compare with pandas scripts, and time the daemon (minutes)
 	$(BIN)/python -m rwt_assets_tests.benchmarks $(ARGS)
+
+soak: $(READY) ## 500 archives while things are killed and requests fail (ARGS="--archives 60" for less)
+	$(BIN)/python -m rwt_assets_tests.end_to_end.soak $(ARGS)
+
+fuzz: $(READY) ## 150,000 messages that are no S3 events, and some that are (minutes)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -o timeout=3000 --hypothesis-show-statistics $(ARGS) \
+		rwt_assets_tests/unit/test_notifications.py -k surprise
 
 clean: ## remove the environment and all local state
 	rm -rf .venv $(STATE)

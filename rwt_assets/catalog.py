@@ -23,6 +23,7 @@ from rwt_assets.feed_graph import (
     FEED_TAG,
     INTERRUPTED_TAG,
     REASON_TAG,
+    RETRIED_TAG,
     STEP_TAG,
     TERMINAL_TAG,
     FeedGraph,
@@ -50,17 +51,17 @@ UNFINISHED = (
 class Attempts:
     """The runs asked for one need so far. `reason` is that of the latest.
 
-    `interrupted` of them were cut short from outside, which says nothing about the data.
+    `not_counted` of them were cut short from outside, or a person asked again after them.
     """
 
     count: int
     terminal: bool
     reason: str
-    interrupted: int = 0
+    not_counted: int = 0
 
     def exhausted(self, at_most: int) -> bool:
         """Whether nothing more is asked until a person or a new event asks."""
-        return self.terminal or self.count - self.interrupted >= at_most
+        return self.terminal or self.count - self.not_counted >= at_most
 
 
 class FeedCatalog:
@@ -86,6 +87,10 @@ class FeedCatalog:
     def arrivals(self) -> Mapping[str, Event]:
         """The newest recorded revision of every archive, by partition key."""
         return self._events(self.graph.zip_archive)
+
+    def arrivals_of(self, partition_keys: Iterable[str]) -> Mapping[str, Event]:
+        """The newest recorded revision of these archives, as far as there is one."""
+        return self._events(self.graph.zip_archive, set(partition_keys))
 
     def latest_revision(self, object_key: str) -> ArchiveRevision | None:
         """The newest revision of an archive that was recorded, or None."""
@@ -232,30 +237,35 @@ class FeedCatalog:
         }
 
     def attempts(self, archive: str, need: Need) -> Attempts:
-        """The runs that were asked for this need of this archive."""
-        records = self.instance.get_run_records(
-            dg.RunsFilter(
-                tags={
-                    FEED_TAG: self.feed.name,
-                    ARCHIVE_TAG: archive,
-                    STEP_TAG: need.step.value,
-                    CAUSE_TAG: str(need.cause),
-                }
-            )
-        )
-        if not records:
+        """The runs that were asked for this need of this archive, newest first."""
+        runs = self._runs_for(archive, need)
+        if not runs:
             return Attempts(0, terminal=False, reason="")
-        runs = [record.dagster_run for record in records]
         tags = next((run.tags for run in runs if REASON_TAG in run.tags), {})
         default = f"run {runs[0].run_id} ended as {runs[0].status.value}"
         return Attempts(
-            count=len({run.tags.get(ATTEMPT_TAG, "1") for run in runs}),
-            terminal=any(TERMINAL_TAG in run.tags for run in runs),
+            count=_numbers(runs),
+            terminal=any(TERMINAL_TAG in run.tags and RETRIED_TAG not in run.tags for run in runs),
             reason=tags.get(REASON_TAG, default),
-            interrupted=len(
-                {run.tags.get(ATTEMPT_TAG, "1") for run in runs if INTERRUPTED_TAG in run.tags}
+            not_counted=_numbers(
+                run for run in runs if {INTERRUPTED_TAG, RETRIED_TAG} & run.tags.keys()
             ),
         )
+
+    def forgive(self, archive: str, need: Need) -> None:
+        """Count the runs that were asked for this need so far no longer: a person asks again."""
+        for run in self._runs_for(archive, need):
+            self.instance.add_run_tags(run.run_id, {RETRIED_TAG: "true"})
+
+    def _runs_for(self, archive: str, need: Need) -> list[dg.DagsterRun]:
+        tags = {
+            FEED_TAG: self.feed.name,
+            ARCHIVE_TAG: archive,
+            STEP_TAG: need.step.value,
+            CAUSE_TAG: str(need.cause),
+        }
+        records = self.instance.get_run_records(dg.RunsFilter(tags=tags))
+        return [record.dagster_run for record in records]
 
     def age_of(self, need: Need) -> float:
         """Seconds since the event that made a step necessary."""
@@ -273,14 +283,14 @@ class FeedCatalog:
                 return datetime.now(UTC).timestamp() - found[0].timestamp
         return 0.0
 
-    def _ids(self, key: dg.AssetKey) -> Mapping[str, int]:
+    def _ids(self, key: dg.AssetKey, partitions: set[str] | None = None) -> Mapping[str, int]:
         return self.instance.get_latest_storage_id_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions
         )
 
-    def _events(self, key: dg.AssetKey) -> dict[str, Event]:
+    def _events(self, key: dg.AssetKey, partitions: set[str] | None = None) -> dict[str, Event]:
         """Latest events by partition. What an event says never changes, so it is read once."""
-        ids = self._ids(key)
+        ids = self._ids(key, partitions)
         storage = _storage_id(self.instance)
         unknown = [number for number in ids.values() if (storage, number) not in _REVISIONS]
         if len(_REVISIONS) + len(unknown) > _REVISIONS_KEPT:
@@ -313,6 +323,11 @@ def _storage_id(instance: dg.DagsterInstance) -> str:
     """What tells apart the instances that one process may see: tests make many."""
     ask = getattr(instance.run_storage, "get_run_storage_id", None)  # storages in SQL have it
     return "" if ask is None else str(ask())
+
+
+def _numbers(runs: Iterable[dg.DagsterRun]) -> int:
+    """How many attempts these runs are: one attempt may be several ranges of shards."""
+    return len({run.tags.get(ATTEMPT_TAG, "1") for run in runs})
 
 
 @lru_cache(maxsize=100_000)

@@ -4,7 +4,10 @@
     rwt up        start everything on this machine
     rwt submit    upload archives
     rwt status    what is done, waits, failed or was forgotten
+    rwt retry     have what failed tried again
     rwt sweep     find archives that no message announced
+    rwt dead-letters list, redrive
+                  messages that were delivered too often
     rwt provision make buckets, queue and notification where they are missing
 
 What belongs here: what a person types and sees. What does not: work that a sensor or an asset
@@ -17,17 +20,20 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Annotated, Any, NoReturn
 
 import dagster as dg
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
@@ -43,17 +49,26 @@ from rwt_assets.consumption import Result, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
+from rwt_assets.figures import figures_now
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.provisioning import provision as provision_feed
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.standing import ArchiveProgress, Standing, archive_progress, take_standing
+from rwt_assets.resources.queue import connect_queue
+from rwt_assets.standing import (
+    ArchiveProgress,
+    Standing,
+    archive_progress,
+    retry_failed,
+    take_standing,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="ZIP archives from S3 to enriched Parquet. Start with `rwt demo`.",
 )
+app.add_typer(dead_letters_app, name="dead-letters")
 
 SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"
 LOOK_SECONDS = 0.5
@@ -94,11 +109,21 @@ def demo(
 
 
 @app.command()
-def up(state: State = DEFAULT_STATE) -> None:
+def up(
+    state: State = DEFAULT_STATE,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            envvar="RWT_ENDPOINT_URL",
+            metavar="URL",
+            help="S3 and SQS server that runs already; takes any credentials. None is started.",
+        ),
+    ] = "",
+) -> None:
     """Start everything on this machine: S3, SQS, webserver, daemon."""
     with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
-        with _stack(state, feeds) as stack:
+        with _stack(state, feeds, endpoint) as stack:
             for feed in feeds:
                 _show_addresses(stack, feed)
             _stay(stack)
@@ -137,30 +162,82 @@ def status(
     with errors_told():
         enter(state)
         with dg.DagsterInstance.get() as instance:
-            standings = {
-                feed.name: take_standing(FeedCatalog(instance, feed)) for feed in declared_feeds()
-            }
+            catalogs = [FeedCatalog(instance, feed) for feed in declared_feeds()]
+            standings = {one.feed.name: take_standing(one) for one in catalogs}
+            figures = {one.feed.name: _figures(one) for one in catalogs}
         if as_json:
-            console.print_json(json.dumps({n: _as_dict(s) for n, s in standings.items()}))
+            both = {
+                name: {**_as_dict(standing), "figures": figures[name]}
+                for name, standing in standings.items()
+            }
+            console.print_json(json.dumps(both))
         else:
             _show_standings(standings)
+            _show_figures(figures)
         raise typer.Exit(1 if any(one.forgotten for one in standings.values()) else 0)
 
 
 @app.command()
-def sweep(state: State = DEFAULT_STATE) -> None:
+def sweep(
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", help="Only what was last modified since then (UTC)."),
+    ] = None,
+    start_after: Annotated[
+        str, typer.Option("--start-after", help="Go on after this object key.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be recorded; record nothing.")
+    ] = False,
+) -> None:
     """Compare each bucket with the catalog and record what no message announced."""
     with errors_told():
         enter(state)
+        done = "would be recorded" if dry_run else "recorded"
         with dg.DagsterInstance.get() as instance:
-            for feed in declared_feeds():
-                report = sweep_bucket(FeedCatalog(instance, feed), connect_objects())
-                for key in report.recorded:
-                    console.print(f"{feed.name}: s3://{feed.source.bucket}/{key} recorded")
-                console.print(
-                    f"{feed.name}: {len(report.recorded)} archives recorded, "
-                    f"{len(report.unchanged)} were on record"
+            for feed in [one for one in declared_feeds() if feed_name in ("", one.name)]:
+                report = sweep_bucket(
+                    FeedCatalog(instance, feed),
+                    connect_objects(),
+                    start_after=start_after,
+                    since=since.replace(tzinfo=UTC) if since is not None else None,
+                    dry_run=dry_run,
                 )
+                for key in report.recorded:
+                    console.print(f"{feed.name}: s3://{feed.source.bucket}/{key} {done}")
+                console.print(
+                    f"{feed.name}: {len(report.recorded)} archives {done}, "
+                    f"{report.unchanged} were on record or older"
+                )
+
+
+@app.command()
+def retry(
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY]...", help="Object keys of failed archives; without: all."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+) -> None:
+    """Have what failed for good tried again, as if it had never been tried."""
+    with errors_told():
+        enter(state)
+        wanted = None if keys is None else {archive_partition_key(key) for key in keys}
+        retried: list[str] = []
+        with dg.DagsterInstance.get() as instance:
+            for feed in [one for one in declared_feeds() if feed_name in ("", one.name)]:
+                retried += retry_failed(FeedCatalog(instance, feed), wanted)
+        for partition_key in retried:
+            console.print(f"{partition_key}: is tried again", markup=False)
+        missing = sorted((wanted or set()) - set(retried))
+        for partition_key in missing:
+            errors.print(f"{partition_key}: no archive that failed", style="red", markup=False)
+        if not retried and not missing:
+            console.print("Nothing has failed.")
+        raise typer.Exit(1 if missing else 0)
 
 
 @app.command()
@@ -290,6 +367,23 @@ def _show_standings(standings: dict[str, Standing]) -> None:
                 console.print(f"{verdict}: {len(entries) - SHOWN} more; see `rwt status --json`")
 
 
+def _figures(catalog: FeedCatalog) -> dict[str, int] | None:
+    """The feed's figures; None if its queue cannot be reached."""
+    try:
+        return asdict(figures_now(catalog, connect_queue()))
+    except (ClientError, BotoCoreError):
+        return None
+
+
+def _show_figures(figures: dict[str, dict[str, int] | None]) -> None:
+    for name, own in figures.items():
+        if own is None:
+            errors.print(f"{name}: the queue cannot be reached", style="yellow", markup=False)
+            continue
+        told = ", ".join(f"{figure.replace('_', ' ')} {n:,}" for figure, n in own.items())
+        console.print(f"{name}: {told}", markup=False)
+
+
 def _as_dict(standing: Standing) -> dict[str, Any]:
     return {
         name: [
@@ -301,9 +395,11 @@ def _as_dict(standing: Standing) -> dict[str, Any]:
 
 
 @contextmanager
-def _stack(state: Path, feeds: Sequence[Feed]) -> Iterator[embedded.EmbeddedStack]:
-    console.print("Starting S3, SQS, webserver and daemon ...")
-    stack = embedded.EmbeddedStack(state, tuple(feeds), console.print)
+def _stack(
+    state: Path, feeds: Sequence[Feed], endpoint: str = ""
+) -> Iterator[embedded.EmbeddedStack]:
+    console.print(f"Starting {'' if endpoint else 'S3, SQS, '}webserver and daemon ...")
+    stack = embedded.EmbeddedStack(state, tuple(feeds), console.print, endpoint=endpoint)
     try:
         with stack:
             console.print(f"Started; the UI is at {stack.ui_url}")

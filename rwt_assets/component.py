@@ -5,6 +5,7 @@ rules (`feed.py`) and the assembly of the project (`definitions.py`). Dagster do
 "Creating and registering a component", "Adding component definitions".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -73,14 +74,34 @@ class ZipFeed(dg.Component):
             ) from error
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The assets, checks, sensors and IO manager of this feed."""
-        del context
-        return build_feed_definitions(self.feed)
+        """The assets, checks, sensors and IO manager of this feed.
+
+        Raises:
+            FeedError: another feed of the project reads the same objects.
+        """
+        declared = context.component_tree.get_all_components(of_type=ZipFeed)
+        others = [one.feed for one in declared if one.feed.name != self.feed.name]
+        _refuse_overlap(self.feed, others, where=str(context.path))
+        return build_feed_definitions(self.feed, others=others)
+
+
+def _refuse_overlap(feed: Feed, others: Sequence[Feed], *, where: str) -> None:
+    for other in others:
+        if feed.source.overlaps(other.source):
+            raise FeedError(
+                f"the feeds {feed.name} and {other.name} read the same objects: prefix "
+                f"{feed.source.prefix!r} and prefix {other.source.prefix!r} of bucket "
+                f"{feed.source.bucket}",
+                where=where,
+                fate="No definitions of this feed were made.",
+                remedy="Give each a prefix that does not begin with the other's.",
+            )
 
 
 def build_feed_definitions(
     feed: Feed,
     *,
+    others: Sequence[Feed] = (),
     object_store: ObjectStoreResource | None = None,
     queue_client: QueueResource | None = None,
     io_manager: EnrichedShardIOManager | None = None,
@@ -89,6 +110,8 @@ def build_feed_definitions(
 
     Args:
         feed: the declaration.
+        others: the other feeds of the project. Those on the same queue have one sensor for it
+            together, which the first of them by name brings.
         object_store: where archives and results lie.
         queue_client: where messages come from.
         io_manager: where enriched shards are kept.
@@ -106,6 +129,8 @@ def build_feed_definitions(
         ),
     }
     jobs = step_jobs(feed)
+    on_queue = [one for one in others if one.source.queue == feed.source.queue]
+    on_queue = sorted([feed, *on_queue], key=lambda one: one.name)
     return dg.Definitions(
         assets=[
             zip_archive_spec(feed),
@@ -117,7 +142,7 @@ def build_feed_definitions(
         asset_checks=[nothing_forgotten_check(feed)],
         jobs=jobs,
         sensors=[
-            queue_sensor(feed),
+            *([queue_sensor(on_queue)] if on_queue[0] is feed else []),
             dispatch_sensor(feed, jobs),
             sweep_sensor(feed),
             *automation_sensors(feed),

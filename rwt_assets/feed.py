@@ -114,7 +114,8 @@ class MemberRule(_Declaration):
     def required_columns(self) -> tuple[str, ...]:
         """Columns without which a member cannot be processed."""
         named = [c for c in (self.split_by, self.key_column) if c is not None]
-        return tuple(dict.fromkeys(named))
+        declared = [name for name, column in self.columns.items() if not column.nullable]
+        return tuple(dict.fromkeys([*named, *declared]))
 
 
 class Source(_Declaration):
@@ -124,6 +125,19 @@ class Source(_Declaration):
     queue: str = Field(min_length=1)
     prefix: str = ""
     suffix: str = ".zip"
+
+    @property
+    def dead_letter_queue(self) -> str:
+        """Name of the queue for messages that were delivered too often."""
+        return f"{self.queue}-dead-letters"
+
+    def overlaps(self, other: "Source") -> bool:
+        """Whether one object could belong to both."""
+        return (
+            self.bucket == other.bucket
+            and (self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix))
+            and (self.suffix.endswith(other.suffix) or other.suffix.endswith(self.suffix))
+        )
 
     def names(self, bucket: str, key: str) -> bool:
         """Whether an object is one that this feed reads; nothing else is ever fetched."""
@@ -154,7 +168,10 @@ class Feed(_Declaration):
 
     The first rule of `members` that takes a member's name applies to it; members that no
     rule takes are reported as ignored. `attempts` bounds the runs asked for one step of one
-    revision; then it has failed until a person or a new revision asks.
+    revision; then it has failed until a person or a new revision asks. `archives_in_work`
+    bounds the archives that were taken in and are not yet delivered: beyond it messages stay
+    in the queue. `pool` is the concurrency pool of the feed's runs (Dagster documentation:
+    "Managing concurrency of Dagster assets, jobs, and Dagster instances").
     """
 
     name: str = Field(pattern=NAME)
@@ -164,6 +181,8 @@ class Feed(_Declaration):
     limits: Limits = Field(default_factory=Limits)
     attempts: int = Field(default=2, ge=1, le=10)
     shards_per_run: int = Field(default=1_000, ge=1)
+    archives_in_work: int = Field(default=200, ge=1)
+    pool: str = Field(default="rwt", pattern=NAME)
 
     @model_validator(mode="after")
     def _target_is_not_source(self) -> Self:

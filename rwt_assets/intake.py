@@ -6,55 +6,191 @@ What does not: SQS and S3 themselves (`resources/`) and the wording of messages
 
 A message leaves the queue only after all its archives are on record. What is refused stays
 in the queue, which hands it to its dead-letter queue after some deliveries (Amazon SQS
-Developer Guide: "Using dead-letter queues in Amazon SQS").
+Developer Guide: "Using dead-letter queues in Amazon SQS", "Amazon SQS visibility timeout").
+
+A message may be forged and may come late, so it never has the last word on a revision: the
+sweep asks the bucket itself.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from rwt_assets.errors import NotificationError
+from rwt_assets.errors import ArchiveMissingError, NotificationError
 from rwt_assets.notifications import ArchiveRevision, parse_notification
 from rwt_assets.partitions import archive_partition_key
 
 if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
-    from rwt_assets.object_store import ObjectStore
+    from rwt_assets.feed import Feed
+    from rwt_assets.object_store import ObjectHead, ObjectStore
+    from rwt_assets.progress import Event
     from rwt_assets.resources.queue import Message, Queue
+
+VISIBILITY_SECONDS: Final = 60
+PAGE: Final = 1_000
 
 
 @dataclass(slots=True)
 class IntakeReport:
-    """What an intake did. Lists hold object keys, except `refused`, which holds sentences."""
+    """What an intake did.
+
+    `recorded` holds object keys, `refused` sentences, `ignored` counts what announces nothing
+    by its kind. `full` says that the feed has as many archives in work as it may have;
+    `newest_sent_at` is when the message taken last was sent. `next_after` is the key after
+    which a sweep that ended early goes on, "" if it came to the end.
+    """
 
     recorded: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    unchanged: int = 0
     received: int = 0
+    full: bool = False
+    newest_sent_at: datetime | None = None
+    next_after: str = ""
 
 
-def record_revisions(
-    catalog: "FeedCatalog",
-    revisions: Iterable[ArchiveRevision],
-    report: IntakeReport,
-    *,
-    via: str,
-    message_id: str = "",
-) -> None:
-    """Put revisions on record that are new.
+@dataclass(slots=True)
+class Budget:
+    """How much an intake may do: archives to record, and seconds from now on."""
 
-    The content that is on record already, and a revision older than the one on record, change
-    nothing: so a message may come twice and in any order.
+    archives: int | None = None
+    seconds: float | None = None
+    clock: Callable[[], float] = monotonic
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def is_full(self, report: IntakeReport) -> bool:
+        """Whether no further archive may be recorded."""
+        return self.archives is not None and len(report.recorded) >= self.archives
+
+    def is_spent(self) -> bool:
+        """Whether the time is up."""
+        return self.seconds is not None and self.clock() - self._began >= self.seconds
+
+
+def take_messages(
+    catalogs: "Sequence[FeedCatalog]", queue: "Queue", budget: Budget, *, wait_seconds: int
+) -> IntakeReport:
+    """Receive, record, delete: until the queue is empty, the feeds are full or time is up.
+
+    Args:
+        catalogs: of the feeds that share the queue; where archives are recorded.
+        queue: where messages come from.
+        budget: no receive call is begun beyond it; a batch that was received is recorded
+            whole, the rest stays in the queue.
+        wait_seconds: how long an empty queue is waited for (long polling).
+
+    Returns:
+        What was recorded, unchanged, ignored and refused, and how many messages came.
+
+    Raises:
+        Exception: the first that recording a message raised, after all other messages of its
+            batch were recorded and deleted. Its message is received again.
     """
-    for revision in revisions:
-        known = catalog.latest_revision(revision.key)
-        if known is not None and (known.revision == revision.revision or _is_late(revision, known)):
-            report.unchanged.append(revision.key)
+    report = IntakeReport()
+    name = catalogs[0].feed.source.queue
+    while not budget.is_spent():
+        report.full = budget.is_full(report)
+        if report.full:
+            break
+        wait = 0 if report.recorded else wait_seconds
+        messages = queue.receive(name, wait_seconds=wait, visibility_seconds=VISIBILITY_SECONDS)
+        if not messages:
+            break
+        report.received += len(messages)
+        _settle_all(catalogs, queue, messages, report, budget.clock)
+    return report
+
+
+def _settle_all(
+    catalogs: "Sequence[FeedCatalog]",
+    queue: "Queue",
+    messages: "Sequence[Message]",
+    report: IntakeReport,
+    clock: Callable[[], float],
+) -> None:
+    """Record what the messages announce and delete those of which everything is on record."""
+    name = catalogs[0].feed.source.queue
+    settled: list[Message] = []
+    failures: list[Exception] = []
+    hidden_at = clock()
+    for number, message in enumerate(messages):
+        if clock() - hidden_at > VISIBILITY_SECONDS / 2:
+            queue.hide(name, [*settled, *messages[number:]], VISIBILITY_SECONDS)
+            hidden_at = clock()
+        try:
+            if _settle(catalogs, message, report):
+                settled.append(message)
+        except Exception as error:  # noqa: BLE001 - raised below, when the others are safe
+            failures.append(error)
+        if message.sent_at is not None:
+            report.newest_sent_at = message.sent_at
+    queue.delete(name, settled)
+    if failures:
+        raise failures[0]
+
+
+def _settle(catalogs: "Sequence[FeedCatalog]", message: "Message", report: IntakeReport) -> bool:
+    """Record what a message announces; True if the message may be deleted."""
+    where = f"queue {catalogs[0].feed.source.queue}, message {message.message_id}"
+    try:
+        notification = parse_notification(message.body)
+    except NotificationError as error:
+        report.refused.append(f"{where}, delivery {message.receive_count}: {error}")
+        return False
+    report.ignored.update(notification.ignored)
+    foreign: list[ArchiveRevision] = []
+    for revision in notification.revisions:
+        catalog = _owner(catalogs, revision)
+        if catalog is None:
+            foreign.append(revision)
         else:
-            catalog.record_arrival(revision, via=via, message_id=message_id)
-            report.recorded.append(revision.key)
+            _record_announced(catalog, revision, report, message.message_id)
+    feeds = [catalog.feed for catalog in catalogs]
+    report.refused += [f"{where}: {refusal(feeds, revision)}" for revision in foreign]
+    return not foreign
+
+
+def refusal(feeds: "Sequence[Feed]", revision: ArchiveRevision) -> str:
+    """Why an announced object is none that these feeds read."""
+    reads = ", ".join(
+        f"feed {feed.name}: s3://{feed.source.bucket}/{feed.source.prefix}*{feed.source.suffix}"
+        for feed in feeds
+    )
+    return (
+        f"s3://{revision.bucket}/{revision.key} is nothing that the queue's feeds read ({reads}). "
+        "It was not fetched; the message stays until it goes to the dead-letter queue."
+    )
+
+
+def _owner(catalogs: "Sequence[FeedCatalog]", revision: ArchiveRevision) -> "FeedCatalog | None":
+    for catalog in catalogs:
+        if catalog.feed.source.names(revision.bucket, revision.key):
+            return catalog
+    return None
+
+
+def _record_announced(
+    catalog: "FeedCatalog", revision: ArchiveRevision, report: IntakeReport, message_id: str
+) -> None:
+    """Record a revision that is new; one on record, or older than that, changes nothing.
+
+    So a message may come twice and in any order.
+    """
+    known = catalog.latest_revision(revision.key)
+    if known is not None and (known.revision == revision.revision or _is_late(revision, known)):
+        report.unchanged += 1
+        return
+    catalog.record_arrival(revision, via="notification", message_id=message_id)
+    report.recorded.append(revision.key)
 
 
 def _is_late(revision: ArchiveRevision, known: ArchiveRevision) -> bool:
@@ -67,84 +203,91 @@ def _is_late(revision: ArchiveRevision, known: ArchiveRevision) -> bool:
     return revision.event_time < known.event_time.replace(microsecond=0)
 
 
-def take_messages(
+def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     catalog: "FeedCatalog",
-    queue: "Queue",
+    objects: "ObjectStore",
+    budget: Budget | None = None,
     *,
-    budget_seconds: float,
-    wait_seconds: int,
-    clock: Callable[[], float] = monotonic,
+    start_after: str = "",
+    since: datetime | None = None,
+    dry_run: bool = False,
 ) -> IntakeReport:
-    """Receive, record, delete: until the queue is empty or the time budget is spent.
+    """Record what lies in the bucket and was never announced.
+
+    Compares the objects under the feed's prefix with the catalog, a page at a time, by ETag.
+    A lost notification, or a queue that forgot its messages, loses nothing while this runs.
 
     Args:
         catalog: where archives are recorded.
-        queue: where messages come from.
-        budget_seconds: no receive call is begun after this time.
-        wait_seconds: how long an empty queue is waited for (long polling).
-        clock: seconds, for tests.
+        objects: the bucket.
+        budget: when to end early; None for a look at everything.
+        start_after: go on after this key.
+        since: leave alone what was last modified before.
+        dry_run: say what would be recorded, and record nothing.
 
     Returns:
-        What was recorded, unchanged, ignored and refused, and how many messages came.
+        What was recorded, and where to go on (`next_after`).
     """
-    report = IntakeReport()
-    name = catalog.feed.source.queue
-    deadline = clock() + budget_seconds
-    while clock() < deadline:
-        messages = queue.receive(name, wait_seconds=0 if report.recorded else wait_seconds)
-        if not messages:
-            break
-        report.received += len(messages)
-        settled = [message for message in messages if _settle(catalog, message, report)]
-        queue.delete(name, settled)
+    report = IntakeReport(next_after=start_after)
+    source = catalog.feed.source
+    budget = budget or Budget()
+    heads = objects.list(source.bucket, source.prefix, start_after=start_after)
+    while page := list(islice(heads, PAGE)):
+        for head, revision in _unrecorded(catalog, objects, page, since, report):
+            report.full = budget.is_full(report)
+            if report.full:
+                return report
+            if not dry_run:
+                catalog.record_arrival(revision, via="sweep")
+            report.recorded.append(head.key)
+            report.next_after = head.key
+        report.next_after = page[-1].key
+        if budget.is_spent():
+            return report
+    report.next_after = ""
     return report
 
 
-def _settle(catalog: "FeedCatalog", message: "Message", report: IntakeReport) -> bool:
-    """Record what a message announces; True if the message may be deleted."""
-    where = f"queue {catalog.feed.source.queue}, message {message.message_id}"
-    try:
-        notification = parse_notification(message.body)
-    except NotificationError as error:
-        report.refused.append(f"{where}, delivery {message.receive_count}: {error}")
-        return False
+def _unrecorded(
+    catalog: "FeedCatalog",
+    objects: "ObjectStore",
+    page: "Sequence[ObjectHead]",
+    since: datetime | None,
+    report: IntakeReport,
+) -> "Iterator[tuple[ObjectHead, ArchiveRevision]]":
+    """The archives of a page whose content is not on record."""
     source = catalog.feed.source
-    foreign = [r for r in notification.revisions if not source.names(r.bucket, r.key)]
-    own = [r for r in notification.revisions if source.names(r.bucket, r.key)]
-    record_revisions(catalog, own, report, via="notification", message_id=message.message_id)
-    report.ignored += notification.ignored
-    report.refused += [
-        f"{where}: s3://{r.bucket}/{r.key} is not what feed {catalog.feed.name} reads "
-        f"(s3://{source.bucket}/{source.prefix}*{source.suffix}). It was not fetched; the "
-        "message stays in the queue until it goes to the dead-letter queue."
-        for r in foreign
-    ]
-    return not foreign
-
-
-def sweep(catalog: "FeedCatalog", objects: "ObjectStore") -> IntakeReport:
-    """Record what lies in the bucket and was never announced.
-
-    Compares the objects under the feed's prefix with the catalog, by ETag. A lost
-    notification, or a queue that forgot its messages, loses nothing while this runs.
-    """
-    report = IntakeReport()
-    source = catalog.feed.source
-    on_record = catalog.arrivals()
-    for head in objects.list(source.bucket, source.prefix):
-        if not source.names(source.bucket, head.key):
-            report.ignored.append(head.key)
-            continue
+    archives = [head for head in page if source.names(source.bucket, head.key)]
+    report.ignored["object that is no archive"] += len(page) - len(archives)
+    on_record = catalog.arrivals_of(archive_partition_key(head.key) for head in archives)
+    for head in archives:
         known = on_record.get(archive_partition_key(head.key))
-        if known is not None and known.revision == head.etag:
-            report.unchanged.append(head.key)
-            continue
-        revision = ArchiveRevision(
-            bucket=source.bucket,
-            key=head.key,
-            etag=head.etag,
-            size=head.size,
-            event_time=head.last_modified,
-        )
-        record_revisions(catalog, [revision], report, via="sweep")
-    return report
+        older = since is not None and head.last_modified < since
+        # What is on record may be newer than the listing: then the bucket is asked once more.
+        now = head if known is None or older else _current(objects, source.bucket, head, known)
+        if older or now is None or (known is not None and known.revision == now.etag):
+            report.unchanged += 1
+        else:
+            yield now, _revision_of(source.bucket, now)
+
+
+def _current(
+    objects: "ObjectStore", bucket: str, head: "ObjectHead", known: "Event"
+) -> "ObjectHead | None":
+    if known.revision == head.etag:
+        return head
+    try:
+        return objects.head(bucket, head.key)
+    except ArchiveMissingError:
+        return None  # removed since it was listed
+
+
+def _revision_of(bucket: str, head: "ObjectHead") -> ArchiveRevision:
+    return ArchiveRevision(
+        bucket=bucket,
+        key=head.key,
+        etag=head.etag,
+        size=head.size,
+        version_id=head.version_id,
+        event_time=head.last_modified,
+    )

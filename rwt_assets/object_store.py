@@ -54,8 +54,8 @@ class ObjectStore(Protocol):
         """Write an object. It appears whole or not at all, and replaces one of the same key."""
         ...
 
-    def list(self, bucket: str, prefix: str) -> Iterator[ObjectHead]:
-        """The objects whose key starts with `prefix`, in the order of their keys."""
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
+        """The objects whose key starts with `prefix` and follows `start_after`, in key order."""
         ...
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:

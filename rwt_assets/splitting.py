@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from rwt_assets.enrichment import ADDED
 from rwt_assets.errors import LimitError, MemberHeaderError
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.records import Records, find_records
@@ -199,6 +200,9 @@ class MemberSplitter:
         for name in self._rule.required_columns:
             if name not in self.columns:
                 raise self._header_error(f"the column {name!r} is missing")
+        for name in self.columns:
+            if name in ADDED:
+                raise self._header_error(f"the column {name!r} is one that enrichment adds")
 
     def _split(self, batch: bytes, records: Records) -> None:
         count = len(records)

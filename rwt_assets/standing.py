@@ -7,6 +7,8 @@ A partition is *forgotten* if it is neither done nor waiting nor failed with a r
 should never be one; the check exists to prove it.
 """
 
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,6 +86,45 @@ def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -
         if key not in accounted
     ]
     return Standing(**{name: tuple(entries) for name, entries in lists.items()})
+
+
+def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:
+    """How many archives are done, wait (or are in work), failed, and were forgotten."""
+    facts = catalog.facts()
+    busy = any(archive.running for archive in facts)
+    return Counter(
+        _judge(catalog, archive, locate(archive), PATIENCE_SECONDS, busy=busy)[0]
+        for archive in facts
+    )
+
+
+def room_of(catalog: FeedCatalog) -> int:
+    """How many archives may be taken in before as many are in work as the feed allows."""
+    return max(0, catalog.feed.archives_in_work - count_archives(catalog)["waiting"])
+
+
+def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = None) -> list[str]:
+    """Have the failed step of archives asked for again, as if it had never been tried.
+
+    Args:
+        catalog: the feed's facts.
+        partition_keys: of the archives; None for all that failed.
+
+    Returns:
+        Partition keys of the archives whose step is asked for again.
+    """
+    retried: list[str] = []
+    for archive in catalog.facts():
+        if partition_keys is not None and archive.partition_key not in partition_keys:
+            continue
+        position = locate(archive)
+        need = position.need or position.left_to_automation
+        if need is None:
+            continue
+        if catalog.attempts(archive.partition_key, need).exhausted(catalog.feed.attempts):
+            catalog.forgive(archive.partition_key, need)
+            retried.append(archive.partition_key)
+    return retried
 
 
 def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgress:

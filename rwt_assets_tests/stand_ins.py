@@ -17,7 +17,7 @@ from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.object_store import ObjectHead, ObjectStore
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, Written
-from rwt_assets.resources.queue import Message, Queue, QueueResource
+from rwt_assets.resources.queue import Message, Queue, QueueDepth, QueueResource
 
 
 class InMemoryObjects:
@@ -57,9 +57,9 @@ class InMemoryObjects:
             bytes(body) if isinstance(body, bytes | memoryview) else body.read()
         )
 
-    def list(self, bucket: str, prefix: str) -> Iterator[ObjectHead]:
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
         for own_bucket, key in sorted(self.contents):
-            if own_bucket == bucket and key.startswith(prefix):
+            if own_bucket == bucket and key.startswith(prefix) and key > start_after:
                 yield self.head(bucket, key)
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
@@ -80,26 +80,37 @@ class InMemoryQueue:
         self.messages: list[Message] = []
         self.deleted: list[str] = []
         self.waits: list[int] = []
+        self.hidden: list[str] = []
+        self._sent = 0
         self._given: set[str] = set()
 
-    def send(self, body: str) -> str:
-        name = f"message-{len(self.messages) + len(self.deleted)}"
+    def put(self, body: str) -> str:
+        """Put a message into the queue; its id."""
+        name = f"message-{self._sent}"
+        self._sent += 1
         self.messages.append(Message(name, name, body, datetime.now(UTC), 1))
         return name
+
+    def send(self, queue: str, body: str) -> None:
+        self.put(body)
 
     def redeliver(self) -> None:
         self._given.clear()
 
     def receive(
-        self,
-        queue: str,
-        *,
-        wait_seconds: int,
+        self, queue: str, *, wait_seconds: int, visibility_seconds: int | None = None
     ) -> Sequence[Message]:
         self.waits.append(wait_seconds)
         batch = [m for m in self.messages if m.message_id not in self._given][:10]
         self._given |= {message.message_id for message in batch}
         return batch
+
+    def hide(self, queue: str, messages: Sequence[Message], seconds: int) -> None:
+        self.hidden += [message.message_id for message in messages]
+
+    def depth(self, queue: str) -> QueueDepth:
+        given = sum(message.message_id in self._given for message in self.messages)
+        return QueueDepth(len(self.messages) - given, given)
 
     def delete(
         self,

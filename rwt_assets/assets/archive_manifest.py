@@ -66,6 +66,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         deps=[graph.zip_archive],
         partitions_def=graph.zip_archives,
         group_name=feed.name,
+        pool=feed.pool,
         kinds={"s3", "python"},
         code_version=splitting_version(feed),
         automation_condition=code_changed(),

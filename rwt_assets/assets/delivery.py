@@ -41,6 +41,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
             )
         ],
         group_name=feed.name,
+        pool=feed.pool,
         kinds={"s3", "json"},
         code_version=DELIVERY_VERSION,
         automation_condition=code_changed(),

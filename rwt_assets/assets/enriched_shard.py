@@ -31,6 +31,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         dagster_type=shards_type(f"{_title(feed.name)}EnrichedShards", frame_types),
         io_manager_key=io_manager_key(feed),
         group_name=feed.name,
+        pool=feed.pool,
         kinds={"s3", "parquet"},
         code_version=enrichment_version(feed),
         automation_condition=reported_again_or_code_changed(),

@@ -9,6 +9,11 @@ is below one state folder:
     stack.json    addresses, while the stack runs
     lock          held while the stack runs
 
+With the endpoint of a server that somebody else runs, there is no `server/`: the stack waits
+until that server answers, makes what the feeds lack, and leaves it alone from then on. If it
+goes away, what needs it fails and is tried again. If it comes back without queues and settings,
+whoever started it again runs `rwt sweep` after making them again.
+
 Dagster documentation: "Dagster OSS deployment architecture", "Workspace file".
 """
 
@@ -23,6 +28,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
@@ -30,6 +36,7 @@ from typing import IO, Self
 from uuid import uuid4
 
 import dagster as dg
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 
 from rwt_assets.catalog import FeedCatalog
@@ -53,6 +60,9 @@ UI_PORT = 3000
 CODE_PORT = 4266
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+ENDPOINT_SECONDS = 120.0
+PROVISIONING_TRIES = 5
+PROVISIONING_PAUSE_SECONDS = 2.0
 RESTARTS = 3
 RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
@@ -75,10 +85,17 @@ class EmbeddedStack:
         state: the state folder.
         feeds: what is provisioned and swept before the daemon starts.
         tell: gets one line for each thing that a person wants to know.
+        endpoint: URL of an S3 and SQS server that somebody else runs and that accepts any
+            credentials; without one, the stack starts a server of its own.
     """
 
     def __init__(
-        self, state: Path, feeds: tuple[Feed, ...], tell: Callable[[str], None] = print
+        self,
+        state: Path,
+        feeds: tuple[Feed, ...],
+        tell: Callable[[str], None] = print,
+        *,
+        endpoint: str = "",
     ) -> None:
         self.state = state.resolve()
         self._feeds = feeds
@@ -86,16 +103,19 @@ class EmbeddedStack:
         self._lock: IO[str] | None = None
         self._restarts: deque[float] = deque(maxlen=RESTARTS)
         before = read_record(self.state)
-        self._server = EmbeddedServer(
-            log=self.state / "logs" / "server.log",
-            state=self.state / "server",
-            port=_port_of(before.endpoint_url if before else "", DEFAULT_PORT),
-            owner=self.state,
-        )
+        self._server: EmbeddedServer | None = None
+        if not endpoint:
+            self._server = EmbeddedServer(
+                log=self.state / "logs" / "server.log",
+                state=self.state / "server",
+                port=_port_of(before.endpoint_url if before else "", DEFAULT_PORT),
+                owner=self.state,
+            )
+        self._endpoint_url = self._server.endpoint_url if self._server else endpoint.rstrip("/")
         self._ui_port = choose_port(_port_of(before.ui_url if before else "", UI_PORT))
         self._code_port = choose_port(CODE_PORT)
         self._environment = {
-            **local_environment(self._server.endpoint_url, os.environ),
+            **local_environment(self._endpoint_url, os.environ),
             "DAGSTER_HOME": str(dagster_home(self.state)),
             STACK_VARIABLE: str(self.state),
             "PYTHONUNBUFFERED": "1",
@@ -131,7 +151,7 @@ class EmbeddedStack:
     @property
     def endpoint_url(self) -> str:
         """Where S3 and SQS are."""
-        return self._server.endpoint_url
+        return self._endpoint_url
 
     def __enter__(self) -> Self:
         self.state.mkdir(parents=True, exist_ok=True)
@@ -161,8 +181,9 @@ class EmbeddedStack:
             StackError: something ends again and again.
         """
         sleep(WATCH_SECONDS)
+        own = [self._server.process] if self._server else []
         for child in (
-            self._server.process,
+            *own,
             self._code_server,
             self._run_server,
             self._webserver,
@@ -179,7 +200,7 @@ class EmbeddedStack:
             self._restart(child)
 
     def _restart(self, child: ChildProcess) -> None:
-        if child is self._server.process:
+        if self._server and child is self._server.process:
             self._server.start()
             self._provision()
             return
@@ -201,19 +222,32 @@ class EmbeddedStack:
             self._tell(f"{interrupted} runs were interrupted; their steps are asked for again.")
         self._code_server.start()
         self._run_server.start()
-        self._server.start()
+        if self._server:
+            self._server.start()
+        else:
+            _wait_for_answer(self._endpoint_url)
         self._provision()
         self._code_server.wait_until(lambda: listens(self._code_port), seconds=START_SECONDS)
         self._daemon.start()
         self._webserver.start()
         self._webserver.wait_until(self._ui_answers, seconds=START_SECONDS)
-        record = StackRecord(
-            pid=os.getpid(), ui_url=self.ui_url, endpoint_url=self._server.endpoint_url
-        )
+        record = StackRecord(pid=os.getpid(), ui_url=self.ui_url, endpoint_url=self._endpoint_url)
         (self.state / STACK_FILE).write_text(record.model_dump_json(indent=1))
 
     def _provision(self) -> None:
-        """Bring back what the server may have forgotten, and find what was never announced."""
+        """Make what the server lacks and find what was never announced, in a few tries."""
+        for left in reversed(range(PROVISIONING_TRIES)):
+            try:
+                self._provision_once()
+            except (StackError, ClientError, BotoCoreError) as error:
+                if not left:
+                    raise
+                self._tell(f"Buckets and queues are not ready; it is tried again. {error}")
+                sleep(PROVISIONING_PAUSE_SECONDS)
+            else:
+                return
+
+    def _provision_once(self) -> None:
         store = connect_objects()
         with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
             for feed in self._feeds:
@@ -230,8 +264,9 @@ class EmbeddedStack:
                 mark_interrupted(instance)
         for child in (self._run_server, self._code_server):
             child.stop(seconds=STOP_SECONDS)
-        end_leftovers(self.state, sparing=self._server.process.pid)
-        self._server.stop()
+        end_leftovers(self.state, sparing=self._server.process.pid if self._server else 0)
+        if self._server:
+            self._server.stop()
         Path(self._environment[SOCKET_VARIABLE]).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
@@ -306,6 +341,28 @@ def enter_environment(state: Path) -> bool:
         del os.environ[name]
     os.environ.update(wanted)
     return True
+
+
+def _wait_for_answer(endpoint_url: str) -> None:
+    """Wait for any answer at all, a refusal included."""
+    deadline = monotonic() + ENDPOINT_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(endpoint_url, timeout=5).close()  # noqa: S310 - a person gave it
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return
+        except (OSError, HTTPException) as error:
+            if monotonic() > deadline:
+                raise StackError(
+                    f"the S3 and SQS server did not answer within {ENDPOINT_SECONDS:.0f} s",
+                    where=endpoint_url,
+                    fate="Everything that was stored is kept.",
+                    remedy="Start it, or look at --endpoint and RWT_ENDPOINT_URL.",
+                ) from error
+            sleep(WATCH_SECONDS)
+        else:
+            return
 
 
 def _port_of(url: str, default: int) -> int:

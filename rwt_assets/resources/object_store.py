@@ -104,10 +104,10 @@ class S3Objects:
             )
             self._client.upload_fileobj(body, bucket, key, Config=parts)
 
-    def list(self, bucket: str, prefix: str) -> Iterator[ObjectHead]:
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
         """See `ObjectStore.list`."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        for page in pages:
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after):
             for entry in page.get("Contents", ()):
                 yield ObjectHead(
                     key=entry["Key"],

@@ -2,8 +2,9 @@
 
 What belongs here: calls of boto3 for messages. What does not: what a message means
 (`notifications.py`) and what becomes of it (`intake.py`). Rules: Amazon SQS Developer Guide,
-"Amazon SQS short and long polling", "Amazon SQS visibility timeout"; API Reference,
-"ReceiveMessage", "DeleteMessageBatch".
+"Amazon SQS short and long polling", "Amazon SQS visibility timeout", "Using dead-letter
+queues in Amazon SQS"; API Reference, "ReceiveMessage", "DeleteMessageBatch",
+"ChangeMessageVisibilityBatch", "StartMessageMoveTask".
 """
 
 from abc import ABC, abstractmethod
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 import boto3
 import dagster as dg
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+DENIED = {"AccessDenied", "AccessDeniedException"}
 BATCH = 10  # the most that one ReceiveMessage or DeleteMessageBatch takes
 
 
@@ -33,11 +36,39 @@ class Message:
     receive_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Approximate numbers of messages: waiting to be received, and received but not deleted."""
+
+    waiting: int
+    in_flight: int
+
+
 class Queue(Protocol):
     """A queue of at-least-once delivery."""
 
-    def receive(self, queue: str, *, wait_seconds: int) -> Sequence[Message]:
-        """Up to ten messages; waits up to `wait_seconds` (at most 20) for the first."""
+    def receive(
+        self, queue: str, *, wait_seconds: int, visibility_seconds: int | None = None
+    ) -> Sequence[Message]:
+        """Up to ten messages; waits up to `wait_seconds` (at most 20) for the first.
+
+        They are hidden from others for `visibility_seconds`, or as long as the queue says.
+        """
+        ...
+
+    def hide(self, queue: str, messages: Sequence[Message], seconds: int) -> None:
+        """Hide received messages for so long from now on; 0 gives them back at once.
+
+        A message whose receipt has expired is left as it is: it will be received again.
+        """
+        ...
+
+    def send(self, queue: str, body: str) -> None:
+        """Put a message into a queue."""
+        ...
+
+    def depth(self, queue: str) -> QueueDepth:
+        """How much is in a queue."""
         ...
 
     def delete(self, queue: str, messages: Sequence[Message]) -> Sequence[Message]:
@@ -58,13 +89,17 @@ class SqsQueue:
             self._urls[queue] = self._client.get_queue_url(QueueName=queue)["QueueUrl"]
         return self._urls[queue]
 
-    def receive(self, queue: str, *, wait_seconds: int) -> Sequence[Message]:
+    def receive(
+        self, queue: str, *, wait_seconds: int, visibility_seconds: int | None = None
+    ) -> Sequence[Message]:
         """See `Queue.receive`."""
+        hidden = {} if visibility_seconds is None else {"VisibilityTimeout": visibility_seconds}
         answer = self._client.receive_message(
             QueueUrl=self.url(queue),
             MaxNumberOfMessages=BATCH,
             WaitTimeSeconds=wait_seconds,
             MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+            **hidden,  # type: ignore[arg-type]
         )
         return [
             Message(
@@ -92,6 +127,56 @@ class SqsQueue:
             )
             kept += [batch[int(failure["Id"])] for failure in answer.get("Failed", ())]
         return kept
+
+    def hide(self, queue: str, messages: Sequence[Message], seconds: int) -> None:
+        """See `Queue.hide`."""
+        for start in range(0, len(messages), BATCH):
+            self._client.change_message_visibility_batch(
+                QueueUrl=self.url(queue),
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "ReceiptHandle": message.receipt_handle,
+                        "VisibilityTimeout": seconds,
+                    }
+                    for number, message in enumerate(messages[start : start + BATCH])
+                ],
+            )
+
+    def send(self, queue: str, body: str) -> None:
+        """See `Queue.send`."""
+        self._client.send_message(QueueUrl=self.url(queue), MessageBody=body)
+
+    def depth(self, queue: str) -> QueueDepth:
+        """See `Queue.depth`."""
+        attributes = self._client.get_queue_attributes(
+            QueueUrl=self.url(queue),
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+            ],
+        )["Attributes"]
+        return QueueDepth(
+            waiting=int(attributes["ApproximateNumberOfMessages"]),
+            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        )
+
+    def start_move(self, dead_letter_queue: str) -> bool:
+        """Have SQS move all dead letters back to where they came from.
+
+        Returns:
+            Whether the endpoint can do that; SQS can, local servers cannot.
+        """
+        answer = self._client.get_queue_attributes(
+            QueueUrl=self.url(dead_letter_queue), AttributeNames=["QueueArn"]
+        )
+        try:
+            self._client.start_message_move_task(SourceArn=answer["Attributes"]["QueueArn"])
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in DENIED:
+                raise
+            return False
+        return True
 
 
 def _time(milliseconds: str | None) -> datetime | None:

@@ -32,7 +32,7 @@ from rwt_assets.standing import Standing, take_standing
 WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
 INTERVAL_SECONDS = 1
-REQUESTS_A_TICK = 20
+RUNS_UNDER_WAY = 20  # asked for and not ended; more would only wait in the run queue
 AUTOMATION_PATIENCE_SECONDS = 600.0  # a request of automation takes up to four minutes
 
 
@@ -98,23 +98,29 @@ def watch(
     return requests
 
 
-def plan(catalog: FeedCatalog, *, at_most: int = REQUESTS_A_TICK) -> list[dg.RunRequest]:
-    """The runs to ask for now, oldest need first."""
-    needs: list[tuple[ArchiveFacts, Need]] = []
-    for facts in catalog.facts():
-        position = locate(facts)
-        need = position.need or _overdue(catalog, position)
-        if need is not None:
-            needs.append((facts, need))
-    needs.sort(key=lambda pair: pair[1].cause)
+def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunRequest]:
+    """The runs to ask for now: archives in the order in which they arrived.
+
+    None is asked for while `at_most` archives of the feed have a run under way or waiting.
+    """
+    facts = catalog.facts()
+    room = at_most - sum(archive.running is not None for archive in facts)
     requests: list[dg.RunRequest] = []
-    for facts, need in needs:
-        if len(requests) >= at_most:
+    for archive in sorted(facts, key=_arrival):
+        if len(requests) >= room:
             break
-        attempts = catalog.attempts(facts.partition_key, need)
+        position = locate(archive)
+        need = position.need or _overdue(catalog, position)
+        if need is None:
+            continue
+        attempts = catalog.attempts(archive.partition_key, need)
         if not attempts.exhausted(catalog.feed.attempts):
-            requests += _requests(catalog, facts.partition_key, need, attempts.count + 1)
+            requests += _requests(catalog, archive.partition_key, need, attempts.count + 1)
     return requests
+
+
+def _arrival(archive: ArchiveFacts) -> int:
+    return archive.arrived.storage_id if archive.arrived is not None else 0
 
 
 def _overdue(catalog: FeedCatalog, position: Position) -> Need | None:

@@ -8,14 +8,19 @@ import dagster as dg
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.intake import sweep
+from rwt_assets.intake import Budget, sweep
 from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.standing import room_of
 
 INTERVAL_SECONDS = 300
+BUDGET_SECONDS = 20.0
 
 
 def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
-    """Compares the bucket with the catalog every five minutes."""
+    """Compares the bucket with the catalog every five minutes, as far as the time goes.
+
+    What is left of a large bucket is looked at by the next tick, from the cursor on.
+    """
 
     @dg.sensor(
         name=f"{feed.name}_sweep",
@@ -26,12 +31,18 @@ def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
     )
     def sweep_bucket(
         context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
-    ) -> dg.SkipReason:
-        report = sweep(FeedCatalog(context.instance, feed), object_store.objects())
+    ) -> dg.SensorResult:
+        catalog = FeedCatalog(context.instance, feed)
+        budget = Budget(archives=room_of(catalog), seconds=BUDGET_SECONDS)
+        report = sweep(catalog, object_store.objects(), budget, start_after=context.cursor or "")
         found = f": {', '.join(report.recorded[:10])}" if report.recorded else ""
-        return dg.SkipReason(
-            f"{len(report.recorded)} archives were never announced{found}; "
-            f"{len(report.unchanged)} are on record"
+        more = f"; goes on after {report.next_after}" if report.next_after else ""
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason(
+                f"{len(report.recorded)} archives were never announced{found}; "
+                f"{report.unchanged} are on record{more}"
+            ),
+            cursor=report.next_after,
         )
 
     return sweep_bucket

@@ -5,7 +5,7 @@ import json
 import dagster as dg
 import pytest
 
-from rwt_assets.intake import sweep, take_messages
+from rwt_assets.intake import Budget, sweep, take_messages
 from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs, watch
 from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
@@ -22,10 +22,9 @@ def created(key, etag="e1", bucket="incoming", sequencer="01", **facts):
     return json.dumps({"Records": [record]})
 
 
-def take(shop, **settings):
-    return take_messages(
-        shop.catalog, shop.queue, **{"budget_seconds": 5, "wait_seconds": 0, **settings}
-    )
+def take(shop, *, wait_seconds=0, **budget):
+    given = Budget(**{"seconds": 5, **budget})
+    return take_messages([shop.catalog], shop.queue, given, wait_seconds=wait_seconds)
 
 
 def recorded(shop):
@@ -38,7 +37,7 @@ def recorded(shop):
 
 
 def test_an_announced_archive_is_on_record_and_its_message_gone(shop):
-    message = shop.queue.send(created("shop/a+b%2B.zip"))
+    message = shop.queue.put(created("shop/a+b%2B.zip"))
     report = take(shop)
     assert report.recorded == ["shop/a b+.zip"]
     assert shop.queue.deleted == [message]
@@ -48,39 +47,39 @@ def test_an_announced_archive_is_on_record_and_its_message_gone(shop):
 
 def test_a_message_that_comes_twice_is_recorded_once(shop):
     for _ in range(2):
-        shop.queue.send(created("shop/a.zip"))
+        shop.queue.put(created("shop/a.zip"))
     take(shop)
-    shop.queue.send(created("shop/a.zip"))
-    assert take(shop).unchanged == ["shop/a.zip"]
+    shop.queue.put(created("shop/a.zip"))
+    assert take(shop).unchanged == 1
     assert recorded(shop) == [("shop/a.zip", "e1")]
     assert shop.queue.messages == []
 
 
 def test_an_older_revision_that_comes_late_changes_nothing(shop):
-    shop.queue.send(created("shop/a.zip", etag="new", sequencer="0B"))
-    shop.queue.send(created("shop/a.zip", etag="old", sequencer="0A"))
+    shop.queue.put(created("shop/a.zip", etag="new", sequencer="0B"))
+    shop.queue.put(created("shop/a.zip", etag="old", sequencer="0A"))
     take(shop)
     assert recorded(shop) == [("shop/a.zip", "new")]
 
 
 def test_what_is_not_ours_stays_in_the_queue_and_is_told(shop):
-    shop.queue.send("what is this")
-    shop.queue.send(created("other/a.zip"))
-    shop.queue.send(created("shop/a.zip", bucket="elsewhere"))
-    shop.queue.send(created("shop/good.zip"))
-    shop.queue.send('{"Event": "s3:TestEvent"}')
+    shop.queue.put("what is this")
+    shop.queue.put(created("other/a.zip"))
+    shop.queue.put(created("shop/a.zip", bucket="elsewhere"))
+    shop.queue.put(created("shop/good.zip"))
+    shop.queue.put('{"Event": "s3:TestEvent"}')
     report = take(shop)
     assert report.recorded == ["shop/good.zip"]
     assert len(report.refused) == 3
     assert "message-0" in report.refused[0]
     assert "s3://other" not in report.refused[1]
-    assert "s3://incoming/other/a.zip is not what feed shop reads" in report.refused[1]
+    assert "s3://incoming/other/a.zip is nothing that the queue's feeds read" in report.refused[1]
     assert [m.message_id for m in shop.queue.messages] == ["message-0", "message-1", "message-2"]
     assert shop.objects.contents == {}, "something was fetched"
 
 
 def test_a_message_is_deleted_only_after_its_archive_is_on_record(shop, monkeypatch):
-    shop.queue.send(created("shop/a.zip"))
+    shop.queue.put(created("shop/a.zip"))
 
     def refuse(*_args, **_kwargs):
         raise dg.DagsterInvariantViolationError("the database is away")
@@ -96,9 +95,13 @@ def test_a_message_is_deleted_only_after_its_archive_is_on_record(shop, monkeypa
 
 def test_many_messages_are_taken_in_one_tick_within_its_budget(shop):
     for number in range(35):
-        shop.queue.send(created(f"shop/{number}.zip"))
-    now = iter(range(100))
-    report = take(shop, budget_seconds=3, wait_seconds=7, clock=lambda: next(now))
+        shop.queue.put(created(f"shop/{number}.zip"))
+
+    def clock():
+        """Half the time is over after each look at an empty queue or a batch of ten."""
+        return len(shop.queue.deleted) / 10
+
+    report = take(shop, seconds=2, wait_seconds=7, clock=clock)
     assert report.received == 20
     assert shop.queue.waits == [7, 0], "only an empty queue is worth a wait"
     assert len(take(shop).recorded) == 15
@@ -113,24 +116,26 @@ def test_a_sweep_finds_what_was_never_announced_and_only_that(shop):
     shop.drop("a.zip", make_zip({"a.csv": "y\n"}))
     report = sweep(shop.catalog, shop.objects)
     assert report.recorded == ["shop/a.zip"]
-    assert report.ignored == ["shop/readme.txt"]
+    assert report.ignored == {"object that is no archive": 1}
 
 
 def test_the_queue_sensor_asks_for_nothing_and_says_what_it_did(shop, monkeypatch):
     monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
-    shop.queue.send(created("shop/a.zip"))
-    shop.queue.send("nonsense")
+    shop.queue.put(created("shop/a.zip"))
+    shop.queue.put("nonsense")
     with dg.build_sensor_context(instance=shop.instance) as context:
-        result = queue_sensor(shop.feed)(context, queue_client=shop.client)
-    assert result.skip_message.startswith("2 messages: 1 archives recorded (shop/a.zip)")
-    assert result.skip_message.endswith("1 refused")
+        result = queue_sensor([shop.feed])(context, queue_client=shop.client)
+    assert result.skip_reason.skip_message.startswith(
+        "2 messages: 1 archives recorded (shop/a.zip)"
+    )
+    assert result.skip_reason.skip_message.endswith("1 refused")
 
 
 def test_the_sweep_sensor_says_what_it_found(shop):
     shop.drop("a.zip", b"")
     with dg.build_sensor_context(instance=shop.instance) as context:
         result = sweep_sensor(shop.feed)(context, object_store=shop.store)
-    assert "1 archives were never announced: shop/a.zip" in result.skip_message
+    assert "1 archives were never announced: shop/a.zip" in result.skip_reason.skip_message
 
 
 def test_the_dispatch_sensor_asks_for_each_step_once_and_reports_the_standing(shop, monkeypatch):

@@ -30,10 +30,11 @@ T = TypeVar("T")
 
 
 class RunningStack:
-    """`rwt up` in a folder of its own."""
+    """`rwt up` in a folder of its own; with an endpoint, on a server that the caller runs."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, endpoint: str = "") -> None:
         self.state = state
+        self._endpoint = ["--endpoint", endpoint] if endpoint else []
         self.feed = declared_feeds()[0]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -41,7 +42,10 @@ class RunningStack:
         output = (self.state.parent / "up.log").open("ab")
         (self.state / embedded.STACK_FILE).unlink(missing_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rwt_assets.cli", "up", "--state", str(self.state)],
+            [
+                *(sys.executable, "-m", "rwt_assets.cli", "up"),
+                *("--state", str(self.state), *self._endpoint),
+            ],
             env=_environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -160,4 +164,5 @@ class RunningStack:
 
 
 def _environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if k not in ("CI", "DAGSTER_HOME")}
+    elsewhere = ("CI", "DAGSTER_HOME", "RWT_ENDPOINT_URL")
+    return {k: v for k, v in os.environ.items() if k not in elsewhere}

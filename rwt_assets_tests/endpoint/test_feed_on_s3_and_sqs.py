@@ -35,7 +35,7 @@ def catalog(instance, feed, provisioned):
 
 def tick(catalog):
     with dg.build_sensor_context(instance=catalog.instance) as context:
-        return queue_sensor(catalog.feed)(context, queue_client=SqsQueueResource())
+        return queue_sensor([catalog.feed])(context, queue_client=SqsQueueResource())
 
 
 def count(sqs, name):
@@ -56,7 +56,7 @@ def test_an_upload_is_announced_recorded_and_its_message_deleted(catalog, s3, sq
     key = "gtfs/Zürich 50% + more.zip"
     answer = s3.put_object(Bucket="rwt-incoming", Key=key, Body=b"x")
     result = tick(catalog)
-    assert "1 archives recorded" in result.skip_message
+    assert "1 archives recorded" in result.skip_reason.skip_message
     revision = catalog.latest_revision(key)
     assert revision.revision == answer["ETag"].strip('"')
     assert revision.version_id == answer["VersionId"]
@@ -83,7 +83,7 @@ def test_a_foreign_message_ends_in_the_dead_letter_queue(catalog, sqs, provision
 def test_many_uploads_are_taken_in_one_tick(catalog, s3):
     for number in range(23):
         s3.put_object(Bucket="rwt-incoming", Key=f"gtfs/{number}.zip", Body=b"x")
-    assert "23 archives recorded" in tick(catalog).skip_message
+    assert "23 archives recorded" in tick(catalog).skip_reason.skip_message
 
 
 def test_a_real_archive_is_delivered_and_read_back(catalog, s3):

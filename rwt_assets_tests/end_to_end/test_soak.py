@@ -1,0 +1,26 @@
+"""The soak test in short: killed daemon, killed server, one request in twenty fails."""
+
+import pytest
+
+from rwt_assets_tests.end_to_end.soak import Plan, run_soak
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.timeout(900),
+    # boto3 keeps connections open for the next call and has no moment to close them.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
+    plan = Plan(
+        archives=60, daemon_kills=2, server_kills=1, seconds_at_most=780, seed=7, shards=(2, 3)
+    )
+    report = run_soak(plan, tmp_path / "soak")
+    print(*map(": ".join, report.lines()), sep="\n")
+
+    assert report.problems == []
+    assert report.uploads > plan.archives
+    assert (report.daemon_kills, report.server_kills) == (2, 1)
+    assert all(report.faults.values()), "a kind of error never happened"
+    assert report.rows > 0
