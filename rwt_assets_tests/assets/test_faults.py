@@ -1,0 +1,399 @@
+"""A crash at any point, and errors of the endpoint: nothing is lost and nothing is doubled.
+
+The process "dies" by an exception that no code of ours catches; then what a restart does is
+done (runs without a process are closed, the queue delivers again), and work goes on. What is
+compared is what a consumer reads: the rows of every Parquet object that the deliveries name,
+as a multiset, against the rows that were in the archives.
+
+Not covered here: processes that really die (`end_to_end/test_stack.py`, `test_soak.py`).
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.component import build_feed_definitions
+from rwt_assets.consumption import read_delivery
+from rwt_assets.embedded.interruption import fail_interrupted
+from rwt_assets.intake import Budget, sweep, take_messages
+from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.sensors.dispatch import plan
+from rwt_assets.standing import retry_failed, take_standing
+from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.stand_ins import InMemoryObjects, InMemoryQueue, run_request
+
+OLD = {"sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,7\npen,2026-01-04,2\n"}
+NEW = {
+    "sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,8\nink,2026-01-03,9\n",
+    "items.csv": "item,name\npen,Pen\nink,Ink\n",
+}
+OTHER = {"sales.csv": "item,day,price\npen,2026-02-01,1\npen,2026-02-01,1\n"}
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where: before or after the `call`th call of a method."""
+
+    owner: type
+    method: str
+    call: int = 1
+    after: bool = False
+    only: str = ""  # calls whose arguments mention this
+
+
+POINTS = {
+    "before a message is received": Point(InMemoryQueue, "receive"),
+    "after messages were received": Point(InMemoryQueue, "receive", after=True),
+    "before a message is recorded": Point(FeedCatalog, "record_arrival"),
+    "between the partition and its event": Point(dg.DagsterInstance, "report_runless_asset_event"),
+    "after one of two messages is recorded": Point(FeedCatalog, "record_arrival", after=True),
+    "between recording and deleting": Point(InMemoryQueue, "delete"),
+    "after deleting, before the tick is stored": Point(InMemoryQueue, "delete", after=True),
+    "while dispatch looks": Point(FeedCatalog, "facts"),
+    "before dispatch asks": Point(FeedCatalog, "attempts"),
+    "while the first shard is written": Point(InMemoryObjects, "put", only="/shards/"),
+    "between two shards": Point(InMemoryObjects, "put", call=2, only="/shards/"),
+    "before the manifest is written": Point(InMemoryObjects, "put", only="manifest.json"),
+    "after the manifest was written": Point(
+        InMemoryObjects, "put", only="manifest.json", after=True
+    ),
+    "before shards are registered": Point(FeedCatalog, "register_shards"),
+    "between registering and reporting": Point(FeedCatalog, "register_shards", after=True),
+    "between two reports": Point(
+        dg.DagsterInstance, "report_runless_asset_event", call=2, only="csv_shard"
+    ),
+    "between reporting and retiring": Point(FeedCatalog, "report_shards", after=True),
+    "after retiring, before the run's event": Point(FeedCatalog, "retire_shards", after=True),
+    "before the first Parquet is written": Point(InMemoryObjects, "put", only="/enriched/"),
+    "between two Parquet objects": Point(InMemoryObjects, "put", call=2, only="/enriched/"),
+    "after Parquet, before its event": Point(S3ParquetIOManager, "handle_output", after=True),
+    "before the delivery is written": Point(InMemoryObjects, "put", only="delivery.json"),
+    "after the delivery, before its event": Point(
+        InMemoryObjects, "put", only="delivery.json", after=True
+    ),
+}
+
+
+class Injected:
+    """Patches one method so that one of its calls raises; counts whether it came to that."""
+
+    def __init__(self, monkeypatch, point: Point, error: Callable[[], BaseException]) -> None:
+        self.raised = 0
+        original = getattr(point.owner, point.method)
+        calls = 0
+
+        def patched(*args, **kwargs):
+            nonlocal calls
+            if point.only in str((args[1:], kwargs)):
+                calls += 1
+                if calls == point.call and not self.raised:
+                    self.raised += 1
+                    if point.after:
+                        original(*args, **kwargs)
+                    raise error()
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(point.owner, point.method, patched)
+
+
+@pytest.fixture
+def stored(shop):
+    shop.definitions = build_feed_definitions(
+        shop.feed, object_store=shop.store, queue_client=shop.client
+    )
+    return shop
+
+
+def announce(shop, name, members, sequencer):
+    """Upload an archive and put its notification into the queue."""
+    key = shop.drop(name, make_zip(members))
+    described = {
+        "key": key,
+        "size": len(shop.objects.contents["incoming", key]),
+        "eTag": shop.objects.etag("incoming", key),
+        "sequencer": sequencer,
+    }
+    record = {
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-11-24T12:00:00.000Z",
+        "s3": {"bucket": {"name": "incoming"}, "object": described},
+    }
+    shop.queue.put(json.dumps({"Records": [record]}))
+    return key
+
+
+def go_on(shop):
+    """What the daemon does: ticks of the sensors and the runs they ask for, until all is done."""
+    for _ in range(30):
+        take_messages([shop.catalog], shop.queue, Budget(seconds=5), wait_seconds=0)
+        requests = plan(shop.catalog)
+        if not requests and not shop.queue.messages:
+            return
+        for request in requests:
+            run_request(shop.definitions, shop.instance, request)
+    pytest.fail("there is no end")
+
+
+def restart(shop):
+    fail_interrupted(shop.instance)
+    shop.queue.redeliver()
+
+
+def delivered_rows(shop, key):
+    """What a consumer reads, without the columns that enrichment adds."""
+    rows: Counter[tuple[object, ...]] = Counter()
+    for one in read_delivery(shop.objects, shop.feed.target, key).objects:
+        table = pq.read_table(io.BytesIO(shop.objects.read("results", one.key)))
+        own = table.drop_columns(["crc32", "_archive", "_member", "_row"]).to_pylist()
+        rows.update((one.member, *map(_text, row.values())) for row in own)
+    return rows
+
+
+def _text(value):
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def rows_of(members):
+    return Counter(
+        (name, *row)
+        for name, text in members.items()
+        for row in list(csv.reader(io.StringIO(text)))[1:]
+    )
+
+
+def assert_whole(shop, archives):
+    for key, members in archives.items():
+        assert delivered_rows(shop, key) == rows_of(members)
+    standing = take_standing(shop.catalog)
+    assert not standing.waiting
+    assert not standing.failed
+    assert not standing.forgotten
+    split = {key.split("|")[0] for key in shop.catalog.shards()}
+    assert split == set(archives)
+    named = {
+        one.partition_key
+        for key in archives
+        for one in read_delivery(shop.objects, shop.feed.target, key).objects
+    }
+    assert named == set(shop.catalog.shards()), "the catalog and the deliveries differ"
+
+
+@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
+def test_a_crash_loses_nothing_and_doubles_nothing(stored, monkeypatch, point):
+    """Of an archive that replaces an older revision, with another beside it."""
+    announce(stored, "a.zip", OLD, "01")
+    go_on(stored)
+    archives = {
+        announce(stored, "a.zip", NEW, "02"): NEW,
+        announce(stored, "b.zip", OTHER, "01"): OTHER,
+    }
+    with monkeypatch.context() as patch:
+        injected = Injected(patch, point, Crash)
+        with suppress(Crash):
+            go_on(stored)
+        assert injected.raised, "the point was never reached"
+    restart(stored)
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def test_what_dispatch_asked_for_and_nobody_started_is_asked_for_again(stored):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    take_messages([stored.catalog], stored.queue, Budget(), wait_seconds=0)
+    lost = plan(stored.catalog)
+    assert [request.run_key for request in plan(stored.catalog)] == [
+        request.run_key for request in lost
+    ], "Dagster could not tell that it is the same request"
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def slow_down():
+    return ClientError({"Error": {"Code": "SlowDown", "Message": "reduce"}}, "PutObject")
+
+
+def timed_out():
+    return ReadTimeoutError(endpoint_url="http://127.0.0.1:1")
+
+
+def denied():
+    return ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+
+
+@pytest.mark.parametrize("error", [slow_down, timed_out, denied])
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point(InMemoryObjects, "read"),
+        Point(InMemoryObjects, "stream"),
+        Point(InMemoryObjects, "put", call=2),
+        Point(InMemoryObjects, "put", only="/enriched/"),
+        Point(InMemoryObjects, "tail"),
+    ],
+    ids=lambda point: f"{point.method} {point.only}",
+)
+def test_an_error_of_the_store_is_tried_again(stored, monkeypatch, point, error):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    with monkeypatch.context() as patch:
+        injected = Injected(patch, point, error)
+        go_on(stored)
+    assert injected.raised
+    assert_whole(stored, archives)
+
+
+@pytest.mark.parametrize("method", ["receive", "delete"])
+@pytest.mark.parametrize("error", [slow_down, timed_out, denied])
+def test_an_error_of_the_queue_ends_the_tick_and_not_the_archive(
+    stored, monkeypatch, method, error
+):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    with monkeypatch.context() as patch:
+        Injected(patch, Point(InMemoryQueue, method), error)
+        with pytest.raises((ClientError, ReadTimeoutError)):
+            go_on(stored)
+    stored.queue.redeliver()
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def test_access_that_stays_denied_fails_with_its_reason_until_a_person_asks(stored, monkeypatch):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+
+    def refuse(*_args, **_kwargs):
+        raise denied()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InMemoryObjects, "stream", refuse)
+        go_on(stored)
+        runs = len(stored.instance.get_runs())
+        assert runs == stored.feed.attempts
+        go_on(stored)
+        assert len(stored.instance.get_runs()) == runs, "it is asked for for ever"
+    (failed,) = take_standing(stored.catalog).failed
+    assert "AccessDenied" in failed.reason
+    assert retry_failed(stored.catalog, {"shop/other.zip"}) == []
+    assert retry_failed(stored.catalog) == ["shop/a.zip"]
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, monkeypatch):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    shard = "shop/a.zip|sales.csv|day=2026-01-02"
+    original = S3ParquetIOManager.write
+
+    def fail(self, one):
+        if one.partition_key == shard:
+            raise RuntimeError("this shard never works")
+        return original(self, one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3ParquetIOManager, "write", fail)
+        go_on(stored)
+        enriching = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/step": "enrich"}))
+        assert len(enriching) == stored.feed.attempts
+    standing = take_standing(stored.catalog)
+    assert shard in {entry.partition_key for entry in standing.failed}
+    assert {entry.reason for entry in standing.failed} == {"RuntimeError: this shard never works"}
+    retry_failed(stored.catalog)
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def test_a_message_whose_visibility_expired_is_taken_twice_with_one_effect(stored, monkeypatch):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    with monkeypatch.context() as patch:
+        patch.setattr(InMemoryQueue, "delete", lambda *_: [])
+        take_messages([stored.catalog], stored.queue, Budget(), wait_seconds=0)
+    stored.queue.redeliver()
+    go_on(stored)
+    assert_whole(stored, archives)
+    deliveries = stored.instance.fetch_materializations(stored.catalog.graph.delivery, limit=9)
+    assert len(deliveries.records) == 1
+
+
+def test_an_object_replaced_while_it_is_read_is_never_mixed(stored, monkeypatch):
+    archives = {announce(stored, "a.zip", OLD, "01"): NEW}
+    original = InMemoryObjects.stream
+    replaced = []
+
+    def replace_first(self, *args, **kwargs):
+        if not replaced:
+            replaced.append(announce(stored, "a.zip", NEW, "02"))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(InMemoryObjects, "stream", replace_first)
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def test_an_archive_removed_before_it_is_read_fails_and_stops_nobody(stored):
+    gone = announce(stored, "gone.zip", NEW, "01")
+    del stored.objects.contents["incoming", gone]
+    other = announce(stored, "b.zip", OTHER, "01")
+    go_on(stored)
+    (failed,) = take_standing(stored.catalog).failed
+    assert failed.partition_key == gone
+    assert delivered_rows(stored, other) == rows_of(OTHER)
+
+
+def test_a_forged_message_of_our_own_key_is_put_right_by_the_sweep(stored):
+    """With a sequencer after which every true one is late."""
+    archives = {announce(stored, "a.zip", OLD, "01"): NEW}
+    body = json.loads(stored.queue.messages[0].body)
+    described = body["Records"][0]["s3"]["object"]
+    described["sequencer"], described["eTag"] = "FFFFFFFFFFFF", "forged"
+    body["Records"][0]["eventTime"] = "2099-01-01T00:00:00Z"
+    stored.queue.put(json.dumps(body))
+    go_on(stored)
+    announce(stored, "a.zip", NEW, "02")
+    go_on(stored)
+    assert take_standing(stored.catalog).failed
+    assert sweep(stored.catalog, stored.objects).recorded == ["shop/a.zip"]
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+@pytest.mark.parametrize("year", [1999, 2099])
+def test_a_clock_that_is_wrong_does_not_matter_where_there_are_sequencers(stored, year):
+    announce(stored, "a.zip", OLD, "01")
+    go_on(stored)
+    archives = {announce(stored, "a.zip", NEW, "02"): NEW}
+    (message,) = stored.queue.messages
+    stored.queue.messages.clear()
+    stored.queue.put(message.body.replace("2026-11-24", f"{year}-11-24"))
+    go_on(stored)
+    assert_whole(stored, archives)
+
+
+def test_the_first_content_uploaded_again_replaces_the_second(stored):
+    for sequencer, members in (("01", OLD), ("02", NEW), ("03", OLD)):
+        key = announce(stored, "a.zip", members, sequencer)
+        go_on(stored)
+    assert_whole(stored, {key: OLD})
+
+
+def test_a_repeat_that_finds_its_uploads_done_changes_no_byte(stored):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    go_on(stored)
+    before = {k: v for k, v in stored.objects.contents.items() if "delivery.json" not in k[1]}
+    job = stored.definitions.resolve_job_def("shop_split")
+    assert job.execute_in_process(instance=stored.instance, partition_key="shop/a.zip").success
+    go_on(stored)
+    after = {k: v for k, v in stored.objects.contents.items() if "delivery.json" not in k[1]}
+    assert after == before
+    assert_whole(stored, archives)
