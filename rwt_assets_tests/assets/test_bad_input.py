@@ -85,6 +85,22 @@ def test_a_member_without_its_split_column_is_set_aside_and_the_others_go_throug
     assert "line 1" in entry["reason"]
 
 
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("day,price", "the column 'item' is missing"),
+        ("item,day,crc32", "the column 'crc32' is one that enrichment adds"),
+    ],
+)
+def test_a_member_that_cannot_be_enriched_takes_no_other_with_it(stored, header, says):
+    body = make_zip({"sales1.csv": f"{header}\n2026-01-01,1\n", "sales2.csv": GOOD})
+    archive = stored.deliver("a.zip", body)
+    assert read_delivery(stored.objects, stored.feed.target, archive).rows_enriched == 1
+    (entry,) = quarantine(stored, archive)
+    assert entry["member"] == "sales1.csv"
+    assert says in entry["reason"]
+
+
 def test_bad_rows_are_set_aside_with_line_and_reason_and_rows_reconcile(stored):
     sales = GOOD + "ink,2026-01-01\n,2026-01-01,3\npen,2026-01-01,-1\npen,soon,1\n"
     archive = stored.deliver("a.zip", make_zip({"sales.csv": sales}))

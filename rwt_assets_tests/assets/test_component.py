@@ -45,6 +45,44 @@ def test_a_second_feed_is_a_second_file_and_no_code():
         }
 
 
+@contextmanager
+def two_feeds(first, second):
+    with create_defs_folder_sandbox() as sandbox:
+        for name, text in (("one", first), ("two", second)):
+            folder = sandbox.defs_folder_path / name
+            folder.mkdir(parents=True)
+            (folder / "defs.yaml").write_text(text.replace("name: shop", f"name: {name}"))
+        with sandbox.build_all_defs() as definitions:
+            yield definitions
+
+
+def other(queue="q"):
+    return HEAD.replace("shop/", "kiosk/").replace("queue: q", f"queue: {queue}")
+
+
+@pytest.mark.parametrize(
+    ("second", "queue_sensors"),
+    [(other(), {"one_and_two_queue"}), (other("r"), {"one_queue", "two_queue"})],
+)
+def test_each_queue_has_one_sensor_however_many_feeds_share_it(second, queue_sensors):
+    with two_feeds(HEAD, second) as definitions:
+        names = {sensor.name for sensor in definitions.get_repository_def().sensor_defs}
+    assert {name for name in names if name.endswith("_queue")} == queue_sensors
+    assert {"one_dispatch", "two_dispatch", "one_sweep", "two_sweep"} <= names
+
+
+def test_two_feeds_that_read_the_same_objects_are_refused():
+    second = HEAD.replace(
+        "{bucket: incoming, queue: q, prefix: shop/}",
+        "{bucket: incoming, queue: r, prefix: shop/berlin/}",
+    )
+    with pytest.raises(ComponentTreeException) as caught, two_feeds(HEAD, second):
+        pass
+    reason = str(caught.value.__cause__)
+    assert "the feeds one and two read the same objects" in reason
+    assert "prefix 'shop/' and prefix 'shop/berlin/' of bucket incoming" in reason
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [

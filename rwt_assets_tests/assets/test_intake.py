@@ -1,15 +1,20 @@
 """Messages to recorded archives: nothing is lost, nothing is recorded twice."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
-from rwt_assets.intake import Budget, sweep, take_messages
-from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs, watch
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.figures import latest_figures, take_figures
+from rwt_assets.intake import VISIBILITY_SECONDS, Budget, sweep, take_messages
+from rwt_assets.sensors.dispatch import dispatch_sensor, plan, step_jobs, watch
 from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
+from rwt_assets.standing import room_of, take_standing
 from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.stand_ins import run_request
 
 
 def created(key, etag="e1", bucket="incoming", sequencer="01", **facts):
@@ -117,6 +122,159 @@ def test_a_sweep_finds_what_was_never_announced_and_only_that(shop):
     report = sweep(shop.catalog, shop.objects)
     assert report.recorded == ["shop/a.zip"]
     assert report.ignored == {"object that is no archive": 1}
+
+
+def test_a_message_that_cannot_be_recorded_does_not_hold_up_the_others(shop, monkeypatch):
+    for name in ("a", "b", "c"):
+        shop.queue.put(created(f"shop/{name}.zip"))
+    original = FeedCatalog.record_arrival
+
+    def refuse_b(self, revision, **facts):
+        if revision.key == "shop/b.zip":
+            raise RuntimeError("the catalog does not take b")
+        original(self, revision, **facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeedCatalog, "record_arrival", refuse_b)
+        with pytest.raises(RuntimeError, match="does not take b"):
+            take(shop)
+    assert [key for key, _ in recorded(shop)] == ["shop/a.zip", "shop/c.zip"]
+    assert shop.queue.deleted == ["message-0", "message-2"]
+    shop.queue.redeliver()
+    assert take(shop).recorded == ["shop/b.zip"]
+
+
+def test_messages_stay_hidden_while_a_tick_works_on_them(shop, monkeypatch):
+    for number in range(4):
+        shop.queue.put(created(f"shop/{number}.zip"))
+    now = [0.0]
+    original = FeedCatalog.record_arrival
+
+    def record_slowly(self, *args, **facts):
+        now[0] += VISIBILITY_SECONDS * 0.4
+        original(self, *args, **facts)
+
+    monkeypatch.setattr(FeedCatalog, "record_arrival", record_slowly)
+    take(shop, seconds=1, clock=lambda: now[0])
+    assert shop.queue.hidden == ["message-0", "message-1", "message-2", "message-3"]
+    assert shop.queue.messages == []
+
+
+def test_with_a_thousand_archives_waiting_messages_stay_in_the_queue(shop):
+    shop.feed = shop.feed.model_copy(update={"archives_in_work": 30})
+    for number in range(1_000):
+        shop.queue.put(created(f"shop/{number:04d}.zip"))
+
+    def tick():
+        return take(shop, archives=room_of(shop.catalog), seconds=60)
+
+    report = tick()
+    assert (len(report.recorded), report.full) == (30, True)
+    assert shop.queue.depth("shop").waiting == 970
+    assert tick().received == 0
+    requests = plan(shop.catalog)
+    assert [r.partition_key for r in requests] == [f"shop/{n:04d}.zip" for n in range(20)]
+    for _ in range(2):  # there is no such object: each fails as often as it may
+        for request in plan(shop.catalog):
+            run_request(shop.definitions, shop.instance, request)
+    assert len(take_standing(shop.catalog).failed) == 20
+    assert tick().recorded == [f"shop/{n:04d}.zip" for n in range(30, 50)]
+
+
+def test_no_more_is_asked_for_while_enough_runs_are_under_way(shop):
+    for number in range(5):
+        shop.drop(f"{number}.zip", make_zip({"a.csv": "x\n"}))
+    sweep(shop.catalog, shop.objects)
+    job = shop.definitions.resolve_job_def("shop_split")
+    for request in plan(shop.catalog)[:2]:
+        shop.instance.create_run_for_job(
+            job,
+            tags={**request.tags, "dagster/partition": request.partition_key},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+    assert [r.partition_key for r in plan(shop.catalog, at_most=3)] == ["shop/2.zip"]
+    assert plan(shop.catalog, at_most=2) == []
+
+
+def test_two_feeds_on_one_queue_are_told_apart_by_prefix(shop):
+    source = shop.feed.source.model_copy(update={"prefix": "kiosk/"})
+    kiosk = FeedCatalog(
+        shop.instance, shop.feed.model_copy(update={"name": "kiosk", "source": source})
+    )
+    shop.queue.put(created("kiosk/a.zip"))
+    shop.queue.put(created("shop/b.zip"))
+    shop.queue.put(created("else/c.zip"))
+    report = take_messages([kiosk, shop.catalog], shop.queue, Budget(seconds=5), wait_seconds=0)
+    assert list(kiosk.archives()) == ["kiosk/a.zip"]
+    assert list(shop.catalog.archives()) == ["shop/b.zip"]
+    (refused,) = report.refused
+    assert "feed kiosk: s3://incoming/kiosk/*.zip, feed shop: s3://incoming/shop/*.zip" in refused
+
+
+def test_a_sweep_ends_when_its_budget_does_and_goes_on_from_there(shop, monkeypatch):
+    monkeypatch.setattr("rwt_assets.intake.PAGE", 2)
+    for number in range(7):
+        shop.drop(f"{number}.zip", b"")
+    first = sweep(shop.catalog, shop.objects, Budget(archives=3))
+    assert first.full
+    assert first.recorded == [f"shop/{n}.zip" for n in range(3)]
+    second = sweep(shop.catalog, shop.objects, Budget(seconds=0), start_after=first.next_after)
+    assert second.recorded == ["shop/3.zip", "shop/4.zip"]
+    last = sweep(shop.catalog, shop.objects, start_after=second.next_after)
+    assert (last.recorded, last.next_after) == (["shop/5.zip", "shop/6.zip"], "")
+    assert sweep(shop.catalog, shop.objects).unchanged == 7
+
+
+def test_a_dry_sweep_records_nothing_and_since_leaves_out_what_is_older(shop):
+    shop.drop("a.zip", b"")
+    assert sweep(shop.catalog, shop.objects, dry_run=True).recorded == ["shop/a.zip"]
+    assert list(shop.catalog.archives()) == []
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert sweep(shop.catalog, shop.objects, since=tomorrow).recorded == []
+    assert sweep(shop.catalog, shop.objects, since=tomorrow - timedelta(days=2)).recorded
+
+
+def test_a_listing_that_is_older_than_the_catalog_changes_nothing(shop, monkeypatch):
+    shop.drop("a.zip", b"old")
+    stale = list(shop.objects.list("incoming", "shop/"))
+    shop.drop("a.zip", b"new")
+    sweep(shop.catalog, shop.objects)
+    monkeypatch.setattr(shop.objects, "list", lambda *_, **__: iter(stale))
+    assert sweep(shop.catalog, shop.objects).recorded == []
+    del shop.objects.contents["incoming", "shop/a.zip"]
+    assert sweep(shop.catalog, shop.objects).recorded == [], "it is gone meanwhile"
+
+
+def test_figures_are_observed_when_they_change(shop, monkeypatch):
+    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    shop.queue.put(created("shop/a.zip"))
+    shop.queue.put("nonsense")
+    sensor = queue_sensor([shop.feed])
+
+    def tick(cursor):
+        with dg.build_sensor_context(instance=shop.instance, cursor=cursor) as context:
+            return sensor(context, queue_client=shop.client)
+
+    first = tick(None)
+    (observation,) = first.asset_events
+    assert {name: value.value for name, value in observation.metadata.items()} == {
+        "messages_waiting": 0,
+        "messages_in_flight": 1,
+        "oldest_message_seconds": 0,
+        "dead_letters": 1,  # the stand-in has one queue for both
+        "archives_in_work": 1,
+        "archives_failed": 0,
+    }
+    shop.instance.report_runless_asset_event(observation)
+    assert latest_figures(shop.catalog)["archives_in_work"] == 1
+    assert tick(first.cursor).asset_events == [], "observed again within a minute"
+    monkeypatch.setattr("rwt_assets.sensors.queue.FIGURES_SECONDS", -1)
+    assert tick(first.cursor).asset_events == [], "nothing has changed"
+    shop.queue.redeliver()
+    waiting = take_figures(
+        shop.catalog, shop.queue, newest_sent_at=datetime.now(UTC) - timedelta(seconds=90)
+    )
+    assert (waiting.messages_waiting, waiting.oldest_message_seconds) == (1, 90)
 
 
 def test_the_queue_sensor_asks_for_nothing_and_says_what_it_did(shop, monkeypatch):
