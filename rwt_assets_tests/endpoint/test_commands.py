@@ -1,0 +1,96 @@
+"""The commands for operators, against a real endpoint and a Dagster home of their own."""
+
+import json
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.cli import app
+from rwt_assets.component import build_feed_definitions
+from rwt_assets.sensors.dispatch import plan
+from rwt_assets_tests.archives import timetable
+from rwt_assets_tests.stand_ins import run_request
+
+pytestmark = [
+    pytest.mark.endpoint,
+    # boto3 keeps connections open for the next call and has no moment to close them.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, provisioned):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return tmp_path
+
+
+def rwt(*arguments):
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+
+
+def dispatch(feed):
+    with dg.DagsterInstance.get() as instance:
+        definitions = build_feed_definitions(feed)
+        while requests := plan(FeedCatalog(instance, feed)):
+            for request in requests:
+                run_request(definitions, instance, request)
+
+
+def test_a_sweep_can_be_tried_before_it_is_done(home, s3):
+    s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=b"x")
+    tried = rwt("sweep", "--dry-run")
+    assert "gtfs: s3://rwt-incoming/gtfs/a.zip would be recorded" in tried.stdout
+    assert "0 archives recorded" in rwt("sweep", "--since", "2099-01-01").stdout
+    assert "0 archives recorded" in rwt("sweep", "--start-after", "gtfs/b").stdout
+    assert "1 archives recorded, 0 were on record" in rwt("sweep").stdout
+    assert "0 archives recorded, 1 were on record" in rwt("sweep").stdout
+
+
+def test_what_failed_for_good_is_tried_again_when_a_person_asks(home, s3, feed):
+    body = timetable(trips=1, stops=1)
+    etag = s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=body)["ETag"]
+    rwt("sweep")
+    s3.delete_object(Bucket="rwt-incoming", Key="gtfs/a.zip")
+    dispatch(feed)
+    status = json.loads(rwt("status", "--json").stdout)["gtfs"]
+    assert [entry["partition"] for entry in status["failed"]] == ["gtfs/a.zip"]
+    assert "s3://rwt-incoming/gtfs/a.zip" in status["failed"][0]["reason"]
+    assert status["figures"]["archives_failed"] == 1
+
+    assert s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=body)["ETag"] == etag
+    unknown = rwt("retry", "gtfs/other.zip")
+    assert unknown.exit_code == 1
+    assert "gtfs/other.zip: no archive that failed" in unknown.stderr
+    assert "gtfs/a.zip: is tried again" in rwt("retry", "gtfs/a.zip").stdout
+    dispatch(feed)
+    status = json.loads(rwt("status", "--json").stdout)["gtfs"]
+    assert {entry["partition"] for entry in status["done"]} >= {"gtfs/a.zip"}
+    assert "Nothing has failed." in rwt("retry").stdout
+
+
+def test_dead_letters_are_listed_and_put_back(home, sqs, provisioned):
+    url = provisioned.dead_letter_queue_url
+    sent = sqs.send_message(QueueUrl=url, MessageBody="nonsense")["MessageId"]
+    listed = rwt("dead-letters", "list")
+    assert "rwt-gtfs-dead-letters: 1 messages" in listed.stdout
+    assert sent in listed.stdout
+    assert "the message is no S3 event notification: no JSON" in listed.stdout
+    (letter,) = json.loads(rwt("dead-letters", "list", "--json").stdout)["rwt-gtfs-dead-letters"]
+    assert letter["message_id"] == sent
+    assert "There is no feed 'x'" in rwt("dead-letters", "list", "--feed", "x").stderr
+    assert "rwt-gtfs: 1 messages put back" in rwt("dead-letters", "redrive").stdout
+    assert "rwt-gtfs-dead-letters: 0 messages" in rwt("dead-letters", "list").stdout
+
+
+def test_the_status_tells_how_full_the_queue_is(home, s3, monkeypatch):
+    s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=b"x")
+    assert "messages waiting 2" in rwt("status").stdout  # and S3's test event
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    away = rwt("status")
+    assert away.exit_code == 0
+    assert "gtfs: the queue cannot be reached" in away.stderr
