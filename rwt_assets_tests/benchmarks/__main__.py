@@ -22,6 +22,7 @@ from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets_tests.benchmarks.contenders import ARCHIVE, CONTENDERS, SOURCE, TARGET
 from rwt_assets_tests.benchmarks.daemon import measure_daemon
 from rwt_assets_tests.benchmarks.generated import make_archive
+from rwt_assets_tests.benchmarks.sweeping import measure_sweep
 
 
 def machine() -> str:
@@ -76,7 +77,7 @@ def run_scripts(rounds: int) -> None:
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("what", nargs="*", default=["scripts", "daemon"])
+    parser.add_argument("what", nargs="*", default=["scripts", "daemon", "sweep"])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}\n")
@@ -84,6 +85,8 @@ def main() -> None:
         run_scripts(arguments.rounds)
     if "daemon" in arguments.what:
         measure_daemon(arguments.rounds)
+    if "sweep" in arguments.what:
+        measure_sweep()
 
 
 if __name__ == "__main__":
