@@ -78,13 +78,15 @@ class RunningStack:
             psutil.wait_procs(alive, 30)
         self._process.wait()
 
-    def kill_daemon(self) -> None:
+    def daemon(self) -> psutil.Process:
         for process in leftovers(self.state):
             with suppress(psutil.NoSuchProcess):
                 if "dagster._daemon" in process.cmdline():
-                    process.kill()
-                    return
-        raise AssertionError("there is no daemon to kill")
+                    return process
+        raise AssertionError("there is no daemon")
+
+    def kill_daemon(self) -> None:
+        self.daemon().kill()
 
     @property
     def record(self) -> embedded.StackRecord:

@@ -8,6 +8,7 @@ import pytest
 
 from rwt_assets.consumption import read_result
 from rwt_assets.partitions import archive_partition_key
+from rwt_assets.processing import read_manifest
 from rwt_assets.standing import Standing, archive_progress, take_standing
 from rwt_assets_tests.archives import CAIRNS, timetable
 
@@ -15,6 +16,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 WAIT_SECONDS = 420
 STOPS, TRIPS = 8, 25
+BEGUN = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS)
 
 
 def settled(stack, archives):
@@ -83,6 +85,55 @@ def test_bad_archives_fail_with_a_reason_and_stop_nobody(stack):
     assert set(reasons) == {"gtfs/broken.zip"}
     assert "s3://rwt-incoming/gtfs/broken.zip" in reasons["gtfs/broken.zip"]
     assert not standing.forgotten
+
+
+def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
+    """Its CSV is taken away between splitting and enriching, while the daemon holds still."""
+    archive = "gtfs/robbed.zip"
+    runs = dg.RunsFilter(tags={"rwt/archive": archive})
+
+    def asked():
+        with stack.instance() as instance:
+            return len(instance.get_runs(runs))
+
+    def splitting():
+        with stack.instance() as instance:
+            return any(run.status in BEGUN for run in instance.get_runs(runs))
+
+    stack.upload("robbed.zip", timetable(trips=50, stops=30))
+    stack.wait_for(splitting, WAIT_SECONDS, pause_seconds=0.05)
+    daemon = stack.daemon()
+    daemon.suspend()
+    try:
+        graph = stack.ask(lambda catalog: catalog.graph)
+        stack.wait_for(
+            lambda: any(
+                e.partition == archive for e in materializations(stack, graph.archive_manifest)
+            ),
+            WAIT_SECONDS,
+        )
+        manifest = read_manifest(stack.objects(), stack.feed.target, archive)
+        robbed = manifest.shards[7]
+        stack.objects().delete(stack.feed.target.bucket, [part.key for part in robbed.parts])
+    finally:
+        daemon.resume()
+
+    def failed():
+        standing = stack.ask(take_standing)
+        return {e.partition_key: e.reason for e in standing.failed if e.asset == "csv_shard"}
+
+    stack.wait_for(lambda: robbed.partition_key in failed(), WAIT_SECONDS)
+    assert robbed.parts[0].key in failed()[robbed.partition_key]
+    assert asked() == 1 + stack.feed.attempts
+    stack.upload("bystander.zip", timetable(trips=2, stops=2))
+    stack.wait_for(settled(stack, ["gtfs/bystander.zip"]), WAIT_SECONDS)
+    assert asked() == 1 + stack.feed.attempts, "it is asked for for ever"
+
+    retried = stack.rwt("retry", archive)  # it fails again, and again a bounded number of times
+    assert f"{archive}: is tried again" in retried.stdout
+    stack.wait_for(lambda: asked() == 1 + 2 * stack.feed.attempts, WAIT_SECONDS)
+    stack.upload("robbed.zip", timetable(trips=50, stops=30, name="new"))
+    stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
 
 
 def test_a_killed_daemon_is_replaced_and_the_archive_is_delivered(stack):
