@@ -40,7 +40,6 @@ from rwt_assets.embedded.processes import leftovers
 from rwt_assets.embedded.server import REGION, EmbeddedServer
 from rwt_assets.enrichment import ARCHIVE, MEMBER
 from rwt_assets.errors import RwtError
-from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import INTERRUPTED_TAG, REASON_TAG
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.provisioning import provision
@@ -54,11 +53,10 @@ UPLOADERS = 4
 TWICE_SHARE = 0.2  # of the archives are uploaded again with another content
 PLACES = ["stop_id", "stop_name", "stop_lat", "stop_lon"]
 HEADERS = {"stop_times.txt": TIMES, "stops.txt": PLACES}
-BACKLOG_SHARE = 0.25  # of the archives may wait for delivery before uploaders take a rest
-REST_SECONDS = 3.0
+BACKLOG_SHARE = 0.25  # of the archives may wait for delivery before uploaders take a rest,
+REST_SECONDS = 20.0  # which has an end, because what was never announced waits for a sweep
 TRIES = 20
 TRY_SECONDS = 2.0
-DOWN_SECONDS = (0.5, 3.0)
 DAEMON_SECONDS = 60
 STALL_SECONDS = 45
 PROGRESS_SECONDS = 10
@@ -78,6 +76,7 @@ class Plan:
     seconds_at_most: float = 7_200
     seed: int = 1
     shards: tuple[int, int] = (2, 6)
+    down_seconds: tuple[float, float] = (1.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +167,9 @@ class _Soak:
         self._proxy = proxy
         self._stack = stack
         self._tell = tell
-        self._feed: Feed = stack.feed
+        self._feed = stack.feed
         self._report = SoakReport(plan)
-        self._random = Random(plan.seed)
+        self._random = Random(plan.seed)  # noqa: S311 - no secret
         self._contents = make_contents(plan)
         self._uploaded: dict[str, tuple[str, Content]] = {}  # the newest of each object key
         self._delivered = 0
@@ -183,10 +182,7 @@ class _Soak:
         self._random.shuffle(kills)
         with ThreadPoolExecutor(UPLOADERS, "uploader") as pool:
             try:
-                uploaders = [
-                    pool.submit(self._upload, number, Random(self._plan.seed + number))
-                    for number in range(UPLOADERS)
-                ]
+                uploaders = [pool.submit(self._upload, number) for number in range(UPLOADERS)]
                 self._work(kills, uploaders)
             finally:
                 self._over.set()
@@ -216,8 +212,9 @@ class _Soak:
                 return
             self._over.wait(LOOK_SECONDS)
 
-    def _upload(self, number: int, random: Random) -> None:
+    def _upload(self, number: int) -> None:
         """One of the uploaders: its share of the archives, some of them twice."""
+        random = Random(self._plan.seed + number)  # noqa: S311 - no secret
         own = sorted(self._contents)[number::UPLOADERS]
         order = [(random.random(), name, 0) for name in own]
         order += [
@@ -228,8 +225,13 @@ class _Soak:
         client = make_client("s3", self._proxy.url)
         backlog = max(8, self._plan.archives * BACKLOG_SHARE)
         for _, name, revision in sorted(order):
-            if len(self._uploaded) - self._delivered > backlog:
-                self._over.wait(REST_SECONDS)
+            rested = monotonic()
+            while (
+                len(self._uploaded) - self._delivered > backlog
+                and monotonic() - rested < REST_SECONDS
+                and not self._over.wait(LOOK_SECONDS)
+            ):
+                pass
             if self._over.is_set():
                 return
             self._put(client, f"{self._feed.source.prefix}{name}", self._contents[name][revision])
@@ -264,12 +266,16 @@ class _Soak:
     def _kill_server(self) -> None:
         """What an operator does then: start it again, and make what it has forgotten."""
         self._server.process.kill()
-        self._over.wait(self._random.uniform(*DOWN_SECONDS))
+        killed = monotonic()
+        self._over.wait(self._random.uniform(*self._plan.down_seconds))
         self._server.start()
         url = self._server.endpoint_url
-        provision(self._feed, s3=make_client("s3", url), sqs=make_client("sqs", url))
+        done = provision(self._feed, s3=make_client("s3", url), sqs=make_client("sqs", url))
         self._report.server_kills += 1
-        self._say("killed the S3 and SQS server, started it again")
+        self._say(
+            f"killed the S3 and SQS server, which was down for {monotonic() - killed:.0f} s and "
+            f"had forgotten {len(done.made)} settings"
+        )
 
     def _sweep(self) -> None:
         """As an operator does: `rwt sweep`, again if the endpoint refused."""
@@ -388,7 +394,7 @@ class _Soak:
 
 def make_contents(plan: Plan) -> dict[str, list[Content]]:
     """The contents of each archive by name: one, or two that follow one another."""
-    random = Random(plan.seed)
+    random = Random(plan.seed)  # noqa: S311 - no secret
     return {
         f"soak-{number:04d}.zip": [
             _content(f"A{number}.{revision}", random.randint(*plan.shards), random.randint(3, 9))
@@ -469,6 +475,8 @@ def main() -> int:
     parser.add_argument("--server-kills", type=int, default=standard.server_kills)
     parser.add_argument("--errors", type=float, default=standard.error_share, metavar="SHARE")
     parser.add_argument("--seconds", type=float, default=standard.seconds_at_most)
+    parser.add_argument("--down", type=float, default=max(standard.down_seconds), metavar="SECONDS")
+    parser.add_argument("--keep", action="store_true", help="the folder, also if all is well")
     parser.add_argument("--seed", type=int, default=standard.seed)
     given = parser.parse_args()
     plan = Plan(
@@ -478,6 +486,7 @@ def main() -> int:
         error_share=given.errors,
         seconds_at_most=given.seconds,
         seed=given.seed,
+        down_seconds=(given.down / 5, given.down),
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))  # so that nothing is left running
@@ -489,7 +498,7 @@ def main() -> int:
         table.add_row(name, value)
     Console(width=120, highlight=False, markup=False).print(table)
     (folder / "report.json").write_text(json.dumps(dict(report.lines()), indent=1))
-    if report.passed:
+    if report.passed and not given.keep:
         shutil.rmtree(folder)
     return 0 if report.passed else 1
 

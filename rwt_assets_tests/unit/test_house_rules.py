@@ -48,7 +48,10 @@ def test_the_feed_of_the_readme_is_a_feed():
     assert Feed.model_validate(declaration["attributes"]).name == "sales"
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/performance.md"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md"))],
+)
 def test_links_lead_somewhere(document):
     path = PROJECT / document
     links = re.findall(r"\]\(([^)#]+)\)", path.read_text())
@@ -63,3 +66,20 @@ def test_every_variable_that_the_code_reads_is_in_the_example():
     read = {name for path in files for name in re.findall(r"\bRWT_[A-Z_]+\b", path.read_text())}
     private = {"RWT_RUN_SOCKET"}  # set by the stack for its own processes
     assert {name for name in read - private if name not in known} == set()
+
+
+def test_every_fault_of_the_documentation_is_tried_by_a_test():
+    text = (PROJECT / "docs" / "reliability.md").read_text()
+    rows = re.findall(r"^\| .+ \| `(.+)::(.+)` \| .+ \|$", text, re.MULTILINE)
+    assert len(rows) >= 25
+    tests = PROJECT / "rwt_assets_tests"
+    missing = [name for file, name in rows if f"def {name}(" not in (tests / file).read_text()]
+    assert missing == []
+
+
+def test_every_crash_point_stands_in_the_documentation():
+    text = (PROJECT / "docs" / "reliability.md").read_text()
+    source = (PROJECT / "rwt_assets_tests" / "assets" / "test_faults.py").read_text()
+    points = re.findall(r'^    "(.+)": Point\(', source, re.MULTILINE)
+    assert points
+    assert [point for point in points if f"| the process dies {point} |" not in text] == []
