@@ -56,7 +56,7 @@ def records_of(message):
 def unwrapped(body):
     """The events in a body; what our parser makes of it has to be the same."""
     found = events_in(body)
-    created = [one for one in found if "Created" in one.event]
+    created = [one for one in found if one.event.startswith(("ObjectCreated:", "Object Created"))]
     assert [
         (one.bucket, one.key, one.revision, one.size, one.version_id, one.sequencer)
         for one in parse_notification(body).revisions
