@@ -8,7 +8,8 @@
     rwt sweep     find archives that no message announced
     rwt dead-letters list, redrive
                   messages that were delivered too often
-    rwt provision make buckets, queue and notification where they are missing
+    rwt aws setup make buckets, queues and notifications where they are missing
+    rwt doctor    try every connection, and say what to mend
 
 What belongs here: what a person types and sees. What does not: work that a sensor or an asset
 does too. All but `demo` and `up` work on a deployment where DAGSTER_HOME is set, in the
@@ -33,6 +34,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
@@ -52,7 +54,6 @@ from rwt_assets.feed import Feed
 from rwt_assets.figures import figures_now
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.partitions import archive_partition_key
-from rwt_assets.provisioning import provision as provision_feed
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import connect_queue
 from rwt_assets.standing import (
@@ -69,6 +70,8 @@ app = typer.Typer(
     help="ZIP archives from S3 to enriched Parquet. Start with `rwt demo`.",
 )
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(aws_app, name="aws")
+app.command()(doctor)
 
 SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"
 LOOK_SECONDS = 0.5
@@ -238,19 +241,6 @@ def retry(
         if not retried and not missing:
             console.print("Nothing has failed.")
         raise typer.Exit(1 if missing else 0)
-
-
-@app.command()
-def provision(state: State = DEFAULT_STATE) -> None:
-    """Make the buckets, queues and notifications that the feeds lack."""
-    with errors_told():
-        enter(state)
-        for feed in declared_feeds():
-            done = provision_feed(feed)
-            for made in done.made:
-                console.print(f"{feed.name}: made {made}")
-            if not done.made:
-                console.print(f"{feed.name}: nothing was missing")
 
 
 def _send(

@@ -1,18 +1,21 @@
 """What a feed needs outside Dagster: two buckets, a queue, and the notification between them.
 
-What belongs here: making what is missing, as often as one likes. What does not: starting a
-server (`embedded/`). Rules: Amazon S3 User Guide, "Walkthrough: Configuring a bucket for
-notifications (SNS topic or SQS queue)", "Using versioning in S3 buckets"; Amazon SQS
-Developer Guide, "Using dead-letter queues in Amazon SQS".
+What belongs here: finding what is missing, and making it, as often as one likes. What does
+not: starting a server (`embedded/`), policy documents (`permissions.py`), finding out why
+something does not work (`doctor.py`). Rules: Amazon S3 User Guide, "Walkthrough: Configuring a
+bucket for notifications (SNS topic or SQS queue)", "Using versioning in S3 buckets"; Amazon
+SQS Developer Guide, "Using dead-letter queues in Amazon SQS"; API Reference,
+"SetQueueAttributes".
 
-On AWS most people declare these in Terraform or CloudFormation; this module says in code
-what must be there.
+First everything that is missing is planned, which changes nothing; then it is applied. The
+same code sets up AWS and the embedded stack. On AWS most people declare these in Terraform
+or CloudFormation; this module says in code what must be there.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rwt_assets.errors import StackError
 from rwt_assets.feed import Feed, Source
+from rwt_assets.permissions import announcement_statement, merge_statement
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,9 +32,12 @@ if TYPE_CHECKING:
 DELIVERIES_AT_MOST = 5
 VISIBILITY_SECONDS = 60
 RETENTION_SECONDS = 14 * 24 * 3600
-DEAD_LETTERS = "dead-letters"
 CREATED_EVENT = "s3:ObjectCreated:*"
+CREATED_EVENTS = frozenset(
+    f"s3:ObjectCreated:{way}" for way in ("Put", "Post", "Copy", "CompleteMultipartUpload")
+)
 DEFAULT_REGION = "us-east-1"  # the one region whose name CreateBucket refuses
+NO_BUCKET = frozenset({"404", "NoSuchBucket"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,42 @@ class Provisioned:
     made: tuple[str, ...]
 
 
-def dead_letter_queue(source: Source) -> str:
-    """Name of the queue for messages that were delivered too often."""
-    return f"{source.queue}-{DEAD_LETTERS}"
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a feed lacks. `sentence` names it, in words, with its bucket or queue."""
+
+    sentence: str
+    feed: Feed = field(repr=False)
+    make: Callable[[], object] = field(repr=False, compare=False)
+
+    def apply(self) -> None:
+        """Make it. Changes of one plan are applied in their order.
+
+        Raises:
+            StackError: the services cannot be reached, or refuse.
+        """
+        with _refusal_explained(self.feed):
+            self.make()
+
+
+def plan_provisioning(
+    feed: Feed, *, s3: "S3Client | None" = None, sqs: "SQSClient | None" = None
+) -> tuple[Change, ...]:
+    """Find what a feed lacks; nothing is changed by this.
+
+    Args:
+        feed: whose source and target.
+        s3: a client; without it one from the environment.
+        sqs: likewise.
+
+    Returns:
+        What is missing, in the order in which it can be made.
+
+    Raises:
+        StackError: the services cannot be reached, or refuse.
+    """
+    with _refusal_explained(feed):
+        return tuple(_lacking(feed, s3 or boto3.client("s3"), sqs or boto3.client("sqs")))
 
 
 def provision(
@@ -64,136 +104,271 @@ def provision(
         StackError: the services cannot be reached, or refuse.
     """
     with _refusal_explained(feed):
-        s3 = s3 or boto3.client("s3")
-        sqs = sqs or boto3.client("sqs")
-        made: list[str] = []
-        for bucket in dict.fromkeys((feed.source.bucket, feed.target.bucket)):
-            made += _make_bucket(s3, bucket)
-        made += _version(s3, feed.source.bucket)
-        dead_url, new = _make_queue(sqs, dead_letter_queue(feed.source), {})
-        made += new
-        redrive = {
-            "deadLetterTargetArn": _arn(sqs, dead_url),
-            "maxReceiveCount": DELIVERIES_AT_MOST,
-        }
-        attributes = {
-            "RedrivePolicy": json.dumps(redrive),
-            "Policy": json.dumps(_queue_policy(sqs, feed.source)),
-        }
-        url, new = _make_queue(sqs, feed.source.queue, attributes)
-        made += new
-        made += _announce(s3, feed, _arn(sqs, url))
-    return Provisioned(url, dead_url, tuple(made))
+        s3, sqs = s3 or boto3.client("s3"), sqs or boto3.client("sqs")
+        changes = tuple(_lacking(feed, s3, sqs))
+        for change in changes:
+            change.apply()
+        return Provisioned(
+            sqs.get_queue_url(QueueName=feed.source.queue)["QueueUrl"],
+            sqs.get_queue_url(QueueName=feed.source.dead_letter_queue)["QueueUrl"],
+            tuple(change.sentence for change in changes),
+        )
 
 
-def _make_bucket(s3: "S3Client", bucket: str) -> Iterator[str]:
+def queue_account(sqs: "SQSClient", source: Source) -> str:
+    """Id of the account that a source's queue belongs to; empty if there is no queue yet.
+
+    Raises:
+        ClientError, BotoCoreError: SQS refuses or cannot be reached.
+    """
+    arn = _queue_arn(sqs, source)
+    return arn.split(":")[4] if arn else ""
+
+
+def announces(rule: Mapping[str, Any], source: Source, queue_arn: str) -> bool:
+    """Whether a rule of a bucket's notification announces every archive of a source.
+
+    Args:
+        rule: an entry of `QueueConfigurations`.
+        source: of the feed.
+        queue_arn: where the announcements must go.
+    """
+    events = set(rule.get("Events", ()))
+    filters = dict(_filters(rule))
+    return (
+        rule.get("QueueArn") == queue_arn
+        and (CREATED_EVENT in events or events >= CREATED_EVENTS)
+        and source.prefix.startswith(filters.get("prefix", ""))
+        and source.suffix.endswith(filters.get("suffix", ""))
+    )
+
+
+def _lacking(feed: Feed, s3: "S3Client", sqs: "SQSClient") -> Iterator[Change]:
+    for bucket in dict.fromkeys((feed.source.bucket, feed.target.bucket)):
+        if not _bucket_exists(s3, bucket):
+            yield Change(f"bucket {bucket}", feed, lambda bucket=bucket: _make_bucket(s3, bucket))  # type: ignore[misc]
+    bucket = feed.source.bucket
+    if not _versioned(s3, bucket):
+        yield Change(f"versioning of bucket {bucket}", feed, lambda: _version(s3, bucket))
+    yield from _lacking_dead_letters(feed, sqs)
+    yield from _lacking_queue(feed, sqs)
+    if not _announced(s3, sqs, feed):
+        where = f"s3://{bucket}/{feed.source.prefix} to queue {feed.source.queue}"
+        yield Change(f"notification from {where}", feed, lambda: _announce(s3, sqs, feed))
+
+
+def _lacking_dead_letters(feed: Feed, sqs: "SQSClient") -> Iterator[Change]:
+    name = feed.source.dead_letter_queue
+    url = _url(sqs, name)
+    if url is None:
+        yield Change(f"queue {name}", feed, lambda: _make_queue(sqs, name, {}))
+        return
+    now = _attributes(sqs, url)
+    wanted = _admit(now.get("RedriveAllowPolicy"), _sibling(now["QueueArn"], feed.source.queue))
+    if wanted is not None:
+        yield Change(
+            f"RedriveAllowPolicy of queue {name}",
+            feed,
+            lambda: _set_attributes(sqs, url, {"RedriveAllowPolicy": wanted}),
+        )
+
+
+def _lacking_queue(feed: Feed, sqs: "SQSClient") -> Iterator[Change]:
+    name = feed.source.queue
+    url = _url(sqs, name)
+    if url is None:
+        yield Change(f"queue {name}", feed, lambda: _make_source_queue(sqs, feed.source))
+        return
+    # How long a message is hidden and kept is the operator's to tune; what ties it to the
+    # bucket and to its dead-letter queue is not.
+    now = _attributes(sqs, url)
+    wanted = _ties(feed.source, now["QueueArn"], now)
+    lacking = [key for key, value in wanted.items() if not _same_json(now.get(key), value)]
+    if lacking:
+        yield Change(
+            f"{', '.join(lacking)} of queue {name}",
+            feed,
+            lambda: _tie(sqs, feed.source, url, lacking),
+        )
+
+
+def _ties(source: Source, queue_arn: str, now: Mapping[str, str]) -> dict[str, str]:
+    """What ties a queue to its bucket and its dead-letter queue, beside what others set."""
+    redrive = {
+        "deadLetterTargetArn": _sibling(queue_arn, source.dead_letter_queue),
+        "maxReceiveCount": DELIVERIES_AT_MOST,
+    }
+    policy = json.loads(now.get("Policy") or "{}")
+    statement = announcement_statement(queue_arn, source.bucket)
+    if not any(_normal(one) == _normal(statement) for one in policy.get("Statement", ())):
+        policy = merge_statement(policy, statement)
+    return {"RedrivePolicy": json.dumps(redrive), "Policy": json.dumps(policy)}
+
+
+def _tie(sqs: "SQSClient", source: Source, url: str, lacking: Sequence[str]) -> None:
+    # Read again: another feed that shares the queue may have been set up since the plan.
+    now = _attributes(sqs, url)
+    wanted = _ties(source, now["QueueArn"], now)
+    _set_attributes(sqs, url, {key: wanted[key] for key in lacking})
+
+
+def _make_source_queue(sqs: "SQSClient", source: Source) -> None:
+    """Make a queue with its ties, and let it alone use its dead-letter queue."""
+    dead_url = sqs.get_queue_url(QueueName=source.dead_letter_queue)["QueueUrl"]
+    dead = _attributes(sqs, dead_url)
+    arn = _sibling(dead["QueueArn"], source.queue)
+    _make_queue(sqs, source.queue, _ties(source, arn, {}))
+    if "RedriveAllowPolicy" not in dead:
+        _set_attributes(sqs, dead_url, {"RedriveAllowPolicy": _admission([arn])})
+
+
+def _admit(now: str | None, queue_arn: str) -> str | None:
+    """The RedriveAllowPolicy that admits a queue, or None if it is admitted already."""
+    policy = json.loads(now or "{}")
+    admitted = policy.get("sourceQueueArns", [])
+    if policy.get("redrivePermission", "allowAll") == "allowAll" or queue_arn in admitted:
+        return None
+    return _admission([*admitted, queue_arn])
+
+
+def _admission(queue_arns: Sequence[str]) -> str:
+    return json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": list(queue_arns)})
+
+
+def _bucket_exists(s3: "S3Client", bucket: str) -> bool:
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") not in {"404", "NoSuchBucket"}:
-            raise
-        region = s3.meta.region_name
-        if region == DEFAULT_REGION:
-            s3.create_bucket(Bucket=bucket)
-        else:
-            s3.create_bucket(
-                Bucket=bucket,
-                CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
-            )
-        yield f"bucket {bucket}"
+        if _code(error) in NO_BUCKET:
+            return False
+        raise
+    return True
 
 
-def _version(s3: "S3Client", bucket: str) -> Iterator[str]:
-    if s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
-        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        yield f"versioning of bucket {bucket}"
+def _make_bucket(s3: "S3Client", bucket: str) -> None:
+    region = s3.meta.region_name
+    if region == DEFAULT_REGION:
+        s3.create_bucket(Bucket=bucket)
+    else:
+        s3.create_bucket(
+            Bucket=bucket,
+            CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
+        )
 
 
-def _make_queue(
-    sqs: "SQSClient", name: str, attributes: dict[str, str]
-) -> tuple[str, tuple[str, ...]]:
+def _versioned(s3: "S3Client", bucket: str) -> bool:
+    try:
+        return s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
+    except ClientError as error:
+        if _code(error) in NO_BUCKET:
+            return False
+        raise
+
+
+def _version(s3: "S3Client", bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _announced(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> bool:
+    """Whether a rule of this feed's own is as it should be, or one of others does as much."""
+    try:
+        rules = _notification(s3, feed.source.bucket).get("QueueConfigurations", [])
+    except ClientError as error:
+        if _code(error) in NO_BUCKET:
+            return False
+        raise
+    arn = _queue_arn(sqs, feed.source)
+    if not arn:
+        return False
+    own = _rule(feed, arn)
+    for rule in rules:
+        if rule.get("Id") == own["Id"]:
+            return _essence(rule) == _essence(own)
+    return any(announces(rule, feed.source, arn) for rule in rules)
+
+
+def _announce(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> None:
+    """Put this feed's rule beside those that others put there."""
+    own = _rule(feed, _queue_arn(sqs, feed.source))
+    now = _notification(s3, feed.source.bucket)
+    others = [one for one in now.get("QueueConfigurations", []) if one.get("Id") != own["Id"]]
+    now["QueueConfigurations"] = [*others, own]
+    s3.put_bucket_notification_configuration(
+        Bucket=feed.source.bucket,
+        NotificationConfiguration=now,  # type: ignore[arg-type]
+    )
+
+
+def _notification(s3: "S3Client", bucket: str) -> dict[str, Any]:
+    now: dict[str, Any] = dict(s3.get_bucket_notification_configuration(Bucket=bucket))
+    now.pop("ResponseMetadata", None)
+    return now
+
+
+def _rule(feed: Feed, queue_arn: str) -> dict[str, Any]:
+    filters = [
+        {"Name": name, "Value": value}
+        for name, value in (("prefix", feed.source.prefix), ("suffix", feed.source.suffix))
+        if value
+    ]
+    return {
+        "Id": f"rwt-{feed.name}",
+        "QueueArn": queue_arn,
+        "Events": [CREATED_EVENT],
+        **({"Filter": {"Key": {"FilterRules": filters}}} if filters else {}),
+    }
+
+
+def _essence(rule: Mapping[str, Any]) -> tuple[object, ...]:
+    return rule.get("Id"), rule["QueueArn"], sorted(rule["Events"]), sorted(_filters(rule))
+
+
+def _filters(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
+    entries = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    return [(entry["Name"].lower(), entry["Value"]) for entry in entries]
+
+
+def _make_queue(sqs: "SQSClient", name: str, attributes: Mapping[str, str]) -> None:
     wanted = {
         "VisibilityTimeout": str(VISIBILITY_SECONDS),
         "MessageRetentionPeriod": str(RETENTION_SECONDS),
         **attributes,
     }
+    sqs.create_queue(QueueName=name, Attributes=wanted)  # type: ignore[arg-type]
+
+
+def _url(sqs: "SQSClient", name: str) -> str | None:
     try:
-        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        return sqs.get_queue_url(QueueName=name)["QueueUrl"]
     except sqs.exceptions.QueueDoesNotExist:
-        created = sqs.create_queue(QueueName=name, Attributes=wanted)  # type: ignore[arg-type]
-        return created["QueueUrl"], (f"queue {name}",)
-    # How long a message is hidden and kept is the operator's to tune; what ties it to the
-    # bucket and to its dead-letter queue is not.
-    now = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    known = {str(k): v for k, v in now.items()}
-    lacking = {k: v for k, v in attributes.items() if not _same_json(known.get(k), v)}
-    if lacking:
-        sqs.set_queue_attributes(QueueUrl=url, Attributes=lacking)  # type: ignore[arg-type]
-        return url, (f"{', '.join(lacking)} of queue {name}",)
-    return url, ()
+        return None
 
 
-def _announce(s3: "S3Client", feed: Feed, queue_arn: str) -> Iterator[str]:
-    """Put this feed's rule beside those that others put there."""
-    source = feed.source
-    rules = [
-        {"Name": name, "Value": value}
-        for name, value in (("prefix", source.prefix), ("suffix", source.suffix))
-        if value
-    ]
-    own: dict[str, Any] = {
-        "Id": f"rwt-{feed.name}",
-        "QueueArn": queue_arn,
-        "Events": [CREATED_EVENT],
-        **({"Filter": {"Key": {"FilterRules": rules}}} if rules else {}),
-    }
-    now: dict[str, Any] = dict(s3.get_bucket_notification_configuration(Bucket=source.bucket))
-    now.pop("ResponseMetadata", None)
-    queues: list[dict[str, Any]] = now.get("QueueConfigurations", [])
-    if any(_same_rule(one, own) for one in queues):
-        return
-    others = [one for one in queues if one.get("Id") != own["Id"]]
-    now["QueueConfigurations"] = [*others, own]
-    s3.put_bucket_notification_configuration(
-        Bucket=source.bucket,
-        NotificationConfiguration=now,  # type: ignore[arg-type]
-    )
-    yield f"notification from s3://{source.bucket}/{source.prefix} to queue {source.queue}"
+def _attributes(sqs: "SQSClient", url: str) -> dict[str, str]:
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    return {str(name): value for name, value in answer["Attributes"].items()}
 
 
-def _same_rule(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    def essence(rule: dict[str, Any]) -> tuple[object, ...]:
-        filters = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-        named = sorted((entry["Name"].lower(), entry["Value"]) for entry in filters)
-        return rule.get("Id"), rule["QueueArn"], sorted(rule["Events"]), named
-
-    return essence(one) == essence(other)
+def _set_attributes(sqs: "SQSClient", url: str, attributes: dict[str, str]) -> None:
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)  # type: ignore[arg-type]
 
 
-def _queue_policy(sqs: "SQSClient", source: Source) -> dict[str, Any]:
-    region = sqs.meta.region_name
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "announcements",
-                "Effect": "Allow",
-                "Principal": {"Service": "s3.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": f"arn:aws:sqs:{region}:*:{source.queue}",
-                "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{source.bucket}"}},
-            }
-        ],
-    }
+def _queue_arn(sqs: "SQSClient", source: Source) -> str:
+    """The ARN of a source's queue, if need be by that of its dead-letter queue; or nothing."""
+    for name in (source.queue, source.dead_letter_queue):
+        url = _url(sqs, name)
+        if url is not None:
+            return _sibling(_attributes(sqs, url)["QueueArn"], source.queue)
+    return ""
 
 
-def _arn(sqs: "SQSClient", url: str) -> str:
-    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    return answer["Attributes"]["QueueArn"]
+def _sibling(arn: str, name: str) -> str:
+    """The ARN of another queue of the same region and account."""
+    return f"{arn.rpartition(':')[0]}:{name}"
 
 
 def _same_json(one: str | None, other: str) -> bool:
-    return one is not None and bool(_normal(json.loads(one)) == _normal(json.loads(other)))
+    return bool(_normal(json.loads(one or "null")) == _normal(json.loads(other)))
 
 
 def _normal(value: Any) -> Any:
@@ -201,6 +376,10 @@ def _normal(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _normal(inner) for key, inner in value.items()}
     return [_normal(inner) for inner in value] if isinstance(value, list) else str(value)
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
 
 
 @contextmanager

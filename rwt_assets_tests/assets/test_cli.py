@@ -39,7 +39,7 @@ def rwt(*arguments):
     return CliRunner().invoke(app, arguments)
 
 
-@pytest.mark.parametrize("command", ["status", "sweep", "provision"])
+@pytest.mark.parametrize("command", ["status", "sweep", "doctor"])
 def test_without_a_stack_one_is_told_how_to_get_one(nowhere, command):
     result = rwt(command, "--state", str(nowhere / "state"))
     assert result.exit_code == 1

@@ -245,7 +245,7 @@ def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
     assert "gtfs/command.zip" in {entry["partition"] for entry in standing["done"]}
     assert "gtfs/bad.zip" in {entry["partition"] for entry in standing["failed"]}
     assert "0 archives recorded" in stack.rwt("sweep").stdout
-    assert "nothing was missing" in stack.rwt("provision").stdout
+    assert "nothing was missing" in stack.rwt("aws", "setup").stdout
 
     second = stack.rwt("up")
     assert second.returncode == 1

@@ -7,7 +7,6 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_result
 from rwt_assets.intake import sweep
-from rwt_assets.provisioning import dead_letter_queue
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
@@ -77,7 +76,7 @@ def test_a_foreign_message_ends_in_the_dead_letter_queue(catalog, sqs, provision
     for _ in range(7):
         tick(catalog)
     assert count(sqs, "rwt-gtfs") == 0
-    assert count(sqs, dead_letter_queue(catalog.feed.source)) == 1
+    assert count(sqs, catalog.feed.source.dead_letter_queue) == 1
 
 
 def test_many_uploads_are_taken_in_one_tick(catalog, s3):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from rwt_assets.errors import StackError
-from rwt_assets.provisioning import dead_letter_queue, provision
+from rwt_assets.provisioning import provision
 
 pytestmark = pytest.mark.endpoint
 
@@ -58,7 +58,7 @@ def test_undeliverable_messages_go_to_the_dead_letter_queue(feed, s3, sqs, provi
     )["Attributes"]
     policy = json.loads(attributes["RedrivePolicy"])
     assert int(policy["maxReceiveCount"]) == 5
-    assert policy["deadLetterTargetArn"].endswith(dead_letter_queue(feed.source))
+    assert policy["deadLetterTargetArn"].endswith(feed.source.dead_letter_queue)
 
 
 def test_a_changed_redrive_policy_is_put_right_and_timeouts_are_left(feed, s3, sqs, provisioned):

@@ -1,0 +1,106 @@
+"""`rwt aws setup` and `rwt doctor`: what a feed needs outside Dagster, made and examined."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import boto3
+import typer
+from rich.table import Table
+
+from rwt_assets.commands.session import (
+    DEFAULT_STATE,
+    FeedName,
+    State,
+    choose,
+    console,
+    enter,
+    errors_told,
+)
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.doctor import Finding, examine
+from rwt_assets.feed import Feed
+from rwt_assets.permissions import least_policy
+from rwt_assets.provisioning import plan_provisioning, provision, queue_account
+
+aws_app = typer.Typer(no_args_is_help=True, help="Buckets, queues, notifications, permissions.")
+ACCOUNT = "123456789012"  # AWS's own placeholder, where the queue does not exist yet
+
+
+@aws_app.callback()
+def _group() -> None:
+    """Keep `setup` a command of its own while it is the only one."""
+
+
+@aws_app.command()
+def setup(
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    apply: Annotated[
+        bool, typer.Option("--apply/--dry-run", help="Make what is missing, or only say it.")
+    ] = False,
+    policy: Annotated[
+        bool, typer.Option("--policy", help="Print the least IAM policy, as JSON, and do nothing.")
+    ] = False,
+) -> None:
+    """Make the buckets, queues and notifications that the feeds lack.
+
+    Without --apply it says what is missing and changes nothing.
+    """
+    with errors_told():
+        enter(state)
+        feeds = _chosen(feed_name)
+        if policy:
+            console.print_json(json.dumps(_policy(feeds)))
+            return
+        for feed in feeds:
+            if apply:
+                done, word = provision(feed).made, "made"
+            else:
+                done = tuple(change.sentence for change in plan_provisioning(feed))
+                word = "would make"
+            for sentence in done:
+                console.print(f"{feed.name}: {word} {sentence}", markup=False)
+            if not done:
+                console.print(f"{feed.name}: nothing was missing")
+
+
+def doctor(
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Try every connection that the feeds need, and say what to mend. Status 1 if anything."""
+    with errors_told():
+        enter(state)
+        found = {feed.name: examine(feed) for feed in _chosen(feed_name)}
+        if as_json:
+            document = {name: [asdict(one) for one in own] for name, own in found.items()}
+            console.print_json(json.dumps(document))
+        else:
+            for name, own in found.items():
+                _show(name, own)
+        healthy = all(finding.ok for own in found.values() for finding in own)
+        raise typer.Exit(0 if healthy else 1)
+
+
+def _chosen(feed_name: str) -> Sequence[Feed]:
+    feeds = declared_feeds()
+    return [choose(feeds, feed_name)] if feed_name else feeds
+
+
+def _policy(feeds: Sequence[Feed]) -> dict[str, object]:
+    sqs = boto3.client("sqs")
+    account = queue_account(sqs, feeds[0].source) or ACCOUNT
+    return least_policy(feeds, region=sqs.meta.region_name, account=account)
+
+
+def _show(name: str, findings: Sequence[Finding]) -> None:
+    table = Table(title=f"feed {name}")
+    for column in ("", "what", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for one in findings:
+        mark = "[green]ok[/]" if one.ok else "[red]NOT OK[/]"
+        table.add_row(mark, one.name, one.found, one.remedy)
+    console.print(table)

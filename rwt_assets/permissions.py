@@ -1,0 +1,234 @@
+"""Who may do what: the policy of the running pipeline, and that of its queue.
+
+What belongs here: policy documents, and the ARNs and names in them. What does not: calls of
+AWS (`provisioning.py`, `doctor.py`). Rules: Service Authorization Reference, "Actions,
+resources, and condition keys for Amazon S3" and "... for Amazon SQS"; Amazon S3 User Guide,
+"Required permissions for Amazon S3 API operations" and "Granting permissions to publish event
+notification messages to a destination"; IAM User Guide, "IAM JSON policy elements reference";
+Amazon SQS Developer Guide, "Learn how to configure a dead-letter queue redrive in Amazon SQS".
+
+Not covered: keys of AWS KMS. A bucket or queue that is encrypted with a key of its own needs
+kms:Decrypt and kms:GenerateDataKey on that key as well.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from rwt_assets.feed import Feed
+
+VERSION: Final = "2012-10-17"
+S3_SERVICE: Final = "s3.amazonaws.com"
+SEND: Final = "sqs:SendMessage"
+READ_QUEUE: Final = (
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueUrl",
+    "sqs:GetQueueAttributes",
+)
+MOVE_MESSAGES: Final = (
+    "sqs:StartMessageMoveTask",
+    "sqs:CancelMessageMoveTask",
+    "sqs:ListMessageMoveTasks",
+)
+# The operations that the pipeline may call, and what IAM asks for each. The names differ
+# more often than not, and several operations share an action.
+OPERATION_ACTIONS: Final[Mapping[str, str]] = {
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "PutObject": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CancelMessageMoveTask": "sqs:CancelMessageMoveTask",
+    "ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "DeleteMessage": "sqs:DeleteMessage",
+    "DeleteMessageBatch": "sqs:DeleteMessage",
+    "GetQueueAttributes": "sqs:GetQueueAttributes",
+    "GetQueueUrl": "sqs:GetQueueUrl",
+    "ListMessageMoveTasks": "sqs:ListMessageMoveTasks",
+    "ReceiveMessage": "sqs:ReceiveMessage",
+    "SendMessage": SEND,
+    "SendMessageBatch": SEND,
+    "StartMessageMoveTask": "sqs:StartMessageMoveTask",
+}
+_SOURCE_ARN: Final = "aws:sourcearn"
+_SOURCE_ACCOUNT: Final = "aws:sourceaccount"
+_EXACT: Final = frozenset({"stringequals", "arnequals", "stringlike", "arnlike"})
+_ARN_FIELDS: Final = 6
+
+
+def least_policy(feeds: Iterable[Feed], *, region: str, account: str) -> dict[str, Any]:
+    """The IAM policy that the running pipeline needs, and no more.
+
+    Setting up (`provisioning.py`) needs more than this, and so do some checks of the doctor.
+    The statements whose Sid has "Operators" are for people who send dead letters through
+    again; the pipeline runs without them.
+
+    Args:
+        feeds: that the pipeline works on.
+        region: of the queues.
+        account: id of the account that the queues belong to.
+
+    Returns:
+        A policy document, as IAM takes it once it is JSON.
+    """
+    statements = [statement for feed in feeds for statement in _statements(feed, region, account)]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _statements(feed: Feed, region: str, account: str) -> Iterator[dict[str, Any]]:
+    # A Sid takes letters and digits only; a feed's name has no capitals, so X stands for one _.
+    sid = feed.name.capitalize().replace("_", "X")
+    partition = _partition(region)
+    source = f"arn:{partition}:s3:::{feed.source.bucket}"
+    target = f"arn:{partition}:s3:::{feed.target.bucket}"
+    queue = f"arn:{partition}:sqs:{region}:{account}:{feed.source.queue}"
+    dead = f"arn:{partition}:sqs:{region}:{account}:{feed.source.dead_letter_queue}"
+    archives = _literal(feed.source.prefix) + "*"
+    results = f"{_literal(feed.target.prefix)}/*"
+    keep = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+    # Without s3:ListBucket a missing object is answered by 403, which looks like no right to it.
+    yield _listing(f"{sid}ListArchives", source, archives)
+    suffix = _literal(feed.source.suffix)
+    yield _allow(f"{sid}ReadArchives", ("s3:GetObject",), f"{source}/{archives}{suffix}")
+    yield _listing(f"{sid}ListResults", target, results)
+    yield _allow(f"{sid}KeepResults", keep, f"{target}/{results}")
+    yield _allow(f"{sid}ReadQueue", READ_QUEUE, queue)
+    yield _allow(f"{sid}ReadDeadLetters", READ_QUEUE, dead)
+    yield _allow(f"{sid}OperatorsMoveDeadLetters", MOVE_MESSAGES, dead)
+    yield _allow(f"{sid}OperatorsSendBack", (SEND,), queue)
+
+
+def announcement_statement(queue_arn: str, bucket: str) -> dict[str, Any]:
+    """The statement of a queue's policy by which S3 may announce objects of one bucket.
+
+    Args:
+        queue_arn: of the queue; its account is the only one that the bucket may belong to.
+        bucket: whose objects are announced.
+
+    Returns:
+        The statement. Its Sid is made from the bucket's name, so that feeds which share a
+        queue each have their own.
+    """
+    partition, account = queue_arn.split(":")[1], queue_arn.split(":")[4]
+    # A Sid takes no dots, and no bucket's name has an underscore.
+    return {
+        "Sid": f"rwt-{bucket.replace('.', '_')}",
+        "Effect": "Allow",
+        "Principal": {"Service": S3_SERVICE},
+        "Action": SEND,
+        "Resource": queue_arn,
+        "Condition": {
+            "ArnEquals": {"aws:SourceArn": f"arn:{partition}:s3:::{bucket}"},
+            "StringEquals": {"aws:SourceAccount": account},
+        },
+    }
+
+
+def merge_statement(policy: Mapping[str, Any], statement: Mapping[str, Any]) -> dict[str, Any]:
+    """A policy with this statement in place of the one of the same Sid; others stay.
+
+    Args:
+        policy: a policy document, or nothing.
+        statement: with a Sid.
+
+    Returns:
+        A new policy document.
+    """
+    others = [one for one in statements_of(policy) if one.get("Sid") != statement["Sid"]]
+    return {"Version": VERSION, **policy, "Statement": [*others, dict(statement)]}
+
+
+def s3_may_send(policy: Mapping[str, Any], *, queue_arn: str, bucket: str) -> bool:
+    """Whether a queue's policy lets S3 announce objects of a bucket on it.
+
+    Conditions on anything but the source's ARN and account cannot be judged here: they are
+    taken as met where something is allowed, and as not met where something is denied.
+    """
+    context = {
+        _SOURCE_ARN: f"arn:{queue_arn.split(':')[1]}:s3:::{bucket}",
+        _SOURCE_ACCOUNT: queue_arn.split(":")[4],
+    }
+    concerned = [one for one in statements_of(policy) if _concerns(one, queue_arn)]
+    allowed = [one for one in concerned if one.get("Effect") == "Allow"]
+    denied = [one for one in concerned if one.get("Effect") == "Deny"]
+    return any(_met(one, context, unknown=True) for one in allowed) and not any(
+        _met(one, context, unknown=False) for one in denied
+    )
+
+
+def statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The statements of a policy document, which may hold a single one outside a list."""
+    statements = policy.get("Statement", [])
+    return [statements] if isinstance(statements, Mapping) else list(statements)
+
+
+def _concerns(statement: Mapping[str, Any], queue_arn: str) -> bool:
+    principal = statement.get("Principal", {})
+    services = _texts(principal.get("Service", ())) if isinstance(principal, Mapping) else []
+    anybody = principal == "*" or (
+        isinstance(principal, Mapping) and "*" in _texts(principal.get("AWS", ()))
+    )
+    actions = [action.lower() for action in _texts(statement.get("Action", ()))]
+    return (
+        (anybody or S3_SERVICE in services)
+        and any(fnmatchcase(SEND.lower(), action) for action in actions)
+        and any(fnmatchcase(queue_arn, one) for one in _texts(statement.get("Resource", "*")))
+    )
+
+
+def _met(statement: Mapping[str, Any], context: Mapping[str, str], *, unknown: bool) -> bool:
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            if operator.lower() not in _EXACT or key.lower() not in context:
+                met = unknown
+            else:
+                actual = context[key.lower()]
+                met = any(_matches(operator.lower(), actual, one) for one in _texts(values))
+            if not met:
+                return False
+    return True
+
+
+def _matches(operator: str, actual: str, pattern: str) -> bool:
+    if operator == "stringequals":
+        return actual == pattern
+    if operator == "stringlike":
+        return fnmatchcase(actual, pattern)
+    # ARNs are compared field by field: a * does not reach over a colon.
+    fields, patterns = actual.split(":", _ARN_FIELDS - 1), pattern.split(":", _ARN_FIELDS - 1)
+    return len(fields) == len(patterns) and all(map(fnmatchcase, fields, patterns))
+
+
+def _texts(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else [str(one) for one in value]
+
+
+def _listing(sid: str, bucket: str, prefix: str) -> dict[str, Any]:
+    statement = _allow(sid, ("s3:ListBucket",), bucket)
+    if prefix != "*":
+        statement["Condition"] = {"StringLike": {"s3:prefix": prefix}}
+    return statement
+
+
+def _allow(sid: str, actions: Sequence[str], resource: str) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
+
+
+def _literal(text: str) -> str:
+    """A text in which a policy finds no wildcard and no variable."""
+    return re.sub(r"[*?$]", lambda found: f"${{{found[0]}}}", text)
+
+
+def _partition(region: str) -> str:
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
