@@ -7,6 +7,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_result
 from rwt_assets.intake import sweep
+from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
@@ -77,6 +78,19 @@ def test_a_foreign_message_ends_in_the_dead_letter_queue(catalog, sqs, provision
         tick(catalog)
     assert count(sqs, "rwt-gtfs") == 0
     assert count(sqs, catalog.feed.source.dead_letter_queue) == 1
+
+
+def test_two_feeds_on_one_queue_are_told_apart_by_prefix(catalog, s3, sqs):
+    source = catalog.feed.source.model_copy(update={"prefix": "kiosk/"})
+    kiosk = catalog.feed.model_copy(update={"name": "kiosk", "source": source})
+    provision(kiosk, s3=s3, sqs=sqs)
+    for key in ("gtfs/a.zip", "kiosk/b.zip"):
+        s3.put_object(Bucket="rwt-incoming", Key=key, Body=b"x")
+    with dg.build_sensor_context(instance=catalog.instance) as context:
+        queue_sensor([catalog.feed, kiosk])(context, queue_client=SqsQueueResource())
+    assert list(catalog.archives()) == ["gtfs/a.zip"]
+    assert list(FeedCatalog(catalog.instance, kiosk).archives()) == ["kiosk/b.zip"]
+    assert count(sqs, "rwt-gtfs") == 0
 
 
 def test_many_uploads_are_taken_in_one_tick(catalog, s3):

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from rwt_assets.errors import StackError
-from rwt_assets.provisioning import provision
+from rwt_assets.permissions import s3_may_send
+from rwt_assets.provisioning import plan_provisioning, provision
 
 pytestmark = pytest.mark.endpoint
 
@@ -50,6 +51,28 @@ def test_rules_of_others_are_left_alone(feed, s3, sqs):
     provision(other, s3=s3, sqs=sqs)
     assert {rule["Id"] for rule in rules(s3, feed)} == {"rwt-gtfs", "rwt-other"}
     assert provision(feed, s3=s3, sqs=sqs).made == ()
+
+
+def test_two_feeds_share_a_queue_without_taking_it_from_each_other(feed, s3, sqs, provisioned):
+    source = feed.source.model_copy(update={"bucket": "other-partner", "prefix": "other/"})
+    other = feed.model_copy(update={"name": "other", "source": source})
+    made = provision(other, s3=s3, sqs=sqs).made
+    assert "Policy of queue rwt-gtfs" in made
+    attributes = sqs.get_queue_attributes(
+        QueueUrl=provisioned.queue_url, AttributeNames=["QueueArn", "Policy"]
+    )["Attributes"]
+    policy, arn = json.loads(attributes["Policy"]), attributes["QueueArn"]
+    for bucket in ("rwt-incoming", "other-partner"):
+        assert s3_may_send(policy, queue_arn=arn, bucket=bucket)
+    assert provision(feed, s3=s3, sqs=sqs).made == ()
+    assert provision(other, s3=s3, sqs=sqs).made == ()
+
+
+def test_a_plan_changes_nothing(feed, s3, sqs):
+    planned = [change.sentence for change in plan_provisioning(feed, s3=s3, sqs=sqs)]
+    assert s3.list_buckets()["Buckets"] == []
+    assert sqs.list_queues().get("QueueUrls", []) == []
+    assert list(provision(feed, s3=s3, sqs=sqs).made) == planned
 
 
 def test_undeliverable_messages_go_to_the_dead_letter_queue(feed, s3, sqs, provisioned):
