@@ -22,6 +22,7 @@ from rwt_assets.feed_graph import (
     CAUSE_TAG,
     FEED_TAG,
     INTERRUPTED_TAG,
+    OUTAGE_TAG,
     REASON_TAG,
     RETRIED_TAG,
     STEP_TAG,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _REVISIONS: dict[tuple[str, int], str] = {}
 _REVISIONS_KEPT = 200_000
+OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
+NOT_COUNTED = {INTERRUPTED_TAG, RETRIED_TAG, OUTAGE_TAG}
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -51,17 +54,25 @@ UNFINISHED = (
 class Attempts:
     """The runs asked for one need so far. `reason` is that of the latest.
 
-    `not_counted` of them were cut short from outside, or a person asked again after them.
+    `not_counted` of them were cut short from outside or failed with the endpoint, or a person
+    asked again after them. `outages` failed with the endpoint, the latest at `outage_at`
+    (seconds since 1970; 0 if the latest run did not).
     """
 
     count: int
     terminal: bool
     reason: str
     not_counted: int = 0
+    outages: int = 0
+    outage_at: float = 0.0
 
     def exhausted(self, at_most: int) -> bool:
         """Whether nothing more is asked until a person or a new event asks."""
-        return self.terminal or self.count - self.not_counted >= at_most
+        return (
+            self.terminal
+            or self.count - self.not_counted >= at_most
+            or self.outages >= OUTAGES_AT_MOST
+        )
 
 
 class FeedCatalog:
@@ -238,34 +249,35 @@ class FeedCatalog:
 
     def attempts(self, archive: str, need: Need) -> Attempts:
         """The runs that were asked for this need of this archive, newest first."""
-        runs = self._runs_for(archive, need)
-        if not runs:
+        records = self._runs_for(archive, need)
+        if not records:
             return Attempts(0, terminal=False, reason="")
+        runs = [record.dagster_run for record in records]
+        outages = [run for run in runs if OUTAGE_TAG in run.tags and RETRIED_TAG not in run.tags]
         tags = next((run.tags for run in runs if REASON_TAG in run.tags), {})
         default = f"run {runs[0].run_id} ended as {runs[0].status.value}"
         return Attempts(
             count=_numbers(runs),
             terminal=any(TERMINAL_TAG in run.tags and RETRIED_TAG not in run.tags for run in runs),
             reason=tags.get(REASON_TAG, default),
-            not_counted=_numbers(
-                run for run in runs if {INTERRUPTED_TAG, RETRIED_TAG} & run.tags.keys()
-            ),
+            not_counted=_numbers(run for run in runs if NOT_COUNTED & run.tags.keys()),
+            outages=_numbers(outages),
+            outage_at=(records[0].end_time or 0.0) if runs[0] in outages else 0.0,
         )
 
     def forgive(self, archive: str, need: Need) -> None:
         """Count the runs that were asked for this need so far no longer: a person asks again."""
-        for run in self._runs_for(archive, need):
-            self.instance.add_run_tags(run.run_id, {RETRIED_TAG: "true"})
+        for record in self._runs_for(archive, need):
+            self.instance.add_run_tags(record.dagster_run.run_id, {RETRIED_TAG: "true"})
 
-    def _runs_for(self, archive: str, need: Need) -> list[dg.DagsterRun]:
+    def _runs_for(self, archive: str, need: Need) -> Sequence[dg.RunRecord]:
         tags = {
             FEED_TAG: self.feed.name,
             ARCHIVE_TAG: archive,
             STEP_TAG: need.step.value,
             CAUSE_TAG: str(need.cause),
         }
-        records = self.instance.get_run_records(dg.RunsFilter(tags=tags))
-        return [record.dagster_run for record in records]
+        return self.instance.get_run_records(dg.RunsFilter(tags=tags))
 
     def age_of(self, need: Need) -> float:
         """Seconds since the event that made a step necessary."""

@@ -18,10 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's name
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
 
 from rwt_assets.feed import Feed
-from rwt_assets.permissions import s3_may_send
+from rwt_assets.permissions import OPERATION_ACTIONS, s3_may_send, service_may_send
 from rwt_assets.provisioning import VISIBILITY_SECONDS, announces
 
 if TYPE_CHECKING:
@@ -31,7 +40,32 @@ if TYPE_CHECKING:
 CLOCK_SECONDS: Final = 300
 SET_UP: Final = "Make it: `rwt aws setup --apply`."
 DENIED: Final = frozenset({"403", "AccessDenied", "AccessDeniedException", "Forbidden"})
-UNKNOWN: Final = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch"})
+UNKNOWN: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+NO_CREDENTIALS: Final = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+# What only the doctor and the set-up ask; the least policy of the pipeline does not have it.
+DOCTOR_ACTIONS: Final[Mapping[str, str]] = {
+    "GetBucketVersioning": "s3:GetBucketVersioning",
+    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+}
+# Ways of an announcement that does not come from S3 itself, and who then sends it.
+INDIRECT: Final[Mapping[str, str]] = {
+    "TopicConfigurations": "sns.amazonaws.com",
+    "EventBridgeConfiguration": "events.amazonaws.com",
+}
 MISSING: Final = frozenset(
     {
         "404",
@@ -75,7 +109,11 @@ def examine(
         Findings in the order in which they should be mended. Without credentials or a region
         there is nothing to look at beyond them.
     """
-    session = boto3.Session()
+    try:
+        session = boto3.Session()
+    except ProfileNotFound as error:
+        remedy = "Set AWS_PROFILE to a profile of this machine, or to nothing."
+        return [Finding("credentials", ok=False, found=str(error), remedy=remedy)]
     first = [
         _look("credentials", lambda: _credentials(session)),
         _look("region", lambda: _region(session)),
@@ -143,12 +181,23 @@ class _Patient:
         try:
             read = self._s3.get_object(Bucket=target.bucket, Key=key)["Body"].read()
         finally:
-            self._s3.delete_object(Bucket=target.bucket, Key=key)
+            self._remove(key)
         if read != body:
             raise _WrongError(
                 "gives back other bytes than were written", "Look at what is between."
             )
         return "can be written, read and deleted"
+
+    def _remove(self, key: str) -> None:
+        bucket = self._feed.target.bucket
+        try:
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            raise _WrongError(
+                f"DeleteObject: {code}; s3://{bucket}/{key} stays",
+                f"{_allow(error.operation_name)} Then delete that object.",
+            ) from error
 
     def _queue(self) -> str:
         attributes = self._attributes(self._feed.source.queue)
@@ -158,7 +207,13 @@ class _Patient:
                 f"hides messages for {visibility} s only",
                 f"Set its visibility timeout to {VISIBILITY_SECONDS} s or more.",
             )
-        return f"about {attributes['ApproximateNumberOfMessages']} messages wait"
+        waiting = int(attributes["ApproximateNumberOfMessages"])
+        if waiting == 0:
+            # A receipt counts towards the dead-letter queue: only an empty queue is tried.
+            url = self._sqs.get_queue_url(QueueName=self._feed.source.queue)["QueueUrl"]
+            self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0)
+            return "can be read; no messages wait"
+        return f"about {waiting} messages wait; receiving them was not tried, since it counts"
 
     def _dead_letters(self) -> str:
         source = self._feed.source
@@ -177,8 +232,10 @@ class _Patient:
         own = [r for r in rules.get("QueueConfigurations", []) if announces(r, source, arn)]
         if own:
             return f"by the rule {own[0].get('Id', 'without a name')}"
-        if "TopicConfigurations" in rules or "EventBridgeConfiguration" in rules:
-            return "not directly; the bucket also announces to SNS or EventBridge"
+        policy = json.loads(self._attributes(source.queue).get("Policy") or "{}")
+        for way, service in INDIRECT.items():
+            if way in rules and service_may_send(policy, service, queue_arn=arn):
+                return f"not directly, but {service} may send there"
         raise _WrongError("no rule of the bucket announces its archives there", SET_UP)
 
     def _policy(self) -> str:
@@ -218,9 +275,15 @@ def _look(name: str, check: Callable[[], str]) -> Finding:
         return Finding(name, ok=False, found=wrong.found, remedy=wrong.remedy)
     except ClientError as error:
         return _refused(name, error)
-    except BotoCoreError as error:
+    except NO_CREDENTIALS as error:
+        remedy = "Get new credentials (`aws sso login`, the role of the machine, .env.example)."
+        return Finding(name, ok=False, found=str(error), remedy=remedy)
+    except (ConnectionError, HTTPClientError) as error:
         remedy = "Look at AWS_ENDPOINT_URL, AWS_REGION and the network."
         return Finding(name, ok=False, found=f"cannot be reached: {error}", remedy=remedy)
+    except BotoCoreError as error:
+        remedy = 'See the Boto3 documentation of this error, "Error handling".'
+        return Finding(name, ok=False, found=str(error), remedy=remedy)
 
 
 def _refused(name: str, error: ClientError) -> Finding:
@@ -229,11 +292,19 @@ def _refused(name: str, error: ClientError) -> Finding:
     if code in MISSING:
         return Finding(name, ok=False, found="is not there", remedy=SET_UP)
     if code in DENIED:
-        remedy = "Allow it: `rwt aws setup --policy` prints what is needed."
-        return Finding(name, ok=False, found=f"{operation} is denied", remedy=remedy)
+        found = f"{operation} is denied"
+        return Finding(name, ok=False, found=found, remedy=_allow(operation))
     if code in UNKNOWN:
-        remedy = "Look at the credentials in the environment: AWS does not know them."
+        remedy = "Look at the credentials in the environment: AWS does not know them, or no more."
         return Finding(name, ok=False, found=f"{operation}: {code}", remedy=remedy)
     return Finding(
         name, ok=False, found=str(error), remedy="See the AWS documentation of this error."
     )
+
+
+def _allow(operation: str) -> str:
+    if operation in OPERATION_ACTIONS:
+        action = OPERATION_ACTIONS[operation]
+        return f"Allow {action}: `rwt aws setup --policy` prints all that the pipeline needs."
+    action = DOCTOR_ACTIONS.get(operation, operation)
+    return f"Allow {action} to whoever runs the doctor; the pipeline does without it."

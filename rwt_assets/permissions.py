@@ -157,11 +157,19 @@ def s3_may_send(policy: Mapping[str, Any], *, queue_arn: str, bucket: str) -> bo
         _SOURCE_ARN: f"arn:{queue_arn.split(':')[1]}:s3:::{bucket}",
         _SOURCE_ACCOUNT: queue_arn.split(":")[4],
     }
-    concerned = [one for one in statements_of(policy) if _concerns(one, queue_arn)]
+    concerned = [one for one in statements_of(policy) if _concerns(one, queue_arn, S3_SERVICE)]
     allowed = [one for one in concerned if one.get("Effect") == "Allow"]
     denied = [one for one in concerned if one.get("Effect") == "Deny"]
     return any(_met(one, context, unknown=True) for one in allowed) and not any(
         _met(one, context, unknown=False) for one in denied
+    )
+
+
+def service_may_send(policy: Mapping[str, Any], service: str, *, queue_arn: str) -> bool:
+    """Whether a queue's policy names a service that may send, whatever the conditions are."""
+    return any(
+        statement.get("Effect") == "Allow" and _concerns(statement, queue_arn, service)
+        for statement in statements_of(policy)
     )
 
 
@@ -171,7 +179,7 @@ def statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [statements] if isinstance(statements, Mapping) else list(statements)
 
 
-def _concerns(statement: Mapping[str, Any], queue_arn: str) -> bool:
+def _concerns(statement: Mapping[str, Any], queue_arn: str, service: str) -> bool:
     principal = statement.get("Principal", {})
     services = _texts(principal.get("Service", ())) if isinstance(principal, Mapping) else []
     anybody = principal == "*" or (
@@ -179,7 +187,7 @@ def _concerns(statement: Mapping[str, Any], queue_arn: str) -> bool:
     )
     actions = [action.lower() for action in _texts(statement.get("Action", ()))]
     return (
-        (anybody or S3_SERVICE in services)
+        (anybody or service in services)
         and any(fnmatchcase(SEND.lower(), action) for action in actions)
         and any(fnmatchcase(queue_arn, one) for one in _texts(statement.get("Resource", "*")))
     )

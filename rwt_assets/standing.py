@@ -153,9 +153,10 @@ def _judge(
         attempts = catalog.attempts(facts.partition_key, need)
         if attempts.exhausted(catalog.feed.attempts):
             return "failed", attempts.reason
-        if busy or catalog.age_of(need) < patience:
+        if attempts.outage_at or busy or catalog.age_of(need) < patience:
             whose = "" if position.need else ", which is declarative automation's"
-            return "waiting", f"to {need.step.value}{whose}"
+            outage = f"; the endpoint failed: {attempts.reason}" if attempts.outage_at else ""
+            return "waiting", f"to {need.step.value}{whose}{outage}"
         return "forgotten", f"nobody asked to {need.step.value} it"
     if facts.arrived is None:
         return "forgotten", "registered, but no revision of it is on record"

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from rwt_assets.errors import RwtError
-from rwt_assets.feed_graph import REASON_TAG, TERMINAL_TAG
+from rwt_assets.feed_graph import OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
 
 REASON_LENGTH = 1_000
+SERVER_ERROR = 500
+OVERLOADED = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling"}
 
 
 @contextmanager
@@ -38,6 +42,21 @@ def explained(context: dg.AssetExecutionContext) -> Iterator[None]:
             allow_retries=not error.terminal,
         ) from error
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"[:REASON_LENGTH]
-        context.instance.add_run_tags(context.run.run_id, {REASON_TAG: reason})
+        tags = {REASON_TAG: f"{type(error).__name__}: {error}"[:REASON_LENGTH]}
+        if is_outage(error):
+            tags[OUTAGE_TAG] = "true"
+        context.instance.add_run_tags(context.run.run_id, tags)
         raise
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the endpoint failed, which says nothing about the data.
+
+    It did not answer, or it answered that the fault is its own (Amazon S3 API Reference: "Error
+    responses"), and still did after boto3's own retries.
+    """
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = error.response.get("Error", {}).get("Code", "")
+        return status >= SERVER_ERROR or code in OVERLOADED
+    return isinstance(error, HTTPClientError | NoConnectionError | IncompleteReadError)

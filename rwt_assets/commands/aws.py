@@ -7,6 +7,7 @@ from typing import Annotated
 
 import boto3
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from rwt_assets.commands.session import (
@@ -16,6 +17,7 @@ from rwt_assets.commands.session import (
     choose,
     console,
     enter,
+    errors,
     errors_told,
 )
 from rwt_assets.definitions import declared_feeds
@@ -92,7 +94,10 @@ def _chosen(feed_name: str) -> Sequence[Feed]:
 
 def _policy(feeds: Sequence[Feed]) -> dict[str, object]:
     sqs = boto3.client("sqs")
-    account = queue_account(sqs, feeds[0].source) or ACCOUNT
+    known = [account for feed in feeds if (account := queue_account(sqs, feed.source))]
+    if not known:
+        errors.print(f"There is no queue yet: put your account's id in place of {ACCOUNT}.")
+    account = known[0] if known else ACCOUNT
     return least_policy(feeds, region=sqs.meta.region_name, account=account)
 
 
@@ -102,5 +107,5 @@ def _show(name: str, findings: Sequence[Finding]) -> None:
         table.add_column(column, overflow="fold")
     for one in findings:
         mark = "[green]ok[/]" if one.ok else "[red]NOT OK[/]"
-        table.add_row(mark, one.name, one.found, one.remedy)
+        table.add_row(mark, *map(escape, (one.name, one.found, one.remedy)))
     console.print(table)

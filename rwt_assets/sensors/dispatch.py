@@ -8,13 +8,13 @@ requests" (run keys), "Partitions" (a run over a range).
 
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 
 import dagster as dg
 
 from rwt_assets.assets.checks import standing_evaluation
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog import Attempts, FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
@@ -33,6 +33,7 @@ WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
 INTERVAL_SECONDS = 1
 RUNS_UNDER_WAY = 20  # asked for and not ended; more would only wait in the run queue
+OUTAGE_PAUSES_SECONDS = (10.0, 300.0)
 AUTOMATION_PATIENCE_SECONDS = 600.0  # a request of automation takes up to four minutes
 
 
@@ -114,9 +115,15 @@ def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunR
         if need is None:
             continue
         attempts = catalog.attempts(archive.partition_key, need)
-        if not attempts.exhausted(catalog.feed.attempts):
+        if not attempts.exhausted(catalog.feed.attempts) and not _rests(attempts):
             requests += _requests(catalog, archive.partition_key, need, attempts.count + 1)
     return requests
+
+
+def _rests(attempts: Attempts) -> bool:
+    """Whether an endpoint that failed is given time: from ten seconds to five minutes."""
+    pause = min(OUTAGE_PAUSES_SECONDS[0] * 2**attempts.outages / 2, OUTAGE_PAUSES_SECONDS[1])
+    return attempts.outage_at > 0 and time() - attempts.outage_at < pause
 
 
 def _arrival(archive: ArchiveFacts) -> int:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
@@ -111,7 +111,8 @@ class Injected:
 
 
 @pytest.fixture
-def stored(shop):
+def stored(shop, monkeypatch):
+    monkeypatch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
     shop.definitions = build_feed_definitions(
         shop.feed, object_store=shop.store, queue_client=shop.client
     )
@@ -289,6 +290,49 @@ def test_access_that_stays_denied_fails_with_its_reason_until_a_person_asks(stor
     assert retry_failed(stored.catalog) == ["shop/a.zip"]
     go_on(stored)
     assert_whole(stored, archives)
+
+
+def test_an_outage_is_waited_for_and_costs_no_attempt(stored, monkeypatch):
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    outages = stored.feed.attempts + 3
+    original = InMemoryObjects.tail
+    calls = []
+
+    def away(self, *args):
+        calls.append(args)
+        if len(calls) <= outages:
+            raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+        return original(self, *args)
+
+    monkeypatch.setattr(InMemoryObjects, "tail", away)
+    monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
+        go_on(stored)
+        assert plan(stored.catalog) == [], "the endpoint is given no time"
+        standing = take_standing(stored.catalog, patience=-1)
+        assert "the endpoint failed: EndpointConnectionError" in standing.waiting[0].reason
+        assert not standing.forgotten
+    go_on(stored)
+    failed = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/outage": "true"}))
+    assert len(failed) > stored.feed.attempts
+    assert_whole(stored, archives)
+
+
+def test_an_outage_without_an_end_is_not_waited_for_for_ever(stored, monkeypatch):
+    announce(stored, "a.zip", NEW, "01")
+    monkeypatch.setattr("rwt_assets.catalog.OUTAGES_AT_MOST", 4)
+
+    def away(*_args, **_kwargs):
+        raise slow_down()
+
+    monkeypatch.setattr(InMemoryObjects, "stream", away)
+    go_on(stored)
+    assert len(stored.instance.get_runs()) == 4
+    (failed,) = take_standing(stored.catalog).failed
+    assert "SlowDown" in failed.reason
+    assert retry_failed(stored.catalog) == ["shop/a.zip"]
+    assert len(plan(stored.catalog)) == 1
 
 
 def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, monkeypatch):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 from typer.testing import CliRunner
 
@@ -133,6 +134,80 @@ def test_each_refusal_has_its_own_remedy(feed, s3, sqs, code, remedy):
     assert remedy in archives.remedy
 
 
+def refuse(client, operation, code="AccessDenied"):
+    """Let one operation be refused; everything else goes to the server."""
+    error = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPHeaders": {}}}
+    answer = (AWSResponse("", 403, {}, None), error)
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register(f"before-call.{service}.{operation}", lambda **_: answer)
+
+
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("GetBucketVersioning", "s3:GetBucketVersioning"),
+        ("GetBucketNotificationConfiguration", "s3:GetBucketNotification"),
+    ],
+)
+def test_what_only_the_doctor_asks_is_not_sought_in_the_policy_of_the_pipeline(
+    ill, provisioned, s3, operation, action
+):
+    refuse(s3, operation)
+    (finding,) = ill().values()
+    assert finding.found == f"{operation} is denied"
+    assert finding.remedy.startswith(f"Allow {action} to whoever runs the doctor")
+
+
+def test_a_probe_that_cannot_be_deleted_is_named(ill, provisioned, s3):
+    refuse(s3, "DeleteObject")
+    (finding,) = ill().values()
+    (left,) = s3.list_objects_v2(Bucket="rwt-results")["Contents"]
+    assert f"s3://rwt-results/{left['Key']} stays" in finding.found
+    assert "s3:DeleteObject" in finding.remedy
+
+
+def test_a_queue_that_may_not_be_read_is_found_and_messages_in_it_are_not_counted(
+    ill, provisioned, sqs
+):
+    queue = {"QueueUrl": provisioned.queue_url}
+    sqs.purge_queue(**queue)
+    refuse(sqs, "ReceiveMessage")
+    (finding,) = ill().values()
+    assert (finding.name, finding.found) == ("queue rwt-gtfs", "ReceiveMessage is denied")
+    assert "sqs:ReceiveMessage" in finding.remedy
+    sqs.send_message(**queue, MessageBody="a")
+    assert ill() == {}
+
+
+def test_credentials_that_have_expired_are_told_as_such(ill, provisioned, sqs):
+    refuse(sqs, "GetQueueUrl", "ExpiredToken")
+    assert {one.found for one in ill().values()} == {"GetQueueUrl: ExpiredToken"}
+    assert all("credentials" in one.remedy for one in ill().values())
+
+
+@pytest.mark.parametrize("service", ["", "events.amazonaws.com"])
+def test_announcements_by_way_of_eventbridge_need_a_queue_that_takes_them(
+    feed, provisioned, s3, sqs, service
+):
+    s3.put_bucket_notification_configuration(
+        Bucket="rwt-incoming", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    if service:
+        statement = {"Effect": "Allow", "Principal": {"Service": service}}
+        statement |= {"Action": "sqs:SendMessage", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+        sqs.set_queue_attributes(QueueUrl=provisioned.queue_url, Attributes={"Policy": policy})
+    findings = {one.name: one for one in examine(feed, s3=s3, sqs=sqs)}
+    assert findings["announcements to rwt-gtfs"].ok is bool(service)
+
+
+def test_a_profile_that_is_not_there_is_a_finding(feed, endpoint, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    (finding,) = examine(feed)
+    assert (finding.name, finding.ok) == ("credentials", False)
+    assert "AWS_PROFILE" in finding.remedy
+
+
 def test_an_endpoint_that_is_away_is_told_for_each_thing(feed, monkeypatch, endpoint):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -173,6 +248,9 @@ def test_the_set_up_is_tried_then_made_then_healthy(home, feed):
 
 
 def test_the_policy_is_json_of_this_account(home, feed):
+    unknown = rwt("aws", "setup", "--policy")
+    assert "put your account's id in place of 123456789012" in unknown.stderr
+    assert json.loads(unknown.stdout)["Version"] == "2012-10-17"
     assert rwt("aws", "setup", "--apply").exit_code == 0
     policy = json.loads(rwt("aws", "setup", "--policy").stdout)
     resources = {statement["Resource"] for statement in policy["Statement"]}

@@ -25,6 +25,7 @@ PURE = [
     "notifications",
     "object_store",
     "partitions",
+    "permissions",
     "processing",
     "progress",
     "reconciliation",
