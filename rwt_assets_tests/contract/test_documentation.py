@@ -40,6 +40,12 @@ def test_every_row_of_the_page_is_a_difference(rows):
     assert sorted(rows) == sorted({row(one.contract) for one in DIFFERENCES})
 
 
+def test_reliability_lists_the_same_differences():
+    text = (PAGE.parent / "reliability.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^- (.+)$", text[text.index("## Local servers") :], flags=re.MULTILINE)
+    assert sorted(listed) == sorted(f"{one.contract}: {one.does}" for one in DIFFERENCES)
+
+
 def test_every_difference_is_that_of_one_test_on_one_server():
     tests = [
         contract_of(name)
