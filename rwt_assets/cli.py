@@ -41,6 +41,7 @@ from rwt_assets.commands.session import (
     FeedName,
     State,
     choose,
+    choose_all,
     console,
     enter,
     errors,
@@ -200,7 +201,7 @@ def sweep(
         enter(state)
         done = "would be recorded" if dry_run else "recorded"
         with dg.DagsterInstance.get() as instance:
-            for feed in [one for one in declared_feeds() if feed_name in ("", one.name)]:
+            for feed in choose_all(declared_feeds(), feed_name):
                 report = sweep_bucket(
                     FeedCatalog(instance, feed),
                     connect_objects(),
@@ -231,7 +232,7 @@ def retry(
         wanted = None if keys is None else {archive_partition_key(key) for key in keys}
         retried: list[str] = []
         with dg.DagsterInstance.get() as instance:
-            for feed in [one for one in declared_feeds() if feed_name in ("", one.name)]:
+            for feed in choose_all(declared_feeds(), feed_name):
                 retried += retry_failed(FeedCatalog(instance, feed), wanted)
         for partition_key in retried:
             console.print(f"{partition_key}: is tried again", markup=False)

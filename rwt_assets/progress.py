@@ -101,6 +101,11 @@ class Position:
     need: Need | None = None
     left_to_automation: Need | None = None
 
+    @property
+    def open_need(self) -> Need | None:
+        """What is not done yet, whoever asks for it."""
+        return self.need or self.left_to_automation
+
 
 def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for each place
     """Say where an archive stands and what it needs next.

@@ -118,7 +118,7 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
         if partition_keys is not None and archive.partition_key not in partition_keys:
             continue
         position = locate(archive)
-        need = position.need or position.left_to_automation
+        need = position.open_need
         if need is None:
             continue
         if catalog.attempts(archive.partition_key, need).exhausted(catalog.feed.attempts):
@@ -148,7 +148,7 @@ def _judge(
 ) -> tuple[Verdict, str]:
     if facts.running is not None:
         return "waiting", f"a run is {facts.running.value} it"
-    need = position.need or position.left_to_automation
+    need = position.open_need
     if need is not None:
         attempts = catalog.attempts(facts.partition_key, need)
         if attempts.exhausted(catalog.feed.attempts):

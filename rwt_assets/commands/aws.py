@@ -14,7 +14,7 @@ from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
     State,
-    choose,
+    choose_all,
     console,
     enter,
     errors,
@@ -52,7 +52,7 @@ def setup(
     """
     with errors_told():
         enter(state)
-        feeds = _chosen(feed_name)
+        feeds = choose_all(declared_feeds(), feed_name)
         if policy:
             console.print_json(json.dumps(_policy(feeds)))
             return
@@ -76,7 +76,7 @@ def doctor(
     """Try every connection that the feeds need, and say what to mend. Status 1 if anything."""
     with errors_told():
         enter(state)
-        found = {feed.name: examine(feed) for feed in _chosen(feed_name)}
+        found = {feed.name: examine(feed) for feed in choose_all(declared_feeds(), feed_name)}
         if as_json:
             document = {name: [asdict(one) for one in own] for name, own in found.items()}
             console.print_json(json.dumps(document))
@@ -85,11 +85,6 @@ def doctor(
                 _show(name, own)
         healthy = all(finding.ok for own in found.values() for finding in own)
         raise typer.Exit(0 if healthy else 1)
-
-
-def _chosen(feed_name: str) -> Sequence[Feed]:
-    feeds = declared_feeds()
-    return [choose(feeds, feed_name)] if feed_name else feeds
 
 
 def _policy(feeds: Sequence[Feed]) -> dict[str, object]:

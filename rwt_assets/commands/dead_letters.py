@@ -12,10 +12,10 @@ from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
     State,
+    choose_all,
     console,
     enter,
     errors_told,
-    stop_with,
 )
 from rwt_assets.dead_letters import DeadLetter, list_dead_letters, redrive
 from rwt_assets.definitions import declared_feeds
@@ -82,12 +82,9 @@ def put_back(
 def _by_queue(feed_name: str) -> list[Sequence[Feed]]:
     """Feeds that share a queue, together; those of the named feed's queue, if one is named."""
     feeds = sorted(declared_feeds(), key=lambda feed: (feed.source.queue, feed.name))
-    groups = [tuple(group) for _, group in groupby(feeds, key=lambda feed: feed.source.queue)]
-    chosen = [g for g in groups if not feed_name or any(one.name == feed_name for one in g)]
-    if not chosen:
-        names = ", ".join(feed.name for feed in feeds) or "none"
-        stop_with(f"There is no feed {feed_name!r}; declared are: {names}.", None)
-    return list(chosen)
+    queues = {feed.source.queue for feed in choose_all(feeds, feed_name)}
+    groups = groupby(feeds, key=lambda feed: feed.source.queue)
+    return [tuple(group) for queue, group in groups if queue in queues]
 
 
 def _show(letter: DeadLetter) -> None:

@@ -79,6 +79,11 @@ def choose(feeds: Sequence[Feed], name: str) -> Feed:
     return stop_with(f"{wrong}; declared are: {names}.", None)
 
 
+def choose_all(feeds: Sequence[Feed], name: str) -> Sequence[Feed]:
+    """The feed of this name, or all if none is named; else the command ends with status 1."""
+    return [choose(feeds, name)] if name else feeds
+
+
 def stop_with(sentence: str, state: Path | None) -> NoReturn:
     """Tell what is wrong and end the command with status 1."""
     errors.print(sentence if state is None else f"{sentence} (state folder {state})", style="red")
