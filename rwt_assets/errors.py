@@ -12,9 +12,11 @@ business of the asset, sensor or command that meets them.
     │   ├── NoMatchingMemberError  a ZIP file, but nothing in it that the feed takes
     │   └── ArchiveMissingError    the object is gone or was replaced meanwhile
     ├── MemberError                one member cannot be read; the others can
-    │   ├── MemberUnsupportedError compression or encryption that we do not read
+    │   ├── MemberUnsupportedError compression, encryption or kind of file that we do not read
+    │   ├── MemberPasswordError    encrypted, and there is no password or another one
     │   ├── MemberCorruptError     checksum or length disagree with the directory
-    │   └── MemberHeaderError      no header line, or a column that the feed needs is missing
+    │   ├── MemberHeaderError      no header line, or a column that the feed needs is missing
+    │   └── MemberSchemaError      its columns are not what the feed's evolution allows
     ├── LimitError                 a limit of the feed was exceeded
     ├── DeliveryError              the delivery does not reconcile
     └── StackError                 a local server did not start, stop or answer
@@ -89,7 +91,11 @@ class MemberError(RwtError):
 
 
 class MemberUnsupportedError(MemberError):
-    """Compression or encryption that we do not read."""
+    """Compression, encryption or a kind of file that we do not read."""
+
+
+class MemberPasswordError(MemberError):
+    """Encrypted, and there is no password, or another one was used."""
 
 
 class MemberCorruptError(MemberError):
@@ -98,6 +104,10 @@ class MemberCorruptError(MemberError):
 
 class MemberHeaderError(MemberError):
     """No header line, or a column that the feed needs is missing."""
+
+
+class MemberSchemaError(MemberError):
+    """Its columns are not what the feed's `evolution` allows."""
 
 
 class LimitError(RwtError):

@@ -5,6 +5,7 @@ component that builds them from this declaration is in `component.py` (Dagster
 documentation: "Creating and registering a component").
 """
 
+import codecs
 import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self, TypeVar
@@ -12,6 +13,12 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date"]
+NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
+MissingColumns = Literal["null", "quarantine", "fail"]
+TypeConflicts = Literal["quarantine", "rescue", "fail"]
+BrokenMembers = Literal["quarantine", "fail"]
+AUTO = "auto"
+NONE = "none"
 NAME = r"^[a-z][a-z0-9_]*$"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 TEMPLATE = "{{"
@@ -33,7 +40,35 @@ def _not_empty(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values
 
 
+def _encoding_name(name: str) -> str:
+    if name == AUTO:
+        return name
+    try:
+        known = codecs.lookup(name)
+        "a,b".encode(name)
+    except (LookupError, UnicodeError, TypeError, ValueError) as error:
+        msg = f"{name!r} is no text encoding (Python documentation: Standard Encodings)"
+        raise ValueError(msg) from error
+    return known.name
+
+
+def _character(value: str) -> str:
+    # Records are found in UTF-8 bytes, so what marks them is one byte.
+    if value in (AUTO, NONE) or (len(value) == 1 and value.isascii() and value not in "\r\n\0"):
+        return value
+    msg = f"{value!r} is no single ASCII character, nor {AUTO!r} or {NONE!r}"
+    raise ValueError(msg)
+
+
+def _delimiter(value: str) -> str:
+    if value == NONE or value.isalnum() != (value == AUTO):
+        msg = f"{value!r} is no delimiter: one ASCII character that is no letter or digit"
+        raise ValueError(msg)
+    return value
+
+
 Bucket = Annotated[str, AfterValidator(_bucket_name)]
+Character = Annotated[str, AfterValidator(_character)]
 
 
 class _Declaration(BaseModel):
@@ -70,6 +105,61 @@ class ColumnRule(_Declaration):
         return self
 
 
+class Dialect(_Declaration):
+    """How the text of a member is written; what is `auto` is found out for each member.
+
+    `encoding` is a text encoding of Python. `delimiter`, `quote`, `escape` and `comment` are
+    one ASCII character, or `none` where it does not exist (there is always a delimiter). A
+    doubled quote within quotes is a quote, whatever `escape` says. `comment` begins lines that
+    are left out; `skip_lines` counts lines before the first record that are left out. Without
+    a `header` the columns are named by the rule's `columns` in their order, then `column_1`,
+    `column_2`, ... `trailing_delimiter` says that every record ends in a delimiter that
+    begins no field.
+    """
+
+    encoding: Annotated[str, AfterValidator(_encoding_name)] = AUTO
+    delimiter: Annotated[Character, AfterValidator(_delimiter)] = AUTO
+    quote: Character = AUTO
+    escape: Character = AUTO
+    header: bool | Literal["auto"] = True
+    comment: Character = NONE
+    skip_lines: Annotated[int, Field(ge=0)] | Literal["auto"] = 0
+    trailing_delimiter: bool | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _characters_differ(self) -> Self:
+        given = [self.delimiter, self.quote, self.escape, self.comment]
+        given = [one for one in given if one not in (AUTO, NONE)]
+        if len(set(given)) < len(given):
+            raise ValueError("delimiter, quote, escape and comment must differ")
+        return self
+
+
+class Evolution(_Declaration):
+    """What becomes of a member whose columns are not those that the feed declares.
+
+    Modelled on the schema evolution modes and the rescued data column of Databricks' Auto
+    Loader (Databricks documentation: "Configure schema inference and evolution in Auto
+    Loader"). `fail` fails the archive, `quarantine` sets the member (a column) or the row (a
+    value) aside.
+
+    `new_columns`: `add` keeps them as text, `rescue` keeps them in the column `_rescued`,
+    `ignore` leaves them out. A column is new if the rule declares `columns` and not this one.
+    `missing_columns`: `null` fills a declared column that may be null; one that may not is
+    always `quarantine` at least. `type_conflicts`: `rescue` makes the value null and keeps its
+    text in `_rescued`, as far as the column may be null.
+    """
+
+    new_columns: NewColumns = "add"
+    missing_columns: MissingColumns = "null"
+    type_conflicts: TypeConflicts = "quarantine"
+
+    @property
+    def rescues(self) -> bool:
+        """Whether enriched rows have the column `_rescued`."""
+        return "rescue" in (self.new_columns, self.type_conflicts)
+
+
 class MemberRule(_Declaration):
     """Which members are taken, how they are split and what their rows must be.
 
@@ -77,7 +167,11 @@ class MemberRule(_Declaration):
     whole name. `split_by` names the column whose values make the shards; without it the
     member is one shard. `key_column` names the column whose CRC-32 is added (the member's
     first column if absent). If `columns` is given it names every column that the feed
-    relies on, and `split_by` and `key_column` must be among them.
+    relies on, and `split_by`, `key_column` and those of `unique` must be among them.
+
+    `unique` names the columns that together tell rows apart; the first row of several with
+    the same values is kept. It holds within a shard, so it must have the column of `split_by`
+    to hold for the member.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -85,6 +179,9 @@ class MemberRule(_Declaration):
     split_by: str | None = Field(default=None, min_length=1)
     key_column: str | None = Field(default=None, min_length=1)
     columns: dict[str, ColumnRule] = Field(default_factory=dict)
+    unique: tuple[str, ...] = ()
+    dialect: Dialect = Field(default_factory=Dialect)
+    evolution: Evolution = Field(default_factory=Evolution)
 
     @model_validator(mode="after")
     def _patterns_are_whole(self) -> Self:
@@ -96,12 +193,20 @@ class MemberRule(_Declaration):
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
-        for field in ("split_by", "key_column"):
-            column = getattr(self, field)
+        named = [("split_by", self.split_by), ("key_column", self.key_column)]
+        named += [("unique", column) for column in self.unique]
+        for field, column in named:
             if self.columns and column is not None and column not in self.columns:
                 known = ", ".join(sorted(self.columns))
                 msg = f"{field} names the unknown column {column!r}; declared are: {known}"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _unique_within_shards(self) -> Self:
+        if self.unique and self.split_by is not None and self.split_by not in self.unique:
+            msg = f"unique must have the column of split_by, {self.split_by!r}"
+            raise ValueError(msg)
         return self
 
     def takes(self, member: str) -> bool:
@@ -113,18 +218,25 @@ class MemberRule(_Declaration):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """Columns without which a member cannot be processed."""
-        named = [c for c in (self.split_by, self.key_column) if c is not None]
+        named = [c for c in (self.split_by, self.key_column, *self.unique) if c is not None]
         declared = [name for name, column in self.columns.items() if not column.nullable]
         return tuple(dict.fromkeys([*named, *declared]))
 
 
 class Source(_Declaration):
-    """Where archives come from: an S3 bucket and prefix, announced on an SQS queue."""
+    """Where archives come from: an S3 bucket and prefix, announced on an SQS queue.
+
+    `password_variable` names the environment variable that has the password of encrypted
+    members. `name_encoding` is how member names are written that do not say they are UTF-8
+    and are none.
+    """
 
     bucket: Bucket
     queue: str = Field(min_length=1)
     prefix: str = ""
     suffix: str = ".zip"
+    password_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    name_encoding: Annotated[str, AfterValidator(_encoding_name)] = "cp437"
 
     @property
     def dead_letter_queue(self) -> str:
@@ -152,15 +264,35 @@ class Target(_Declaration):
 
 
 class Limits(_Declaration):
-    """Bounds that hold before bytes are written. Sizes are in bytes."""
+    """Bounds that hold before bytes are written. Sizes are in bytes.
+
+    `members`, `archive_bytes` and `ratio` (uncompressed to compressed) hold for the archive
+    as a whole, nested archives included; `member_bytes` and `ratio` for each member too. A
+    `nesting` of 0 opens no archive within the archive.
+    """
 
     members: int = Field(default=10_000, ge=1)
     member_bytes: int = Field(default=64 * 2**30, ge=1)
     archive_bytes: int = Field(default=256 * 2**30, ge=1)
-    ratio: int = Field(default=1_000, ge=1)
+    ratio: int = Field(default=500, ge=1)
+    nesting: int = Field(default=1, ge=0, le=8)
+    name_bytes: int = Field(default=1_024, ge=1)
+    columns: int = Field(default=10_000, ge=1)
     split_values: int = Field(default=20_000, ge=1)
+    field_bytes: int = Field(default=8 * 2**20, ge=1)
     record_bytes: int = Field(default=16 * 2**20, ge=1)
     buffer_bytes: int = Field(default=96 * 2**20, ge=2**20)
+
+
+class Tolerance(_Declaration):
+    """How much may be quarantined before the delivery fails; without a bound, anything.
+
+    `rows` and `members` are counts of one archive, `ratio` is quarantined rows to rows read.
+    """
+
+    rows: int | None = Field(default=None, ge=0)
+    ratio: float | None = Field(default=None, ge=0, le=1)
+    members: int | None = Field(default=None, ge=0)
 
 
 class Feed(_Declaration):
@@ -172,6 +304,10 @@ class Feed(_Declaration):
     bounds the archives that were taken in and are not yet delivered: beyond it messages stay
     in the queue. `pool` is the concurrency pool of the feed's runs (Dagster documentation:
     "Managing concurrency of Dagster assets, jobs, and Dagster instances").
+
+    `broken_members` says what becomes of an archive with a member that cannot be read:
+    `quarantine` sets that member aside and the others go through, `fail` fails the archive.
+    `expected_every_hours` is how often an archive should arrive at least.
     """
 
     name: str = Field(pattern=NAME)
@@ -179,6 +315,9 @@ class Feed(_Declaration):
     target: Target
     members: Annotated[tuple[MemberRule, ...], AfterValidator(_not_empty)]
     limits: Limits = Field(default_factory=Limits)
+    broken_members: BrokenMembers = "quarantine"
+    tolerance: Tolerance = Field(default_factory=Tolerance)
+    expected_every_hours: float | None = Field(default=None, gt=0)
     attempts: int = Field(default=2, ge=1, le=10)
     shards_per_run: int = Field(default=1_000, ge=1)
     archives_in_work: int = Field(default=200, ge=1)

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from rwt_assets.dialect import CsvDialect
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,7 +63,7 @@ class MemberReport(_Document):
 
     `rows_read` counts records below the header; it is the sum of the rows in shards and of
     `rows_quarantined`. A member with outcome "quarantined" has no shard; one with outcome
-    "ignored" was not read at all.
+    "ignored" was not read at all. `columns` are the names that its columns have in the result.
     """
 
     name: str
@@ -72,6 +74,7 @@ class MemberReport(_Document):
     bytes: int = 0
     crc32: int = 0
     columns: tuple[str, ...] = ()
+    dialect: CsvDialect = CsvDialect()
 
 
 class ArchiveManifest(_Document):

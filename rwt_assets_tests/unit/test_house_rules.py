@@ -17,6 +17,7 @@ PURE = [
     "concurrency",
     "consumption",
     "contract",
+    "dialect",
     "enrichment",
     "errors",
     "feed",
