@@ -47,6 +47,11 @@ class EnrichedShard:
         """Rows that broke the contract; right after `frames` was consumed."""
         return self._run.rows_quarantined
 
+    @property
+    def rows_by_rule(self) -> dict[str, int]:
+        """The same rows by the rule that they broke."""
+        return self._run.rows_by_rule
+
 
 class EnrichedShards:
     """The shards of one run, in the order of its partitions."""

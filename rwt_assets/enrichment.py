@@ -20,8 +20,14 @@ ARCHIVE: Final = "_archive"
 MEMBER: Final = "_member"
 ROW: Final = "_row"
 ADDED: Final = (CRC32, ARCHIVE, MEMBER, ROW)
+RESCUED: Final = "_rescued"  # made by the contract, where the feed's evolution rescues
 NAME_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 SAMPLE: Final = 1_000
+
+
+def added_names(*, rescues: bool) -> tuple[str, ...]:
+    """The columns that a member must not have, since they are added to its rows."""
+    return (RESCUED, *ADDED) if rescues else ADDED
 
 
 def enrich(

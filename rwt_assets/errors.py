@@ -10,6 +10,7 @@ business of the asset, sensor or command that meets them.
     ├── ArchiveError               the archive as a whole cannot be read
     │   ├── NotAZipError           no ZIP file, or its central directory is damaged
     │   ├── NoMatchingMemberError  a ZIP file, but nothing in it that the feed takes
+    │   ├── ArchiveSchemaError     columns or values that the feed's evolution fails an archive for
     │   └── ArchiveMissingError    the object is gone or was replaced meanwhile
     ├── MemberError                one member cannot be read; the others can
     │   ├── MemberUnsupportedError compression, encryption or kind of file that we do not read
@@ -78,6 +79,10 @@ class NotAZipError(ArchiveError):
 
 class NoMatchingMemberError(ArchiveError):
     """A ZIP file, but nothing in it that the feed takes."""
+
+
+class ArchiveSchemaError(ArchiveError):
+    """Columns or values for which the feed's `evolution` fails the archive."""
 
 
 class ArchiveMissingError(ArchiveError):

@@ -7,7 +7,7 @@ writes them (`assets/`).
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rwt_assets.dialect import CsvDialect
 
@@ -64,6 +64,7 @@ class MemberReport(_Document):
     `rows_read` counts records below the header; it is the sum of the rows in shards and of
     `rows_quarantined`. A member with outcome "quarantined" has no shard; one with outcome
     "ignored" was not read at all. `columns` are the names that its columns have in the result.
+    `rows_by_rule` counts the quarantined rows by the rule that they broke.
     """
 
     name: str
@@ -75,6 +76,7 @@ class MemberReport(_Document):
     crc32: int = 0
     columns: tuple[str, ...] = ()
     dialect: CsvDialect = CsvDialect()
+    rows_by_rule: dict[str, int] = Field(default_factory=dict)
 
 
 class ArchiveManifest(_Document):
@@ -101,7 +103,10 @@ class ArchiveManifest(_Document):
 
 
 class EnrichedObject(_Document):
-    """One Parquet object of a delivery; `rows` is what its footer says."""
+    """One Parquet object of a delivery; `rows` and `rows_by_rule` are what its footer says.
+
+    `rows_by_rule` counts the quarantined rows of the shard by the rule that they broke.
+    """
 
     partition_key: str
     member: str
@@ -112,6 +117,7 @@ class EnrichedObject(_Document):
     bytes: int
     rows_quarantined: int
     quarantine_key: str | None
+    rows_by_rule: dict[str, int] = Field(default_factory=dict)
 
 
 class Delivery(_Document):

@@ -14,12 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rwt_assets.contract import QuarantineEntry, apply_contract, parse_shard, quarantine_table
+from rwt_assets.contract import (
+    QuarantineEntry,
+    ShardContract,
+    count_by_rule,
+    quarantine_table,
+)
 from rwt_assets.enrichment import enrich
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed, MemberRule, Target
+from rwt_assets.fields import parse_shard
 from rwt_assets.layout import Layout
-from rwt_assets.manifest import ArchiveManifest, Part, Shard
+from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
 
@@ -64,7 +70,8 @@ class RowNumbers:
 class ShardRun:
     """One shard on its way from CSV to enriched tables.
 
-    `tables` may be consumed once; `rows_quarantined` and `quarantine_key` are right after.
+    `tables` may be consumed once; `rows_quarantined`, `rows_by_rule` and `quarantine_key` are
+    right after.
     """
 
     store: ObjectStore
@@ -72,8 +79,10 @@ class ShardRun:
     rule: MemberRule
     manifest: ArchiveManifest
     shard: Shard
+    member: MemberReport
     row_numbers: RowNumbers
     rows_quarantined: int = 0
+    rows_by_rule: dict[str, int] = field(default_factory=dict)
     quarantine_key: str | None = None
     _rejected: list[QuarantineEntry] = field(default_factory=list)
 
@@ -90,9 +99,12 @@ class ShardRun:
             `crc32` (uint32), `_archive`, `_member` (dictionary of string) and `_row` (int64,
             ordinal of the row in its member from 1).
         """
+        where = f"{self.manifest.key}, member {self.shard.member!r}"
+        contract = ShardContract(self.rule, where=where)
         for part in self.shard.parts:
             data = self.store.read(self.feed.target.bucket, part.key)
-            result = apply_contract(parse_shard(data), self.row_numbers.of(part), self.rule)
+            table = parse_shard(data, self.member.dialect, self.member.columns)
+            result = contract.apply(table, self.row_numbers.of(part))
             self._rejected += [
                 QuarantineEntry(self.shard.member, None, r.row, 1, r.rule, r.reason, r.text)
                 for r in result.rejected
@@ -108,6 +120,7 @@ class ShardRun:
 
     def _write_quarantine(self) -> None:
         self.rows_quarantined = sum(entry.rows for entry in self._rejected)
+        self.rows_by_rule = count_by_rule(self._rejected)
         if not self._rejected:
             return
         self.quarantine_key = Layout(self.feed.target.prefix).shard_quarantine(
@@ -154,13 +167,17 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
         ArchiveMissingError: a partition that the current manifest of its archive lacks.
     """
     row_numbers = RowNumbers(store, feed.target.bucket)
-    manifests: dict[str, tuple[ArchiveManifest, dict[str, Shard]]] = {}
+    known: dict[str, tuple[ArchiveManifest, dict[str, Shard], dict[str, MemberReport]]] = {}
     for partition_key in partition_keys:
         archive = ShardKey.parse(partition_key).archive
-        if archive not in manifests:
+        if archive not in known:
             manifest = read_manifest(store, feed.target, archive)
-            manifests[archive] = (manifest, {s.partition_key: s for s in manifest.shards})
-        manifest, shards = manifests[archive]
+            known[archive] = (
+                manifest,
+                {shard.partition_key: shard for shard in manifest.shards},
+                {member.name: member for member in manifest.members},
+            )
+        manifest, shards, members = known[archive]
         shard = shards.get(partition_key)
         rule = feed.rule_for(shard.member) if shard is not None else None
         if shard is None or rule is None:
@@ -170,4 +187,4 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
                 fate="No shard of this run after it was processed.",
                 remedy="Materialize archive_manifest for its archive again.",
             )
-        yield ShardRun(store, feed, rule, manifest, shard, row_numbers)
+        yield ShardRun(store, feed, rule, manifest, shard, members[shard.member], row_numbers)

@@ -5,11 +5,12 @@ when it is made and who is told (`assets/delivery.py`). Rule: Parquet format spe
 "File format" (the footer's row count).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from json import loads
 
 import pyarrow.parquet as pq
 
@@ -27,6 +28,7 @@ WORKERS = 8
 FOOTER_QUARANTINED = b"rwt.rows_quarantined"
 FOOTER_REVISION = b"rwt.revision"
 FOOTER_CHECKSUM = b"rwt.shard_checksum"
+FOOTER_RULES = b"rwt.rows_by_rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,17 @@ class Account:
     def rows_quarantined(self) -> int:
         """Rows set aside, when the archive was split and when its shards were enriched."""
         return self.manifest.rows_quarantined + sum(one.rows_quarantined for one in self.objects)
+
+    @property
+    def rows_by_rule(self) -> dict[str, int]:
+        """Rows set aside by the rule that they broke, the most frequent first."""
+        counts: Counter[str] = Counter()
+        for counted in (
+            *(member.rows_by_rule for member in self.manifest.members),
+            *(one.rows_by_rule for one in self.objects),
+        ):
+            counts.update(counted)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     @property
     def reconciled(self) -> bool:
@@ -101,6 +114,7 @@ def _enriched_object(
         bytes=size,
         rows_quarantined=quarantined,
         quarantine_key=layout.shard_quarantine(manifest.revision, key) if quarantined else None,
+        rows_by_rule=loads(own.get(FOOTER_RULES, b"{}")),
     )
 
 

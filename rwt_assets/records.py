@@ -3,7 +3,7 @@
 What belongs here: record boundaries in bytes. What does not: fields (`splitting.py` leaves
 them to Arrow). Rule: RFC 4180, section 2, rules 5 to 7 (quotes); a quote within an unquoted
 field is an ordinary character, as for Python's `csv` module and for Arrow. LF, CRLF and a
-lone CR end a record.
+lone CR end a record. A dialect may name other characters; the rules are the same.
 """
 
 import re
@@ -12,16 +12,19 @@ from typing import Final
 
 import numpy as np
 
-QUOTE: Final = ord('"')
-COMMA: Final = ord(",")
+from rwt_assets.dialect import CsvDialect
+
 LF: Final = ord("\n")
 CR: Final = ord("\r")
-_SPECIAL: Final = re.compile(rb'[",\r\n]')
+_ORDINARY: Final = ord("x")
+_HEADER_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Complete records of a text, as `offsets` of all and the indices of those not blank.
+    """Complete records of a text, as `offsets` of all and the indices of those that are rows.
+
+    The others are blank lines and comments.
 
     Record `i` is `text[offsets[filled[i]] : offsets[filled[i] + 1]]`, line end included.
     """
@@ -39,7 +42,7 @@ class Records:
 
     @property
     def plain(self) -> bool:
-        """There are no blank lines."""
+        """There are no blank lines and no comments."""
         return len(self.filled) == len(self.offsets) - 1
 
     def span(self, index: int) -> tuple[int, int]:
@@ -48,32 +51,106 @@ class Records:
         return int(self.offsets[raw]), int(self.offsets[raw + 1])
 
 
-def find_records(text: bytes, *, last: bool) -> Records:
+def find_records(text: bytes, dialect: CsvDialect, *, last: bool) -> Records:
     """Find the complete records of a text that begins at a record.
 
     Args:
-        text: the bytes; what comes after the last complete record is left alone.
+        text: the bytes, UTF-8; what comes after the last complete record is left alone.
+        dialect: which characters quote, escape, delimit and begin comments.
         last: nothing comes after the text, so a CR at its end is a line end.
 
     Returns:
         The records.
     """
+    marks = _Marks.of(dialect)
     view = np.frombuffer(text, np.uint8)
-    if b'"' not in text:
-        ends = _line_ends(text, view, last=last)
-    else:
-        quotes = np.flatnonzero(view == QUOTE)
-        if _regular(view, quotes):
-            lines = _line_ends(text, view, last=last)
-            # Regular quotes come in pairs: a line end among an odd number is within a field.
-            ends = lines[np.searchsorted(quotes, lines) % 2 == 0]
-        else:
-            ends = _ends_one_by_one(text, last=last)
+    ends = _ends(text, view, marks, last=last)
     offsets = np.concatenate([[0], ends]).astype(np.int64)
     lengths = np.diff(offsets)
     first = view[offsets[:-1]] if len(ends) else view[:0]
-    blank = (lengths <= 2) & ((first == LF) | (first == CR))  # noqa: PLR2004
-    return Records(offsets, np.flatnonzero(~blank))
+    left_out = (lengths <= 2) & ((first == LF) | (first == CR))  # noqa: PLR2004
+    if marks.comment is not None:
+        left_out |= first == marks.comment
+    return Records(offsets, np.flatnonzero(~left_out))
+
+
+def header_end(text: bytes, dialect: CsvDialect) -> int:
+    """Where the first record that is a row ends in a text that has one; 0 without a header."""
+    if not dialect.header:
+        return 0
+    found = find_records(text[:_HEADER_BYTES], dialect, last=len(text) <= _HEADER_BYTES)
+    if len(found) == 0:
+        found = find_records(text, dialect, last=True)
+    return found.span(0)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """A dialect as bytes."""
+
+    delimiter: int
+    quote: int | None
+    escape: int | None
+    comment: int | None
+
+    @property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Every character that may end a field or a record."""
+        bytes_ = [self.delimiter, self.quote, self.escape, LF, CR]
+        special = bytes(byte for byte in bytes_ if byte is not None)
+        return re.compile(b"[" + re.escape(special) + b"]")
+
+    @classmethod
+    def of(cls, dialect: CsvDialect) -> "_Marks":
+        return cls(
+            delimiter=ord(dialect.delimiter),
+            quote=None if dialect.quote is None else ord(dialect.quote),
+            escape=None if dialect.escape is None else ord(dialect.escape),
+            comment=None if dialect.comment is None else ord(dialect.comment),
+        )
+
+
+def _ends(text: bytes, view: np.ndarray, marks: _Marks, *, last: bool) -> np.ndarray:
+    """Where records end, comments being records too."""
+    has_quotes = marks.quote is not None and marks.quote in text
+    has_escapes = marks.escape is not None and marks.escape in text
+    if not has_quotes and not has_escapes:
+        return _line_ends(text, view, last=last)
+    if _has_comment(text, marks):
+        return _ends_one_by_one(text, marks, last=last)
+    if has_escapes:
+        view = _without_escaped(view, marks.escape)
+        text = view.tobytes()
+    if not has_quotes:
+        return _line_ends(text, view, last=last)
+    quotes = np.flatnonzero(view == marks.quote)
+    if not _regular(view, quotes, marks):
+        return _ends_one_by_one(text, marks, last=last)
+    lines = _line_ends(text, view, last=last)
+    # Regular quotes come in pairs: a line end among an odd number is within a field.
+    outside: np.ndarray = lines[np.searchsorted(quotes, lines) % 2 == 0]
+    return outside
+
+
+def _has_comment(text: bytes, marks: _Marks) -> bool:
+    """Whether a line begins as a comment does; its quotes would not count."""
+    if marks.comment is None:
+        return False
+    mark = bytes([marks.comment])
+    return text.startswith(mark) or b"\n" + mark in text or b"\r" + mark in text
+
+
+def _without_escaped(view: np.ndarray, escape: int | None) -> np.ndarray:
+    """The text with every escape, and what it escapes, as an ordinary character."""
+    escapes = np.flatnonzero(view == escape)
+    run_starts = np.concatenate([[True], np.diff(escapes) > 1])
+    first_of_run = np.maximum.accumulate(np.where(run_starts, np.arange(len(escapes)), 0))
+    # Within a run every second one is escaped by the one before.
+    active = escapes[(np.arange(len(escapes)) - first_of_run) % 2 == 0]
+    masked = view.copy()
+    masked[escapes] = _ORDINARY
+    masked[active[active + 1 < len(view)] + 1] = _ORDINARY
+    return masked
 
 
 def _line_ends(text: bytes, view: np.ndarray, *, last: bool) -> np.ndarray:
@@ -90,58 +167,61 @@ def _line_ends(text: bytes, view: np.ndarray, *, last: bool) -> np.ndarray:
     return np.sort(np.concatenate([ends, alone, alone_at_end]))
 
 
-def _regular(view: np.ndarray, quotes: np.ndarray) -> bool:
+def _regular(view: np.ndarray, quotes: np.ndarray, marks: _Marks) -> bool:
     """Whether quotes only open fields, close fields, or are doubled within."""
     opening, closing = quotes[::2], quotes[1::2]
+    neighbours = [byte for byte in (marks.delimiter, LF, CR, marks.quote) if byte is not None]
     before = view[np.maximum(opening - 1, 0)]
-    opens = (opening == 0) | _is_any(before, (COMMA, LF, CR, QUOTE))
+    opens = (opening == 0) | np.isin(before, neighbours)
     within = closing[closing + 1 < len(view)]
-    closes = _is_any(view[within + 1], (COMMA, LF, CR, QUOTE))
-    return bool(opens.all() and closes.all() and _doubled_is_inside(view, opening, closing))
+    closes = np.isin(view[within + 1], neighbours)
+    return bool(
+        opens.all() and closes.all() and _doubled_is_inside(view, opening, closing, marks.quote)
+    )
 
 
-def _doubled_is_inside(view: np.ndarray, opening: np.ndarray, closing: np.ndarray) -> bool:
+def _doubled_is_inside(
+    view: np.ndarray, opening: np.ndarray, closing: np.ndarray, quote: int | None
+) -> bool:
     """A quote that opens right after a quote continues a field that one had closed."""
-    after_quote = (opening > 0) & (view[np.maximum(opening - 1, 0)] == QUOTE)
+    after_quote = (opening > 0) & (view[np.maximum(opening - 1, 0)] == quote)
     index = np.flatnonzero(after_quote)
     return bool((index > 0).all() and (closing[index - 1] == opening[index] - 1).all())
 
 
-def _is_any(values: np.ndarray, these: tuple[int, ...]) -> np.ndarray:
-    return np.isin(values, these)
-
-
-def _ends_one_by_one(  # noqa: C901 - one branch for each special byte
-    text: bytes, *, last: bool
+def _ends_one_by_one(  # noqa: C901, PLR0912 - one branch for each special byte
+    text: bytes, marks: _Marks, *, last: bool
 ) -> np.ndarray:
-    """The exact way, for texts with quotes in odd places."""
+    """The exact way, for texts with quotes in odd places or in comments."""
     ends: list[int] = []
-    field_start = 0
+    field_start = record_start = 0
     quoted = False
     skip_to = 0
-    for match in _SPECIAL.finditer(text):
+    for match in marks.pattern.finditer(text):
         position = match.start()
         if position < skip_to:
             continue
         byte = text[position]
-        if quoted:
-            if byte == QUOTE:
-                if text[position + 1 : position + 2] == b'"':
+        commented = text[record_start] == marks.comment and not quoted
+        if byte == marks.escape and not commented:
+            skip_to = position + 2
+        elif quoted:
+            if byte == marks.quote:
+                if text[position + 1 : position + 2] == match.group():
                     skip_to = position + 2
                 else:
                     quoted = False
-        elif byte == QUOTE:
-            quoted = position == field_start
-        elif byte == COMMA:
-            field_start = position + 1
-        else:
+        elif byte in (LF, CR):
             end = position + 1
             if byte == CR:
                 if end == len(text) and not last:
                     break
                 if text[end : end + 1] == b"\n":
                     end += 1
-            skip_to = end
-            field_start = end
+            skip_to = field_start = record_start = end
             ends.append(end)
+        elif byte == marks.quote and not commented:
+            quoted = position == field_start
+        else:
+            field_start = position + 1
     return np.array(ends, np.int64)

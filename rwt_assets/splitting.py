@@ -1,32 +1,43 @@
 """Members to shards: every record goes, byte for byte, to the shard of its value.
 
-What belongs here: finding records, reading the split column, grouping. What does not: types
-(`contract.py`) and uploading (`unpacking.py`). Rule: RFC 4180, "Common Format and MIME Type
-for Comma-Separated Values (CSV) Files"; where it is silent, Python's `csv` module is the judge.
+What belongs here: finding records, reading the split column, grouping. What does not: how a
+member is written (`dialect.py`), types (`contract.py`) and uploading (`unpacking.py`). Rule:
+RFC 4180, "Common Format and MIME Type for Comma-Separated Values (CSV) Files"; where it is
+silent, Python's `csv` module is the judge.
 
 Nothing here looks at one row at a time, except where a batch has quotes in odd places.
-Records keep their bytes, line ends included. Three things differ from the member: a byte
-order mark is dropped, the last record gets a line end if it has none, and blank lines are
-left out.
+Records keep their bytes, line ends included. This differs from the member: the encoding is
+UTF-8 and a byte order mark is dropped, the last record gets a line end if it has none, and
+blank lines, comments and lines before the header are left out.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
+import pyarrow.compute as pc
 
-from rwt_assets.enrichment import ADDED
+from rwt_assets.contract import check_columns
+from rwt_assets.dialect import (
+    SAMPLE_BYTES,
+    CsvDialect,
+    find_dialect,
+    find_encoding,
+    to_utf8,
+)
 from rwt_assets.errors import LimitError, MemberHeaderError
 from rwt_assets.feed import Limits, MemberRule
+from rwt_assets.fields import TRAILING, parse_record, read_fields, read_names
 from rwt_assets.records import Records, find_records
 
 BATCH_BYTES: Final = 8 << 20
-BOM: Final = b"\xef\xbb\xbf"
 SHOWN: Final = 500
 HEADER_BYTES: Final = 64 << 10
+LINE: Final = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +75,25 @@ class _Held:
 
 
 class MemberSplitter:
-    """Splits one member. `columns`, `rows_read` and `rejected` fill while it is consumed.
+    """Splits one member.
+
+    `dialect`, `columns`, `rows_read` and `rejected` fill while it is consumed.
 
     Args:
-        rule: by which column, and which columns must be there.
-        limits: on record length, split values and bytes held back.
+        rule: by which column, which columns must be there, what is known of the dialect.
+        limits: on columns, record and field length, split values and bytes held back.
         where: named in errors.
     """
 
     def __init__(self, rule: MemberRule, limits: Limits, *, where: str) -> None:
         self.columns: tuple[str, ...] = ()
+        self.dialect = CsvDialect()
         self.rows_read = 0
         self.rejected: list[RejectedRow] = []
         self._rule = rule
         self._limits = limits
         self._where = where
+        self._begun = False
         self._header = b""
         self._lines = 1  # lines before the batch
         self._held: dict[str, _Held] = {}
@@ -89,7 +104,7 @@ class MemberSplitter:
         """Split the member.
 
         Args:
-            chunks: its bytes, of any length, UTF-8.
+            chunks: its bytes, of any length, in its own encoding.
 
         Yields:
             All parts that are cut at one time: whenever `limits.buffer_bytes` are held back,
@@ -97,19 +112,39 @@ class MemberSplitter:
             without rows gives no part if it is split, and one without rows if it is not.
 
         Raises:
-            MemberHeaderError: no header, double or empty names, or a needed column missing.
-            LimitError: a record too long, or too many values.
+            MemberHeaderError: no header, a needed column missing or there twice.
+            MemberSchemaError, ArchiveSchemaError: columns that the feed's evolution refuses.
+            LimitError: too many columns, a record too long, or too many values.
         """
-        for batch, records in self._batches(chunks):
+        for batch, records in self._batches(self._in_dialect(chunks)):
             self._split(batch, records)
             if self._held_bytes >= self._limits.buffer_bytes:
                 yield self._cut()
-        if not self._header:
+        if not self._begun:
             raise self._header_error("the member is empty: it has no header line")
         if self._rule.split_by is None and not self._values:
             self._hold("", pa.py_buffer(b""), np.zeros(0, np.int64))
         if self._held:
             yield self._cut()
+
+    def _in_dialect(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The member in UTF-8, its dialect found out from the beginning, skipped lines left out."""
+        head, rest = _beginning(chunks)
+        encoding = find_encoding(head, self._rule.dialect.encoding)
+        text, rest = _beginning(to_utf8(chain([head], rest), encoding))
+        self.dialect = find_dialect(
+            text,
+            self._rule.dialect,
+            [*self._rule.required_columns, *self._rule.columns],
+            encoding=encoding,
+            whole=len(text) < SAMPLE_BYTES,
+        )
+        for _ in range(self.dialect.skip_lines):
+            found = LINE.search(text)
+            cut = found.end() if found else len(text)
+            self._lines += _line_count(text[:cut])
+            text = text[cut:]
+        return chain([text], rest)
 
     def _batches(self, chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Records]]:
         """Whole records, some MiB at a time."""
@@ -121,10 +156,10 @@ class MemberSplitter:
             if size < BATCH_BYTES:
                 continue
             data = self._after_header(b"".join(gathered), last=False)
-            if not self._header:
+            if not self._begun:
                 gathered, size = [data], len(data)
                 continue
-            records = find_records(data, last=False)
+            records = find_records(data, self.dialect, last=False)
             rest = data[records.end :]
             if len(rest) > self._limits.record_bytes:
                 raise self._too_long()
@@ -136,7 +171,7 @@ class MemberSplitter:
         data = self._after_header(b"".join(gathered), last=True)
         if data and not data.endswith((b"\n", b"\r")):
             data += b"\n"
-        records = find_records(data, last=True)
+        records = find_records(data, self.dialect, last=True)
         if len(records):
             yield data, records
         else:
@@ -146,28 +181,57 @@ class MemberSplitter:
     def _after_header(self, data: bytes, *, last: bool) -> bytes:
         """Read the header off the member's first bytes; what is left of them.
 
-        Without a whole header line yet, the bytes come back as they are.
+        Without a whole first record yet, the bytes come back as they are.
         """
-        if self._header:
+        if self._begun:
             return data
         unread = data
-        data = data.removeprefix(BOM)
         if last and data and not data.endswith((b"\n", b"\r")):
             data += b"\n"
-        found = find_records(data[:HEADER_BYTES], last=last and len(data) <= HEADER_BYTES)
+        whole = last and len(data) <= HEADER_BYTES
+        found = find_records(data[:HEADER_BYTES], self.dialect, last=whole)
         if len(found) == 0:
-            found = find_records(data, last=last)
+            found = find_records(data, self.dialect, last=last)
         if len(found) == 0:
-            if last and not data.strip():
+            if last and not data[found.end :].strip():
                 return b""
             if last or len(data) > self._limits.record_bytes:
                 raise self._too_long()
             return unread
         start, end = found.span(0)
+        self._begin(data[start:end])
+        if not self.dialect.header:
+            return data
         self._header = data[start:end]
-        self._lines = 1 + _line_count(data[:end])
-        self._check_header()
+        self._lines += _line_count(data[:end])
         return data[end:]
+
+    def _begin(self, first: bytes) -> None:
+        """Name the columns after the first record, or after the rule if it is no header."""
+        self._begun = True
+        try:
+            first.decode()
+        except UnicodeDecodeError as error:
+            raise self._header_error(f"the header is no UTF-8: {error}") from error
+        names = read_names(first, self.dialect)
+        if self.dialect.trailing_delimiter and (not self.dialect.header or names[-1] == ""):
+            names = names[:-1]
+        if not self.dialect.header:
+            names = (*[*self._rule.columns][: len(names)], *[""] * len(names))[: len(names)]
+        if len(names) > self._limits.columns:
+            raise LimitError(
+                f"the member has {len(names)} columns, the feed's limit is {self._limits.columns}",
+                where=self._where,
+                fate="The whole member was set aside; the others were processed.",
+                remedy="If it is right, raise limits.columns of the feed.",
+            )
+        named = {*self._rule.columns, *self._rule.required_columns}
+        for name in named:
+            if names.count(name) > 1:
+                self.columns = names
+                raise self._header_error(f"the header has the column {name!r} twice")
+        self.columns = _distinct(names)
+        check_columns(self.columns, self._rule, where=f"{self._where}, line {self._lines}")
 
     def _reject_unclosed(self, rest: bytes) -> None:
         """What follows the last record: a quote that is never closed."""
@@ -181,28 +245,9 @@ class MemberSplitter:
                 rows=1,
                 rule="unclosed_quote",
                 reason="a quote is opened and never closed",
-                text=rest[:SHOWN].decode(errors="replace"),
+                text=rest[:SHOWN].decode(errors="backslashreplace"),
             )
         )
-
-    def _check_header(self) -> None:
-        try:
-            self._header.decode()
-        except UnicodeDecodeError as error:
-            raise self._header_error(f"the header is no UTF-8: {error}") from error
-        with arrow_csv.open_csv(pa.BufferReader(self._header), parse_options=_PARSE) as opened:
-            self.columns = tuple(opened.schema.names)
-        if "" in self.columns:
-            raise self._header_error("a column of the header has no name")
-        if len(set(self.columns)) < len(self.columns):
-            double = next(name for name in self.columns if self.columns.count(name) > 1)
-            raise self._header_error(f"the header has the column {double!r} twice")
-        for name in self._rule.required_columns:
-            if name not in self.columns:
-                raise self._header_error(f"the column {name!r} is missing")
-        for name in self.columns:
-            if name in ADDED:
-                raise self._header_error(f"the column {name!r} is one that enrichment adds")
 
     def _split(self, batch: bytes, records: Records) -> None:
         count = len(records)
@@ -234,67 +279,84 @@ class MemberSplitter:
     def _read_values(self, batch: bytes, records: Records) -> tuple[Any, np.ndarray]:
         """Values of the split column of good records, and which records are good.
 
-        Arrow's reader splits fields. It is given the records that were found here, blank
-        lines left out; ragged ones are handed back by it one by one.
+        Arrow's reader splits fields. It is given the records that were found here, without
+        those that are no text or too long; ragged ones are handed back by it one by one.
         """
         good = np.ones(len(records), np.bool_)
-        text = _joined(batch, records, np.arange(len(records)))
+        self._reject_unreadable(batch, records, good)
+        self._reject_long_fields(batch, records, good)
+        readable = np.flatnonzero(good)
+        text = _joined(batch, records, readable)
         ragged: list[tuple[int, int, int]] = []
 
-        def reject(row: Any) -> str:
+        def note(row: Any) -> str:
             ragged.append((row.number - 1, row.expected_columns, row.actual_columns))
             return "skip"
 
         name = self._rule.split_by or self.columns[0]
-        table = arrow_csv.read_csv(
-            pa.BufferReader(text),
-            read_options=arrow_csv.ReadOptions(
-                use_threads=False,
-                block_size=max(text.size, 1 << 16),
-                column_names=list(self.columns),
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=reject
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=[name],
-                column_types={name: pa.binary()},
-                strings_can_be_null=False,
-            ),
-        )
-        for index, expected, actual in ragged:
-            good[index] = False
-            self._reject(
-                batch, records, index, "ragged_row", (f"{expected} fields expected, {actual} found")
-            )
+        only = [name, TRAILING] if self.dialect.trailing_delimiter else [name]
+        if len(readable) == 0:
+            return pa.array([], pa.string()), good
+        table = read_fields(text, self.dialect, self.columns, only=only, ragged=note)
+        for position, expected, actual in ragged:
+            reason = f"{expected} fields expected, {actual} found"
+            self._reject(batch, records, int(readable[position]), "ragged_row", reason)
+            good[readable[position]] = False
         values = table.column(name).combine_chunks()
-        if len(values) + len(ragged) != len(records):
-            msg = f"{len(records)} records were found, {len(values)} read"
+        if len(values) + len(ragged) != len(readable):
+            msg = f"{len(readable)} records were found, {len(values)} read"
             raise AssertionError(msg)
-        return self._as_text(batch, records, values, good)
+        if self.dialect.trailing_delimiter:
+            values = self._reject_trailing(batch, records, good, table)
+        return values, good
 
-    def _as_text(
-        self, batch: bytes, records: Records, values: Any, good: np.ndarray
-    ) -> tuple[Any, np.ndarray]:
-        """Binary values as text; records whose value is no UTF-8 are set aside."""
-        try:
-            return values.cast(pa.string()), good
-        except pa.ArrowInvalid:
-            indices = np.flatnonzero(good)
-            fits = np.ones(len(values), np.bool_)
-            for position, value in enumerate(values.to_pylist()):
-                try:
-                    value.decode()
-                except UnicodeDecodeError as error:
-                    fits[position] = False
-                    good[indices[position]] = False
-                    reason = f"the value of {self._rule.split_by} is no UTF-8: {error}"
-                    self._reject(batch, records, int(indices[position]), "encoding", reason)
-            return values.filter(pa.array(fits)).cast(pa.string()), good
+    def _reject_unreadable(self, batch: bytes, records: Records, good: np.ndarray) -> None:
+        """Set records aside that are no UTF-8: no text in the member's encoding."""
+        if _is_utf8(batch):
+            return
+        for index in range(len(records)):
+            start, end = records.span(index)
+            try:
+                batch[start:end].decode()
+            except UnicodeDecodeError as error:
+                good[index] = False
+                reason = (
+                    f"it is no text in {self.dialect.encoding}, from byte {error.start} of the "
+                    "record on; if the member is right, declare dialect.encoding of the feed"
+                )
+                self._reject(batch, records, index, "encoding", reason)
+
+    def _reject_long_fields(self, batch: bytes, records: Records, good: np.ndarray) -> None:
+        """Set records aside that have a field over the limit; few records are long enough."""
+        limit = self._limits.field_bytes
+        lengths = np.diff(records.offsets)[records.filled]
+        for index in np.flatnonzero(good & (lengths > limit)).tolist():
+            start, end = records.span(index)
+            longest = max(map(len, parse_record(batch[start:end], self.dialect)), default=0)
+            if longest > limit:
+                good[index] = False
+                reason = (
+                    f"a field has {longest} bytes, the feed's limit is {limit}; if it is right, "
+                    "raise limits.field_bytes of the feed"
+                )
+                self._reject(batch, records, index, "field_bytes", reason)
+
+    def _reject_trailing(
+        self, batch: bytes, records: Records, good: np.ndarray, table: pa.Table
+    ) -> Any:
+        """Set records aside that have something after the trailing delimiter."""
+        empty = np.asarray(pc.equal(table.column(TRAILING), ""))
+        indices = np.flatnonzero(good)
+        for position in np.flatnonzero(~empty).tolist():
+            good[indices[position]] = False
+            reason = f"there is a field after the last of {len(self.columns)} columns"
+            self._reject(batch, records, int(indices[position]), "ragged_row", reason)
+        return table.column(0).combine_chunks().filter(pa.array(empty))
 
     def _reject(self, batch: bytes, records: Records, index: int, rule: str, reason: str) -> None:
         start, end = records.span(index)
-        text = batch[start : min(end, start + SHOWN)].decode(errors="replace").rstrip("\r\n")
+        text = batch[start : min(end, start + SHOWN)].decode(errors="backslashreplace")
+        text = text.rstrip("\r\n")
         self.rejected.append(
             RejectedRow(
                 line=self._lines + _line_count(batch[:start]),
@@ -341,7 +403,7 @@ class MemberSplitter:
         found = f"; it has {', '.join(map(repr, self.columns))}" if self.columns else ""
         return MemberHeaderError(
             f"{what}{found}",
-            where=f"{self._where}, line 1",
+            where=f"{self._where}, line {self._lines}",
             fate="The whole member was set aside; the others were processed.",
             remedy="Ask the sender, or mend the feed's split_by, key_column or columns.",
         )
@@ -355,7 +417,42 @@ class MemberSplitter:
         )
 
 
-_PARSE: Final = arrow_csv.ParseOptions(newlines_in_values=True)
+def _beginning(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first `SAMPLE_BYTES` or a little more, and what follows."""
+    rest = iter(chunks)
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in rest:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= SAMPLE_BYTES:
+            break
+    return b"".join(gathered), rest
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """A name for every column: `column_3` for an empty one, `name_2` for a second `name`."""
+    taken = set(names)
+    given: list[str] = []
+    for position, name in enumerate(names, 1):
+        own = name or f"column_{position}"
+        if own in given or (not name and own in taken):
+            number = 2
+            while f"{own}_{number}" in taken or f"{own}_{number}" in given:
+                number += 1
+            own = f"{own}_{number}"
+        given.append(own)
+    return tuple(given)
+
+
+def _is_utf8(text: bytes) -> bool:
+    offsets = np.array([0, len(text)], np.int64)
+    whole = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(text))
+    try:
+        whole.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _taken(batch: bytes, records: Records, order: np.ndarray) -> tuple[Any, np.ndarray]:

@@ -15,7 +15,7 @@ from isal import isal_zlib
 
 from rwt_assets.archive import Member, read_directory, read_member
 from rwt_assets.concurrency import map_ahead
-from rwt_assets.contract import QuarantineEntry, quarantine_table
+from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
 from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.layout import Layout
@@ -130,9 +130,11 @@ class _Unpacker:
             outcome="split",
             rows_read=splitter.rows_read,
             rows_quarantined=sum(entry.rows for entry in rejected),
+            rows_by_rule=count_by_rule(rejected),
             bytes=member.uncompressed_bytes,
             crc32=member.crc32,
             columns=splitter.columns,
+            dialect=splitter.dialect,
         )
         shards = [self._shard(member.name, rule, value, own) for value, own in parts.items()]
         return _Unpacked(report, shards, rejected)
@@ -224,9 +226,11 @@ class _Unpacker:
             reason=str(error),
             rows_read=rows,
             rows_quarantined=rows,
+            rows_by_rule=count_by_rule([entry]),
             bytes=member.uncompressed_bytes,
             crc32=member.crc32,
             columns=splitter.columns,
+            dialect=splitter.dialect,
         )
         return _Unpacked(report, [], [entry])
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from json import dumps
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
 
@@ -27,7 +28,12 @@ from rwt_assets.frames import to_frame, to_table
 from rwt_assets.layout import Layout
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import read_manifest
-from rwt_assets.reconciliation import FOOTER_CHECKSUM, FOOTER_QUARANTINED, FOOTER_REVISION
+from rwt_assets.reconciliation import (
+    FOOTER_CHECKSUM,
+    FOOTER_QUARANTINED,
+    FOOTER_REVISION,
+    FOOTER_RULES,
+)
 from rwt_assets.resources.object_store import ObjectStoreResource
 
 WORKERS = 3
@@ -132,6 +138,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
                 FOOTER_REVISION: shard.revision.encode(),
                 FOOTER_CHECKSUM: shard.checksum.encode(),
                 FOOTER_QUARANTINED: str(shard.rows_quarantined).encode(),
+                FOOTER_RULES: dumps(shard.rows_by_rule, sort_keys=True).encode(),
             }
         )
     finally:

@@ -21,6 +21,7 @@ PURE = [
     "enrichment",
     "errors",
     "feed",
+    "fields",
     "layout",
     "manifest",
     "notifications",

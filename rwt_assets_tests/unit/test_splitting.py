@@ -9,13 +9,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rwt_assets import splitting
+from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import LimitError, MemberHeaderError
-from rwt_assets.feed import Limits, MemberRule
+from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.records import find_records
 from rwt_assets.splitting import MemberSplitter
 
-BY_B = MemberRule(include=("*",), split_by="b")
-WHOLE = MemberRule(include=("*",))
+RFC_4180 = Dialect(
+    encoding="utf-8", delimiter=",", quote='"', escape="none", trailing_delimiter=False
+)
+BY_B = MemberRule(include=("*",), split_by="b", dialect=RFC_4180)
+WHOLE = MemberRule(include=("*",), dialect=RFC_4180)
 FIELDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=8)
 TRICKY = st.text('",\r\n ab', max_size=6)
 
@@ -83,7 +87,7 @@ def test_records_are_those_of_the_csv_module(text):
         expected = [row for row in csv.reader(io.StringIO(data.decode(), newline="")) if row]
     except csv.Error:
         return
-    records = find_records(data, last=True)
+    records = find_records(data, CsvDialect(), last=True)
     found = [data[slice(*records.span(i))] for i in range(len(records))]
     rest = data[records.end :]
     if rest:  # an unclosed quote: the csv module makes a last row of it
@@ -162,8 +166,7 @@ def test_a_value_that_is_no_utf8_is_set_aside():
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"a,c\n1,2\n", "column 'b' is missing; it has 'a', 'c'"),
-        (b"a,b,a\n", "column 'a' twice"),
-        (b"a,b,\n", "has no name"),
+        (b"a,b,b\n", "column 'b' twice"),
         (b"\xff,b\n", "no UTF-8"),
     ],
 )
@@ -171,6 +174,11 @@ def test_a_bad_header_is_an_error_of_the_member(data, says):
     with pytest.raises(MemberHeaderError, match=says) as caught:
         split(data)
     assert "line 1" in str(caught.value)
+
+
+def test_columns_without_a_name_or_with_one_twice_get_one():
+    splitter, _ = split(b"a,b,,a,,column_3,a_2\n1,x,2,3,4,5,6\n")
+    assert splitter.columns == ("a", "b", "column_3_2", "a_3", "column_5", "column_3", "a_2")
 
 
 def test_limits_name_their_setting():

@@ -1,0 +1,96 @@
+"""The fields of records, read by Arrow in the dialect of their member.
+
+What belongs here: records to text columns. What does not: where records are (`records.py`)
+and what their values must be (`contract.py`). Rule: Apache Arrow documentation: "Reading and
+Writing CSV files"; where it and RFC 4180 are silent, Python's `csv` module is the judge.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from rwt_assets.dialect import CsvDialect
+from rwt_assets.records import header_end
+
+TRAILING: Final = "\0trailing"  # what follows a trailing delimiter; no column can be named so
+BLOCK_BYTES: Final = 64 << 10
+
+RaggedHandler = Callable[[Any], str]
+
+
+def read_names(header: bytes, dialect: CsvDialect) -> tuple[str, ...]:
+    """The fields of a header record, as they stand."""
+    with arrow_csv.open_csv(
+        pa.BufferReader(header),
+        parse_options=_parse_options(dialect),
+        read_options=arrow_csv.ReadOptions(block_size=max(len(header), BLOCK_BYTES)),
+    ) as opened:
+        return tuple(opened.schema.names)
+
+
+def physical_columns(columns: Sequence[str], dialect: CsvDialect) -> list[str]:
+    """The columns of a member and, where its records end in a delimiter, what follows it."""
+    return [*columns, TRAILING] if dialect.trailing_delimiter else [*columns]
+
+
+def read_fields(
+    text: Any,
+    dialect: CsvDialect,
+    columns: Sequence[str],
+    *,
+    only: Sequence[str] = (),
+    ragged: RaggedHandler | None = None,
+) -> pa.Table:
+    """Read records, without a header, as columns.
+
+    Args:
+        text: the records' bytes or an Arrow buffer of them.
+        dialect: of the member.
+        columns: names of the member's columns.
+        only: the columns to read; none for all.
+        ragged: called with Arrow's `InvalidRow` for a record with another number of fields;
+            without it such a record is an error.
+
+    Returns:
+        A table of text columns. An empty field is an empty text, quoted or not.
+    """
+    physical = physical_columns(columns, dialect)
+    wanted = list(only) or list(columns)
+    return arrow_csv.read_csv(
+        pa.BufferReader(text),
+        read_options=arrow_csv.ReadOptions(
+            use_threads=False, block_size=max(len(text), BLOCK_BYTES), column_names=physical
+        ),
+        parse_options=_parse_options(dialect, ragged),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=wanted,
+            column_types=dict.fromkeys(wanted, pa.string()),
+            strings_can_be_null=False,
+        ),
+    )
+
+
+def parse_record(record: bytes, dialect: CsvDialect) -> list[bytes]:
+    """The fields of one record, whatever their number."""
+    return [name.encode() for name in read_names(record, dialect)]
+
+
+def parse_shard(data: bytes, dialect: CsvDialect, columns: Sequence[str]) -> pa.Table:
+    """Read a part of a shard: every column as text, every field as it stands."""
+    rest = pa.py_buffer(data).slice(header_end(data, dialect))
+    if rest.size == 0:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    return read_fields(rest, dialect, columns)
+
+
+def _parse_options(dialect: CsvDialect, ragged: RaggedHandler | None = None) -> Any:
+    return arrow_csv.ParseOptions(
+        delimiter=dialect.delimiter,
+        quote_char=dialect.quote or False,
+        double_quote=dialect.quote is not None,
+        escape_char=dialect.escape or False,
+        newlines_in_values=True,
+        invalid_row_handler=ragged,
+    )

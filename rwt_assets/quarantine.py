@@ -1,0 +1,186 @@
+"""What was set aside of an archive: how much, by which rule, and the entries themselves.
+
+What belongs here: counting, reading and telling what lies in quarantine, and whether it is
+more than a feed tolerates. What does not: setting aside (`contract.py`, `splitting.py`) and
+having it tried again (`replay.py`). Rule: Parquet format specification, "File format".
+
+Counts come from the documents of an archive, so a list of them reads no quarantine; only the
+entries themselves are read from Parquet.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from io import BytesIO
+from itertools import islice
+
+import pyarrow.parquet as pq
+
+from rwt_assets.contract import QuarantineEntry
+from rwt_assets.feed import Tolerance
+from rwt_assets.manifest import ArchiveManifest, EnrichedObject
+from rwt_assets.object_store import ObjectStore
+
+UNKNOWN = "unknown"  # made before rules were counted
+FIELDS = ["member", "line", "row", "rows", "rule", "reason", "text"]
+BATCH_ROWS = 4_096
+SHOWN = 20
+SAMPLE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Rows of one member that one rule set aside.
+
+    `reason` is that of a member which was set aside whole; then `rows` are those that were
+    read of it before, often none.
+    """
+
+    member: str
+    rule: str
+    rows: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What was set aside of one revision. `members` were set aside whole."""
+
+    archive: str
+    revision: str
+    rows_read: int
+    rows: int
+    members: int
+    members_read: int
+    broken: tuple[Broken, ...]
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is a row or a member in quarantine."""
+        return bool(self.rows or self.members)
+
+    @property
+    def ratio(self) -> float:
+        """Rows set aside to rows read."""
+        return self.rows / self.rows_read if self.rows_read else 0.0
+
+    @property
+    def by_rule(self) -> dict[str, int]:
+        """Rows by the rule that set them aside, most first; 0 where only a member was."""
+        counts: Counter[str] = Counter()
+        for one in self.broken:
+            counts[one.rule] += one.rows
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def of_rule(self, rule: str) -> tuple[Broken, ...]:
+        """What this rule set aside; all for "". A rule may be a pattern of `fnmatch`."""
+        return tuple(one for one in self.broken if matches(one.rule, rule))
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A bound of the feed's tolerance, and what is beyond it."""
+
+    setting: str
+    found: float
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.setting} is {self.bound:g}, found {self.found:.6g}"
+
+
+def count_set_aside(manifest: ArchiveManifest, objects: Iterable[EnrichedObject]) -> SetAside:
+    """Count what was set aside when an archive was split and when its shards were enriched."""
+    objects = tuple(objects)
+    whole = {one.name: one.reason for one in manifest.members if one.outcome == "quarantined"}
+    counts: dict[tuple[str, str], int] = dict.fromkeys(((name, UNKNOWN) for name in whole), 0)
+    counted = [(one.name, one.rows_quarantined, one.rows_by_rule) for one in manifest.members]
+    counted += [(one.member, one.rows_quarantined, one.rows_by_rule) for one in objects]
+    for member, rows, by_rule in counted:
+        told = {**by_rule, UNKNOWN: rows - sum(by_rule.values())}
+        for rule, number in told.items():
+            if number or (member in whole and rule != UNKNOWN):
+                counts[member, rule] = counts.get((member, rule), 0) + number
+    named = {member for member, rule in counts if rule != UNKNOWN}
+    broken = [
+        Broken(member, rule, rows, whole.get(member, ""))
+        for (member, rule), rows in counts.items()
+        if rows or rule != UNKNOWN or member not in named
+    ]
+    return SetAside(
+        archive=manifest.key,
+        revision=manifest.revision,
+        rows_read=manifest.rows_read,
+        rows=sum(one.rows_quarantined for one in (*manifest.members, *objects)),
+        members=len(whole),
+        members_read=sum(one.outcome != "ignored" for one in manifest.members),
+        broken=tuple(sorted(broken, key=lambda one: (one.member, -one.rows, one.rule))),
+    )
+
+
+def breaches(found: SetAside, tolerance: Tolerance) -> list[Breach]:
+    """The bounds of a tolerance that are exceeded; what is not set bounds nothing."""
+    bounds = [
+        ("tolerance.rows", found.rows, tolerance.rows),
+        ("tolerance.ratio", found.ratio, tolerance.ratio),
+        ("tolerance.members", found.members, tolerance.members),
+    ]
+    return [
+        Breach(setting, value, bound)
+        for setting, value, bound in bounds
+        if bound is not None and value > bound
+    ]
+
+
+def matches(rule: str, wanted: str) -> bool:
+    """Whether a rule is the wanted one or fits it as a pattern; "" is any."""
+    return not wanted or rule == wanted or fnmatchcase(rule, wanted)
+
+
+def read_entries(
+    store: ObjectStore, bucket: str, keys: Sequence[str], *, limit: int, rule: str = ""
+) -> list[QuarantineEntry]:
+    """The first entries in these quarantine objects, one object after the other.
+
+    Objects are read until there are enough entries. The `line` of a row is known where its
+    structure was at fault; a row that broke the contract has its place in `row`.
+    """
+    return list(islice(_entries(store, bucket, keys, rule), limit))
+
+
+def _entries(
+    store: ObjectStore, bucket: str, keys: Sequence[str], rule: str
+) -> Iterator[QuarantineEntry]:
+    for key in keys:
+        body = pq.ParquetFile(BytesIO(store.read(bucket, key)))
+        for batch in body.iter_batches(batch_size=BATCH_ROWS, columns=FIELDS):
+            for row in batch.to_pylist():
+                if matches(row["rule"], rule):
+                    yield QuarantineEntry(**row)
+
+
+def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> str:
+    """What was set aside, as Markdown: by member and rule, some reasons, and how to see all."""
+    lines = ["| member | rule | rows set aside |", "|---|---|---:|"]
+    lines += [
+        f"| {in_table(one.member)} | {in_table(one.rule)} "
+        f"| {'whole member, ' if one.reason else ''}{one.rows} |"
+        for one in found.broken[:SHOWN]
+    ]
+    if len(found.broken) > SHOWN:
+        lines.append(f"| {len(found.broken) - SHOWN} more | | |")
+    lines += ["", *(f"- {place_of(entry)}: {in_table(entry.reason)}" for entry in sample)]
+    lines += ["", f"All of it: `rwt quarantine list --archive {found.archive}`"]
+    return "\n".join(lines)
+
+
+def place_of(entry: QuarantineEntry) -> str:
+    """Where an entry was in its archive: member, and line or row as far as they are known."""
+    places = [("line", entry.line), ("row", entry.row)]
+    return ", ".join([entry.member, *(f"{name} {n}" for name, n in places if n is not None)])
+
+
+def in_table(text: str) -> str:
+    """A text as a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,440 @@
+"""The central directory of a ZIP archive: what members it has and where they lie.
+
+What belongs here: finding and parsing the directory, and what it says that cannot be. What
+does not: the members' bytes (`archive.py`). Rule: PKWARE APPNOTE.TXT, ".ZIP File Format
+Specification", 4.3.12 to 4.3.16 (directory and its end), 4.4 (fields), 4.5 (extra fields);
+WinZip, "AES Encryption Information", "Extra data field".
+
+The standard library's zipfile is not used: it refuses the whole archive where one entry is
+odd. Here an odd entry is a member with a `defect`, which is told when somebody reads it.
+"""
+
+import stat
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from rwt_assets.byte_ranges import ByteRanges
+from rwt_assets.errors import (
+    LimitError,
+    MemberCorruptError,
+    MemberError,
+    MemberUnsupportedError,
+    NotAZipError,
+)
+from rwt_assets.feed import Limits
+from rwt_assets.zip_budget import Budget
+from rwt_assets.zip_names import (
+    OLD_ENCODING,
+    UNICODE_PATH,
+    DistinctNames,
+    decode_name,
+    no_data,
+    shown,
+)
+
+# The longest comment, the end record and what Zip64 puts before it: one read finds them.
+TAIL_BYTES: Final = 66 << 10
+LOCAL_HEADER_BYTES: Final = 30
+ENCRYPTED: Final = 1 << 0
+STRONGLY_ENCRYPTED: Final = (1 << 6) | (1 << 13)
+PATCHED: Final = 1 << 5
+STORED: Final = 0
+AES: Final = 99
+UNIX_SYSTEMS: Final = frozenset({3, 19})  # Unix and OS X keep a file's mode (APPNOTE 4.4.2)
+
+_END = struct.Struct("<4s4H2IH")
+_END_SIGNATURE: Final = b"PK\x05\x06"
+_LOCATOR = struct.Struct("<4sIQI")
+_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
+_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
+_ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"
+_ENTRY = struct.Struct("<4s2B4H3I5H2I")
+_ENTRY_SIGNATURE: Final = b"PK\x01\x02"
+_FIELD = struct.Struct("<2H")
+_SIGNED_DIRECTORY: Final = b"PK\x05\x05"
+_ZIP64_FIELD: Final = 0x0001
+_AES_FIELD: Final = 0x9901
+_AES = struct.Struct("<H2sBH")
+_AES_STRENGTHS: Final = {1: 16, 2: 24, 3: 32}
+_AE_2: Final = 2
+_IN_ZIP64: Final = 0xFFFF_FFFF
+_SHORT: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Why a member cannot be read, as its entry in the directory tells."""
+
+    error: type[MemberError | LimitError]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aes:
+    """A member that is encrypted as WinZip does; its `key_bytes` are 16, 24 or 32."""
+
+    key_bytes: int
+    checksum: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of an archive, as the central directory has it.
+
+    `name` is distinct among the members of its archive; `stored_name` is what the archive
+    says, which rules match. `end` is where the next structure of the archive begins: it
+    bounds the one request by which the member is read, since the length of its local header
+    is not in the directory. `ignored` says why an entry is no data, `note` what a reader of
+    the report should know, `defect` why it cannot be read.
+    """
+
+    name: str
+    method: int
+    flags: int
+    crc32: int
+    compressed_bytes: int
+    uncompressed_bytes: int
+    header_offset: int
+    end: int
+    stored_name: str = ""
+    raw_name: bytes = b""
+    modified_time: int = 0
+    aes: Aes | None = None
+    ignored: str = ""
+    note: str = ""
+    defect: Defect | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a password is needed."""
+        return bool(self.flags & ENCRYPTED)
+
+
+class _End(NamedTuple):
+    """What the end of the directory says of it; offsets are those of the object."""
+
+    members: int
+    start: int
+    size: int
+    before: int  # bytes before the archive's first, as a self-extractor has
+
+
+class _Damaged(Exception):
+    """What was read can be no directory."""
+
+
+def read_directory(
+    source: ByteRanges,
+    limits: Limits,
+    *,
+    where: str,
+    name_encoding: str = OLD_ENCODING,
+    budget: Budget | None = None,
+) -> tuple[Member, ...]:
+    """Read the central directory: one read of the tail, one more for a larger directory.
+
+    Bytes before the archive (a self-extractor) and after it are tolerated.
+
+    Args:
+        source: the archive.
+        limits: on names, the number of members and the bytes of all.
+        where: named in errors.
+        name_encoding: of names that do not say they are UTF-8 and are none.
+        budget: what is left of the limits, for an archive within an archive.
+
+    Returns:
+        All entries in the order of the directory; folders and the like are `ignored`.
+
+    Raises:
+        NotAZipError: no end of a central directory, a damaged directory, one part of a split
+            archive, or members that overlap.
+        LimitError: too many members, or too many bytes.
+    """
+    budget = budget or Budget(limits, source.size)
+    try:
+        tail = _Tail(source)
+        end = _find_end(tail)
+        budget.hold_members(end.members, end.size, where)
+        entries = tuple(_parse(tail.read(end.start, end.start + end.size), end, name_encoding))
+        members = _bounded(entries, end)
+        _refuse_overlaps(members)
+    except _Damaged as damage:
+        raise NotAZipError(
+            f"the object is no readable ZIP archive: {damage}",
+            where=f"{where}, {source.size} bytes",
+            fate="Nothing of it was processed.",
+            remedy="Ask the sender for a whole archive and upload it under the same key.",
+        ) from None
+    readable = [member for member in members if member.defect is None]
+    budget.spend(len(members), sum(member.uncompressed_bytes for member in readable), where)
+    return _named(members, limits)
+
+
+class _Tail:
+    """The last bytes of an archive, read at once; what lies before them is read when asked."""
+
+    def __init__(self, source: ByteRanges) -> None:
+        self._source = source
+        self.size = source.size
+        self.start = max(0, source.size - TAIL_BYTES)
+        self.bytes = source.read(self.start, source.size) if source.size else b""
+        if len(self.bytes) != self.size - self.start:
+            raise _Damaged("it is shorter than it says")
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes `[start, end)`, which lie within the archive."""
+        if end <= start:
+            return b""
+        kept = self.bytes[max(0, start - self.start) : max(0, end - self.start)]
+        if start >= self.start:
+            return kept
+        return self._source.read(start, min(end, self.start)) + kept
+
+    def has(self, signature: bytes, offset: int) -> bool:
+        """Whether a structure begins there; only what is in memory is looked at."""
+        place = offset - self.start
+        # What lies before the tail is judged when the directory is parsed.
+        return place < 0 or self.bytes.startswith(signature, place)
+
+
+def _find_end(tail: _Tail) -> _End:
+    """The last end record that makes sense: comments may hold the signature too."""
+    reason = _Damaged("it has no end of a central directory")
+    place = len(tail.bytes)
+    while (place := tail.bytes.rfind(_END_SIGNATURE, 0, place + 3)) >= 0:
+        try:
+            return _end_at(tail, place)
+        except _Damaged as damage:
+            reason = damage
+    raise reason
+
+
+def _end_at(tail: _Tail, place: int) -> _End:
+    if place + _END.size > len(tail.bytes):
+        raise _Damaged("its end is cut off")
+    fields = _END.unpack_from(tail.bytes, place)
+    _, disk, directory_disk, here, members, size, offset, comment = fields
+    if place + _END.size + comment > len(tail.bytes):
+        raise _Damaged("its comment is cut off")
+    following = tail.start + place
+    locator = _zip64_locator(tail, place) if _SHORT in fields or _IN_ZIP64 in fields else None
+    if locator is not None:
+        following, disk, directory_disk, here, members, size, offset = locator
+    if disk or directory_disk or here != members:
+        raise _Damaged("it is one part of an archive that was split over several files")
+    return _placed(tail, members, size, offset, following)
+
+
+def _zip64_locator(tail: _Tail, place: int) -> tuple[int, ...] | None:
+    """What the Zip64 end record says, with its own place first; None if there is none."""
+    at = place - _LOCATOR.size
+    if at < 0 or not tail.bytes.startswith(_LOCATOR_SIGNATURE, at):
+        return None  # then the largest numbers of the end record are meant as they are
+    _, disk, offset, disks = _LOCATOR.unpack_from(tail.bytes, at)
+    if disk or disks > 1:
+        raise _Damaged("it is one part of an archive that was split over several files")
+    before = tail.start + at - _ZIP64_END.size
+    for start in (offset, before):
+        if tail.start <= start <= before and tail.has(_ZIP64_END_SIGNATURE, start):
+            _, _, _, _, *rest = _ZIP64_END.unpack_from(tail.bytes, start - tail.start)
+            return (start, *rest)
+    raise _Damaged("its Zip64 end of the central directory is not where it says")
+
+
+def _placed(tail: _Tail, members: int, size: int, offset: int, following: int) -> _End:
+    """Where the directory lies: just before its end, or where it says."""
+    for start in (following - size, offset):
+        before = start - offset
+        fits = before >= 0 and start >= 0 and start + size <= following
+        if fits and (not members or tail.has(_ENTRY_SIGNATURE, start)):
+            return _End(members, start, size, before)
+    raise _Damaged("its central directory is not where it says")
+
+
+def _parse(directory: bytes, end: _End, encoding: str) -> Iterator[Member]:
+    place = 0
+    for number in range(end.members):
+        if not directory.startswith(_ENTRY_SIGNATURE, place):
+            raise _Damaged(f"entry {number + 1} of {end.members} of its directory is missing")
+        if place + _ENTRY.size > len(directory):
+            raise _Damaged(f"entry {number + 1} of its directory is cut off")
+        fields = _ENTRY.unpack_from(directory, place)
+        lengths = fields[11:14]
+        start, place = place + _ENTRY.size, place + _ENTRY.size + sum(lengths)
+        if place > len(directory):
+            raise _Damaged(f"entry {number + 1} of its directory is cut off")
+        name = directory[start : start + lengths[0]]
+        extra = directory[start + lengths[0] : start + lengths[0] + lengths[1]]
+        yield _member(fields, name, extra, end, encoding)
+    if place < len(directory) and not directory.startswith(_SIGNED_DIRECTORY, place):
+        raise _Damaged(f"its directory has more than the {end.members} entries that it says")
+
+
+def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: _End, encoding: str) -> Member:
+    """One entry; whatever is wrong with it is its defect."""
+    _, _, system, _, flags, method, time, _, crc, compressed, size, *rest = fields
+    _, _, _, disk, _, attributes, offset = rest
+    known, problem = _extra_fields(extra)
+    name = decode_name(raw, flags, system, known.get(UNICODE_PATH, b""), encoding)
+    try:
+        size, compressed, offset, disk = _with_zip64(
+            known.get(_ZIP64_FIELD, b""), size, compressed, offset, disk
+        )
+        method, aes = _with_aes(known.get(_AES_FIELD), method)
+    except _Damaged as damage:
+        problem = problem or str(damage)
+        aes = None
+    member = Member(
+        name=name.text,
+        method=method,
+        flags=flags,
+        crc32=crc,
+        compressed_bytes=compressed,
+        uncompressed_bytes=size,
+        header_offset=offset + end.before,
+        end=end.start,
+        stored_name=name.text,
+        raw_name=raw,
+        modified_time=time,
+        aes=aes,
+        ignored=no_data(name.text),
+    )
+    if disk:
+        problem = problem or "it begins in another file of a split archive"
+    defect = Defect(MemberCorruptError, problem) if problem else None
+    return replace(member, defect=defect or _of_another_kind(name.problem, system, attributes))
+
+
+def _of_another_kind(problem: str, system: int, attributes: int) -> Defect | None:
+    """What is no file with a name, though its bytes could be read."""
+    if problem:
+        return Defect(MemberUnsupportedError, problem)
+    kind = stat.S_IFMT(attributes >> 16) if system in UNIX_SYSTEMS else 0
+    if kind == stat.S_IFLNK:
+        return Defect(MemberUnsupportedError, "it is a symbolic link, not a file")
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return Defect(MemberUnsupportedError, "it is a device or a pipe, not a file")
+    return None
+
+
+def _extra_fields(extra: bytes) -> tuple[Mapping[int, bytes], str]:
+    """Extra fields by their number, the first of each, and what is wrong with them.
+
+    Fewer bytes at the end than a field's head are padding, as Android's zipalign leaves.
+    """
+    known: dict[int, bytes] = {}
+    place = 0
+    while place + _FIELD.size <= len(extra):
+        number, length = _FIELD.unpack_from(extra, place)
+        place += _FIELD.size
+        if place + length > len(extra):
+            return known, f"its extra field {number:#06x} runs over the end of the entry"
+        value = extra[place : place + length]
+        place += length
+        if number == UNICODE_PATH or number not in known:
+            known[number] = value
+    return known, ""
+
+
+def _with_zip64(
+    field: bytes, size: int, compressed: int, offset: int, disk: int
+) -> tuple[int, int, int, int]:
+    """The numbers of an entry, those that do not fit taken from its Zip64 field."""
+    values: list[int] = []
+    place = 0
+    for value, full, form in (
+        (size, _IN_ZIP64, "<Q"),
+        (compressed, _IN_ZIP64, "<Q"),
+        (offset, _IN_ZIP64, "<Q"),
+        (disk, _SHORT, "<I"),
+    ):
+        length = struct.calcsize(form)
+        if value != full:
+            values.append(value)
+        elif place + length <= len(field):
+            values += struct.unpack_from(form, field, place)
+            place += length
+        else:
+            raise _Damaged("its Zip64 field lacks a number that is too large for the entry")
+    size, compressed, offset, disk = values
+    return size, compressed, offset, disk
+
+
+def _with_aes(field: bytes | None, method: int) -> tuple[int, Aes | None]:
+    """The true method of an entry, and how it is encrypted if WinZip's way."""
+    if method != AES:
+        return method, None
+    if field is None or len(field) < _AES.size:
+        raise _Damaged("it is encrypted with AES and does not say how")
+    version, vendor, strength, true_method = _AES.unpack_from(field)
+    if vendor != b"AE" or version not in (1, _AE_2) or strength not in _AES_STRENGTHS:
+        raise _Damaged("it is encrypted with AES in a way that is not known")
+    return true_method, Aes(_AES_STRENGTHS[strength], checksum=version != _AE_2)
+
+
+def _bounded(members: tuple[Member, ...], end: _End) -> tuple[Member, ...]:
+    """Each member with the place where the next structure begins, or what is wrong with it."""
+    checked = [_within(member, end) for member in members]
+    offsets = sorted({m.header_offset for m in checked if m.defect is None} | {end.start})
+    following = dict(pairwise(offsets))
+    return tuple(
+        replace(member, end=following[member.header_offset]) if member.defect is None else member
+        for member in checked
+    )
+
+
+def _within(member: Member, end: _End) -> Member:
+    """A member with a defect if what the directory says of its bytes cannot be."""
+    if member.defect is not None:
+        return member
+    last = member.header_offset + LOCAL_HEADER_BYTES + member.compressed_bytes
+    if last > end.start:
+        why = "its bytes would lie outside the archive"
+    elif (
+        member.method == STORED
+        and not member.encrypted
+        and member.compressed_bytes != member.uncompressed_bytes
+    ):
+        why = (
+            f"it is stored as it is, yet {member.compressed_bytes} bytes are to be "
+            f"{member.uncompressed_bytes}"
+        )
+    else:
+        return member
+    return replace(member, defect=Defect(MemberCorruptError, why))
+
+
+def _refuse_overlaps(members: tuple[Member, ...]) -> None:
+    """Overlapping members are how a small archive unpacks to a huge one."""
+    seen: dict[int, Member] = {}
+    for member in members:
+        if member.defect is not None:
+            continue
+        if member.header_offset + LOCAL_HEADER_BYTES + member.compressed_bytes > member.end:
+            raise _Damaged(f"member {member.name!r} runs into what comes after it")
+        other = seen.setdefault(member.header_offset, member)
+        if other is not member:
+            raise _Damaged(f"member {member.name!r} runs into {other.name!r}: they are one place")
+
+
+def _named(members: tuple[Member, ...], limits: Limits) -> tuple[Member, ...]:
+    """Members under names that differ and that any report can hold."""
+    names = DistinctNames()
+    names.reserve(member.stored_name for member in members)
+    result = []
+    for member in members:
+        given = names.give(shown(member.stored_name, limits.name_bytes))
+        changes: dict[str, object] = {"name": given}
+        if given != member.stored_name and len(member.raw_name) <= limits.name_bytes:
+            changes["note"] = f"the archive says {shown(member.stored_name, limits.name_bytes)!r}"
+        if len(member.raw_name) > limits.name_bytes:
+            why = (
+                f"its name has {len(member.raw_name)} bytes; limits.name_bytes of the feed is "
+                f"{limits.name_bytes}"
+            )
+            changes["defect"] = Defect(LimitError, why)
+        result.append(replace(member, **changes))  # type: ignore[arg-type]
+    return tuple(result)
