@@ -14,7 +14,7 @@ writers leave them empty.
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NoReturn
+from typing import Final, TypeVar
 
 from isal import isal_zlib
 from pydantic import SecretStr
@@ -35,9 +35,9 @@ from rwt_assets.zip_directory import (
     AES,
     ENCRYPTED,
     PATCHED,
-    STORED,
     STRONGLY_ENCRYPTED,
     TAIL_BYTES,
+    Defect,
     Member,
     read_directory,
 )
@@ -53,14 +53,15 @@ __all__ = [
     "read_member",
 ]
 
+Kind = TypeVar("Kind", bound=MemberError)
 LOCAL_HEADER: Final = struct.Struct("<4s2B4H3I2H")
 LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 DESCRIBED_BEHIND: Final = 1 << 3
 # Names and extra fields of a local header have 16 bits each; a descriptor may follow the data.
 AROUND_BYTES: Final = LOCAL_HEADER.size + 2 * 0xFFFF + 24
-PASSWORD_REMEDY: Final = (
+HOW_TO_UNLOCK: Final = (
     "Set the feed's source.password_variable and the environment variable that it names to the "
-    "archive's password."
+    "archive's password, then materialize archive_manifest for this archive again."
 )
 
 
@@ -99,7 +100,8 @@ def read_member(
     try:
         yield from _checked(source, member, where, password)
     except compression.DamagedError as error:
-        raise _corrupt(member, where, f"its compressed bytes are damaged: {error}") from error
+        why = f"its compressed bytes are damaged: {error}{_doubt(member)}"
+        raise _corrupt(member, where, why) from error
     except compression.UnsupportedError as error:
         raise _unsupported(member, where, str(error)) from error
     except encryption.TamperedError as error:
@@ -111,7 +113,7 @@ def read_member(
 def refuse_unreadable(member: Member, limits: Limits, where: str) -> None:
     """Raise what the directory alone tells against reading a member."""
     if member.defect is not None:
-        _raise_defect(member, where)
+        raise _defect_error(member, member.defect, where)
     hold_member(member.compressed_bytes, member.uncompressed_bytes, limits, where)
     if member.flags & STRONGLY_ENCRYPTED:
         raise _unsupported(member, where, "its strong encryption (PKWARE's) is not read here")
@@ -127,14 +129,12 @@ def read_in_place(source: ByteRanges, member: Member, *, where: str) -> Section:
     Raises:
         MemberCorruptError: there is no local header where the directory says, or another's.
     """
-    end = min(member.end, member.header_offset + AROUND_BYTES)
-    head = source.read(member.header_offset, min(end, member.header_offset + LOCAL_HEADER.size))
-    length = _local_length(head, member, where)
-    start = member.header_offset + length
+    end = member.header_offset + LOCAL_HEADER.size + len(member.raw_name)
+    head = source.read(member.header_offset, min(end, member.end))
+    start = member.header_offset + _local_length(head, member, where)
+    _hold_local_name(head, member, where)
     if start + member.compressed_bytes > member.end:
         raise _corrupt(member, where, "it runs into what comes after it")
-    name = source.read(member.header_offset + LOCAL_HEADER.size, start)
-    _hold_local_name(head, name, member, where)
     return Section(source, start, member.compressed_bytes)
 
 
@@ -157,12 +157,16 @@ def _checked(
     if size != member.uncompressed_bytes:
         more = " or more" if size > member.uncompressed_bytes else ""
         why = f"it has {size} bytes{more}, the directory says {member.uncompressed_bytes}"
-        raise _corrupt(member, where, why)
+        raise _corrupt(member, where, why + _doubt(member))
     if crc != member.crc32 and (member.aes is None or member.aes.checksum):
         why = f"its CRC-32 is {crc:08x}, the directory says {member.crc32:08x}"
-        if member.encrypted and member.aes is None:
-            why += "; or it is encrypted with another password"
-        raise _corrupt(member, where, why)
+        raise _corrupt(member, where, why + _doubt(member))
+
+
+def _doubt(member: Member) -> str:
+    """What else damage may mean: one of 256 wrong passwords passes the traditional check."""
+    traditional = member.encrypted and member.aes is None
+    return "; or it is encrypted with another password" if traditional else ""
 
 
 def _decrypted(
@@ -172,9 +176,7 @@ def _decrypted(
         return chunks
     secret = password.get_secret_value().encode()
     if member.aes is not None:
-        return encryption.winzip_aes(
-            chunks, secret, member.aes.key_bytes, member.compressed_bytes
-        )
+        return encryption.winzip_aes(chunks, secret, member.aes.key_bytes, member.compressed_bytes)
     # APPNOTE 6.1.6 says the checksum; where that follows the data, writers use the time.
     late = member.flags & DESCRIBED_BEHIND
     check = member.modified_time >> 8 if late else member.crc32 >> 24
@@ -191,12 +193,10 @@ def _compressed(source: ByteRanges, member: Member, where: str) -> Iterator[byte
         data = chunk
         if length is None:
             held += chunk
-            if len(held) < LOCAL_HEADER.size:
-                continue
-            if len(held) < _local_length(held, member, where):
+            if len(held) < LOCAL_HEADER.size or len(held) < _local_length(held, member, where):
                 continue
             length = _local_length(held, member, where)
-            _hold_local_name(held, held[LOCAL_HEADER.size : length], member, where)
+            _hold_local_name(held, member, where)
             data = held[length:]
         data = data[:left]
         left -= len(data)
@@ -218,10 +218,10 @@ def _local_length(head: bytes, member: Member, where: str) -> int:
     return LOCAL_HEADER.size + int(name_length) + int(extra_length)
 
 
-def _hold_local_name(head: bytes, rest: bytes, member: Member, where: str) -> None:
+def _hold_local_name(head: bytes, member: Member, where: str) -> None:
     """Refuse a local header with another name; a backslash for a slash is no other."""
     _, _, system, flags, *_, name_length, _ = LOCAL_HEADER.unpack_from(head)
-    raw = rest[:name_length]
+    raw = head[LOCAL_HEADER.size : LOCAL_HEADER.size + name_length]
     if raw.replace(b"\\", b"/") == member.raw_name.replace(b"\\", b"/"):
         return
     name = decode_name(raw, flags, system, b"", "utf-8").text
@@ -229,19 +229,16 @@ def _hold_local_name(head: bytes, rest: bytes, member: Member, where: str) -> No
         raise _corrupt(member, where, "its local header says another name")
 
 
-def _raise_defect(member: Member, where: str) -> NoReturn:
-    defect = member.defect
-    assert defect is not None  # noqa: S101
-    if issubclass(defect.error, LimitError):
-        raise LimitError(
-            f"member {member.name!r} was not read: {defect.why}",
-            where=where,
-            fate="The whole member was set aside; the others were processed.",
-            remedy="If it is right, raise limits.name_bytes of the feed.",
-        )
-    if issubclass(defect.error, MemberUnsupportedError):
-        raise _unsupported(member, where, defect.why)
-    raise _corrupt(member, where, defect.why)
+def _defect_error(member: Member, defect: Defect, where: str) -> MemberError | LimitError:
+    if issubclass(defect.error, MemberError):
+        make = _unsupported if defect.error is MemberUnsupportedError else _corrupt
+        return make(member, where, defect.why)
+    return LimitError(
+        f"member {member.name!r} was not read: {defect.why}",
+        where=where,
+        fate="The whole member was set aside; the others were processed.",
+        remedy="If it is right, raise limits.name_bytes of the feed.",
+    )
 
 
 def _corrupt(member: Member, where: str, why: str) -> MemberCorruptError:
@@ -261,12 +258,10 @@ def _unsupported(member: Member, where: str, why: str) -> MemberUnsupportedError
 def _no_password(member: Member, where: str, why: str) -> MemberPasswordError:
     return _member_error(
         MemberPasswordError, f"member {member.name!r} cannot be read: {why}", where,
-        PASSWORD_REMEDY,
+        HOW_TO_UNLOCK,
     )  # fmt: skip
 
 
-def _member_error[Kind: MemberError](
-    kind: type[Kind], what: str, where: str, remedy: str
-) -> Kind:
+def _member_error(kind: type[Kind], what: str, where: str, remedy: str) -> Kind:
     fate = "The whole member was set aside; the others were processed."
     return kind(what, where=where, fate=fate, remedy=remedy)

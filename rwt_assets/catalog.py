@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from rwt_assets.feed import Feed
     from rwt_assets.manifest import ArchiveManifest
 
-_REVISIONS: dict[tuple[str, int], str] = {}
-_REVISIONS_KEPT = 200_000
+_EVENTS: dict[tuple[str, int], Event] = {}
+_EVENTS_KEPT = 200_000
 OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
+MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
+OBSERVATION = dg.DagsterEventType.ASSET_OBSERVATION
 NOT_COUNTED = {INTERRUPTED_TAG, RETRIED_TAG, OUTAGE_TAG}
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
@@ -132,6 +134,22 @@ class FeedCatalog:
             )
         )
 
+    def newest_arrival(self) -> float | None:
+        """When an archive was last put on record, in seconds since 1970; None if never."""
+        found = self.instance.fetch_materializations(self.graph.zip_archive, limit=1).records
+        return found[0].timestamp if found else None
+
+    def ask_replay(self, partition_key: str, revision: str) -> None:
+        """Put on record that a person wants a revision of an archive processed again."""
+        self.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                asset_key=self.graph.archive_manifest,
+                partition=partition_key,
+                metadata={"revision": revision},
+                description="A person asked for this revision to be processed again.",
+            )
+        )
+
     def register_shards(self, manifest: "ArchiveManifest") -> None:
         """Register the partitions of a manifest's shards, before they are reported."""
         keys = [shard.partition_key for shard in manifest.shards]
@@ -194,6 +212,7 @@ class FeedCatalog:
         arrived, manifest, delivery = (
             self._events(key) for key in (graph.zip_archive, graph.archive_manifest, graph.delivery)
         )
+        replay = self._events(graph.archive_manifest, event_type=OBSERVATION)
         reported, enriched = self._ids(graph.csv_shard), self._ids(graph.enriched_shard)
         in_progress = dg.AssetPartitionStatus.IN_PROGRESS
         by_archive: dict[str, list[ShardFacts]] = {}
@@ -227,6 +246,7 @@ class FeedCatalog:
                     delivery=delivery.get(key),
                     running=running,
                     shards=own,
+                    replay=replay.get(key),
                 )
             )
         return facts
@@ -293,33 +313,45 @@ class FeedCatalog:
             ).records
             if found:
                 return datetime.now(UTC).timestamp() - found[0].timestamp
-        return 0.0
+        asked = self.instance.fetch_observations(
+            dg.AssetRecordsFilter(asset_key=graph.archive_manifest, storage_ids=[need.cause]),
+            limit=1,
+        ).records
+        return datetime.now(UTC).timestamp() - asked[0].timestamp if asked else 0.0
 
-    def _ids(self, key: dg.AssetKey, partitions: set[str] | None = None) -> Mapping[str, int]:
-        return self.instance.get_latest_storage_id_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions
-        )
+    def _ids(
+        self,
+        key: dg.AssetKey,
+        partitions: set[str] | None = None,
+        event_type: dg.DagsterEventType = MATERIALIZATION,
+    ) -> Mapping[str, int]:
+        return self.instance.get_latest_storage_id_by_partition(key, event_type, partitions)
 
-    def _events(self, key: dg.AssetKey, partitions: set[str] | None = None) -> dict[str, Event]:
+    def _events(
+        self,
+        key: dg.AssetKey,
+        partitions: set[str] | None = None,
+        event_type: dg.DagsterEventType = MATERIALIZATION,
+    ) -> dict[str, Event]:
         """Latest events by partition. What an event says never changes, so it is read once."""
-        ids = self._ids(key, partitions)
+        ids = self._ids(key, partitions, event_type)
         storage = _storage_id(self.instance)
-        unknown = [number for number in ids.values() if (storage, number) not in _REVISIONS]
-        if len(_REVISIONS) + len(unknown) > _REVISIONS_KEPT:
-            _REVISIONS.clear()
+        unknown = [number for number in ids.values() if (storage, number) not in _EVENTS]
+        if len(_EVENTS) + len(unknown) > _EVENTS_KEPT:
+            _EVENTS.clear()
             unknown = list(ids.values())
+        fetch = (
+            self.instance.fetch_observations
+            if event_type == OBSERVATION
+            else self.instance.fetch_materializations
+        )
         for start in range(0, len(unknown), 500):
             batch = unknown[start : start + 500]
-            records = self.instance.fetch_materializations(
-                dg.AssetRecordsFilter(asset_key=key, storage_ids=batch), limit=len(batch)
-            ).records
-            for record in records:
-                event = record.asset_materialization
-                revision = event.metadata.get("revision") if event is not None else None
-                text = "" if revision is None else str(revision.value)
-                _REVISIONS[storage, record.storage_id] = text
+            wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=batch)
+            for record in fetch(wanted, limit=len(batch)).records:
+                _EVENTS[storage, record.storage_id] = _event_from(record)
         return {
-            partition: Event(number, _REVISIONS.get((storage, number), ""))
+            partition: _EVENTS.get((storage, number), Event(number, ""))
             for partition, number in ids.items()
         }
 
@@ -329,6 +361,17 @@ class FeedCatalog:
         if not partitions:
             return {}
         return self.instance.get_status_by_partition(key, partitions, definition) or {}
+
+
+def _event_from(record: dg.EventLogRecord) -> Event:
+    event = record.asset_materialization or record.asset_observation
+    values = {} if event is None else {name: one.value for name, one in event.metadata.items()}
+    set_aside = [values.get(name) for name in ("rows_quarantined", "members_quarantined")]
+    return Event(
+        record.storage_id,
+        str(values.get("revision", "")),
+        sum(number for number in set_aside if isinstance(number, int)),
+    )
 
 
 def _storage_id(instance: dg.DagsterInstance) -> str:

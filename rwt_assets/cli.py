@@ -5,6 +5,8 @@
     rwt submit    upload archives
     rwt status    what is done, waits, failed or was forgotten
     rwt retry     have what failed tried again
+    rwt quarantine list, replay
+                  what was set aside and why, and processed again
     rwt sweep     find archives that no message announced
     rwt dead-letters list, redrive
                   messages that were delivered too often
@@ -36,6 +38,7 @@ from rich.table import Table
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
+from rwt_assets.commands.quarantine import quarantine_app
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
@@ -48,13 +51,15 @@ from rwt_assets.commands.session import (
     errors_told,
     stop_with,
 )
-from rwt_assets.consumption import Result, read_result
+from rwt_assets.consumption import Result, read_delivery, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
 from rwt_assets.figures import figures_now
 from rwt_assets.intake import sweep as sweep_bucket
+from rwt_assets.manifest import Delivery
 from rwt_assets.partitions import archive_partition_key
+from rwt_assets.replay import count_quarantined
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import connect_queue
 from rwt_assets.standing import (
@@ -71,6 +76,7 @@ app = typer.Typer(
     help="ZIP archives from S3 to enriched Parquet. Start with `rwt demo`.",
 )
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(aws_app, name="aws")
 app.command()(doctor)
 
@@ -169,15 +175,27 @@ def status(
             catalogs = [FeedCatalog(instance, feed) for feed in declared_feeds()]
             standings = {one.feed.name: take_standing(one) for one in catalogs}
             figures = {one.feed.name: _figures(one) for one in catalogs}
+            quarantined = {one.feed.name: count_quarantined(one) for one in catalogs}
         if as_json:
             both = {
-                name: {**_as_dict(standing), "figures": figures[name]}
+                name: {
+                    **_as_dict(standing),
+                    "figures": figures[name],
+                    "archives_with_quarantine": quarantined[name],
+                }
                 for name, standing in standings.items()
             }
             console.print_json(json.dumps(both))
         else:
             _show_standings(standings)
             _show_figures(figures)
+            for name, archives in quarantined.items():
+                if archives:
+                    console.print(
+                        f"{name}: archives with something in quarantine {archives:,}: "
+                        "`rwt quarantine list`",
+                        markup=False,
+                    )
         raise typer.Exit(1 if any(one.forgotten for one in standings.values()) else 0)
 
 
@@ -279,9 +297,20 @@ def _send(
             if progress.stage in ("delivered", "failed"):
                 break
             meanwhile()
+    if progress.stage == "delivered":
+        _hint_at_quarantine(read_delivery(store, feed.target, key))
     if progress.stage == "failed":
         errors.print(f"{file.name} was not delivered: {progress.reason}", style="red")
     return progress
+
+
+def _hint_at_quarantine(delivery: Delivery) -> None:
+    if delivery.quarantine_keys:
+        console.print(
+            f"Something is quarantined ({delivery.rows_quarantined:,} rows): "
+            f"`rwt quarantine list --archive {delivery.key}`",
+            markup=False,
+        )
 
 
 def _tell(progress: ArchiveProgress) -> str:

@@ -18,7 +18,7 @@ from rwt_assets.assets.archive_manifest import (
     csv_shard_spec,
     zip_archive_spec,
 )
-from rwt_assets.assets.checks import nothing_forgotten_check
+from rwt_assets.assets.checks import feed_is_fresh_check, nothing_forgotten_check
 from rwt_assets.assets.delivery import delivery_asset
 from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
 from rwt_assets.errors import FeedError
@@ -27,6 +27,7 @@ from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
 from rwt_assets.resources.queue import QueueResource, SqsQueueResource
+from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsResource
 from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
 from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
@@ -35,6 +36,7 @@ AUTOMATION_INTERVAL_SECONDS = 30
 # Feeds share these: definitions can only be merged where equal keys are the same object.
 S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
 SQS_QUEUE = SqsQueueResource()
+ENVIRONMENT_SECRETS = EnvironmentSecretsResource()
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,14 @@ def _refuse_overlap(feed: Feed, others: Sequence[Feed], *, where: str) -> None:
             )
 
 
-def build_feed_definitions(
+def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
     feed: Feed,
     *,
     others: Sequence[Feed] = (),
     object_store: ObjectStoreResource | None = None,
     queue_client: QueueResource | None = None,
     io_manager: EnrichedShardIOManager | None = None,
+    secrets: SecretsResource | None = None,
 ) -> dg.Definitions:
     """All definitions of one feed; tests put other resources in the place of S3 and SQS.
 
@@ -115,6 +118,7 @@ def build_feed_definitions(
         object_store: where archives and results lie.
         queue_client: where messages come from.
         io_manager: where enriched shards are kept.
+        secrets: where the password of encrypted archives is read.
 
     Returns:
         Definitions with their resources bound, so that feeds can differ in them.
@@ -123,6 +127,7 @@ def build_feed_definitions(
     resources = {
         "object_store": store,
         "queue_client": queue_client or SQS_QUEUE,
+        "secrets": secrets or ENVIRONMENT_SECRETS,
         io_manager_key(feed): io_manager
         or S3ParquetIOManager(
             bucket=feed.target.bucket, prefix=feed.target.prefix, object_store=store
@@ -139,7 +144,10 @@ def build_feed_definitions(
             enriched_shard_asset(feed),
             delivery_asset(feed),
         ],
-        asset_checks=[nothing_forgotten_check(feed)],
+        asset_checks=[
+            nothing_forgotten_check(feed),
+            *([feed_is_fresh_check(feed)] if feed.expected_every_hours is not None else []),
+        ],
         jobs=jobs,
         sensors=[
             *([queue_sensor(on_queue)] if on_queue[0] is feed else []),

@@ -13,7 +13,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from backports import zstd
 from inflate64 import Inflater
@@ -21,15 +21,24 @@ from isal import igzip_lib
 
 CHUNK_BYTES: Final = 1 << 20
 INPUT_BYTES: Final = 256 << 10
+JOINED_INPUT_BYTES: Final = 32 << 10  # what follows a stream's end is copied for the next
 # A match of Deflate64 has up to 65,538 bytes and takes 18 bits at least.
 DEFLATE64_INPUT_BYTES: Final = 512
+# Streams after one another: parallel compressors write large ones, tiny ones would take ages.
+STREAMS: Final = 1000
+STREAM_BYTES: Final = 1024
 WINDOW_LOG: Final = 26
 WINDOW_BYTES: Final = 1 << WINDOW_LOG  # the most that a decompressor may keep of what it gave
 XZ_BYTES: Final = WINDOW_BYTES + (16 << 20)  # with its other tables
-DAMAGE: Final = (
-    zlib.error, igzip_lib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError, ValueError,
-    MemoryError,
-)  # fmt: skip
+DAMAGE: Final[tuple[type[Exception], ...]] = (
+    zlib.error,
+    cast("type[Exception]", igzip_lib.error),
+    lzma.LZMAError,
+    zstd.ZstdError,
+    OSError,
+    EOFError,
+    ValueError,
+)
 METHODS: Final = {
     1: "Shrink", 2: "Reduce", 3: "Reduce", 4: "Reduce", 5: "Reduce", 6: "Implode",
     7: "Tokenize", 10: "PKWARE Implode", 16: "IBM CMPSC", 18: "IBM TERSE", 19: "IBM LZ77",
@@ -94,7 +103,9 @@ def decompressed(compressed: Iterable[bytes], method: int, size: int) -> Iterato
         )
     if method == DEFLATE64:
         return _pieces(compressed, _Deflate64, DEFLATE64_INPUT_BYTES)
-    return _pieces(compressed, _MAKERS[method], INPUT_BYTES, joined=method in _JOINED)
+    joined = method in _JOINED
+    bytes_at_once = JOINED_INPUT_BYTES if joined else INPUT_BYTES
+    return _pieces(compressed, _MAKERS[method], bytes_at_once, joined=joined)
 
 
 def _pieces(
@@ -106,15 +117,22 @@ def _pieces(
 ) -> Iterator[bytes]:
     """Feed a decompressor; where streams may be `joined` a new one follows each that ended."""
     decompressor = make()
+    streams, taken = 1, 0
     for chunk in compressed:
         for start in range(0, len(chunk), input_bytes):
             data = chunk[start : start + input_bytes]
+            taken += len(data)
             while data or not (decompressor.needs_input or decompressor.eof):
                 if decompressor.eof:
                     if not joined:
                         break
+                    streams += 1
+                    if streams > STREAMS + taken // STREAM_BYTES:
+                        raise DamagedError("it consists of too many tiny streams")
                     decompressor = make()
                 piece = _step(decompressor, data)
+                if not piece and not data:
+                    break
                 data = decompressor.unused_data if decompressor.eof else b""
                 if piece:
                     yield piece

@@ -1,7 +1,9 @@
 """What the values of a row must be, and what becomes of rows that are not.
 
 What belongs here: text to typed columns, and the reason where that fails. What does not:
-rows that are no rows (`splitting.py`). Works on whole columns; only rejected rows are
+rows that are no rows (`splitting.py`) and finding rows that repeat (`uniqueness.py`). Rule:
+Databricks documentation, "Configure schema inference and evolution in Auto Loader", for
+columns and values that are not declared. Works on whole columns; only rejected rows are
 looked at one by one.
 """
 
@@ -19,6 +21,7 @@ import pyarrow.compute as pc
 from rwt_assets.enrichment import RESCUED, added_names
 from rwt_assets.errors import ArchiveSchemaError, MemberHeaderError, MemberSchemaError, RwtError
 from rwt_assets.feed import ColumnRule, ColumnType, MemberRule
+from rwt_assets.uniqueness import SeenKeys, row_keys
 
 ARROW_TYPES: Final[dict[ColumnType, pa.DataType]] = {
     "string": pa.string(),
@@ -26,12 +29,18 @@ ARROW_TYPES: Final[dict[ColumnType, pa.DataType]] = {
     "number": pa.float64(),
     "boolean": pa.bool_(),
     "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
 }
 PATTERNS: Final[dict[ColumnType, str]] = {
     "integer": r"^[+-]?[0-9]{1,18}$",
     "number": r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$",
     "boolean": r"^(?i:true|false|1|0)$",
     "date": r"^[0-9]{4}(-[0-9]{2}-[0-9]{2}|[0-9]{4})$",
+    "timestamp": (
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]"
+        r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
+        r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?$"
+    ),
 }
 QUARANTINE_SCHEMA: Final = pa.schema(
     [
@@ -162,10 +171,8 @@ def _named(columns: Sequence[str]) -> str:
 class ShardContract:
     """The contract of one shard, whose parts are held to it in their order.
 
-    Where the rule has `unique`, the values of those columns are kept from part to part, each
-    combination once, with the ordinal of its row: the memory is that of the key's text and
-    eight bytes a row of the shard, and the time for a part grows by some 20 ms for a million
-    rows before it.
+    Where the rule has `unique`, the values of those columns are kept from part to part; see
+    `uniqueness.py` for what that costs.
 
     Args:
         rule: the member's rule.
@@ -175,7 +182,7 @@ class ShardContract:
     def __init__(self, rule: MemberRule, *, where: str = "") -> None:
         self._rule = rule
         self._where = where
-        self._seen: list[tuple[Any, np.ndarray]] = []
+        self._seen = SeenKeys()
 
     def apply(self, table: pa.Table, row_numbers: np.ndarray) -> ContractResult:
         """Give declared columns their types; set aside rows that do not fit.
@@ -205,7 +212,8 @@ class ShardContract:
         if not self._rule.unique:
             return ContractResult(typed, row_numbers[~bad] if faults else row_numbers, (*rejected,))
         kept = np.flatnonzero(~bad)
-        first = self._first_rows(typed, row_numbers[kept])
+        keys = row_keys([typed.column(name).combine_chunks() for name in self._rule.unique])
+        first = self._seen.first_rows(keys, row_numbers[kept])
         again = np.flatnonzero(first >= 0)
         rejected += self._repeated(table.take(kept[again]), row_numbers[kept[again]], first[again])
         return ContractResult(
@@ -276,26 +284,6 @@ class ShardContract:
             remedy="Ask the sender, or set evolution.type_conflicts of the feed.",
         )
 
-    def _first_rows(self, typed: pa.Table, row_numbers: np.ndarray) -> np.ndarray:
-        """For each row the ordinal of the row before it with the same values, or -1."""
-        keyed = row_keys([typed.column(name).combine_chunks() for name in self._rule.unique])
-        coded = keyed.dictionary_encode(null_encoding="encode")
-        keys, codes = coded.dictionary, np.asarray(coded.indices)
-        # Codes are given in the order of appearance; the last writer here is the first row.
-        first = np.zeros(len(keys), np.int64)
-        first[codes[::-1]] = np.arange(len(codes))[::-1]
-        known = np.full(len(keys), -1, np.int64)
-        for earlier, rows in self._seen:
-            found = pc.index_in(earlier, value_set=keys)
-            hits = np.flatnonzero(np.asarray(pc.is_valid(found)))
-            known[np.asarray(found.take(pa.array(hits)))] = rows[hits]
-        unknown = known < 0
-        self._seen.append((keys.filter(pa.array(unknown)), row_numbers[first[unknown]]))
-        known[unknown] = row_numbers[first[unknown]]
-        result: np.ndarray = known[codes]
-        result[first[unknown]] = -1
-        return result
-
     def _repeated(
         self, table: pa.Table, row_numbers: np.ndarray, first: np.ndarray
     ) -> list[RejectedValue]:
@@ -304,20 +292,6 @@ class ShardContract:
             RejectedValue(int(row), UNIQUE, f"{named}: the same as in row {before}", text)
             for row, before, text in zip(row_numbers, first, _as_lines(table), strict=True)
         ]
-
-
-def row_keys(columns: Sequence[Any]) -> Any:
-    """One array in which two rows are equal if they are in these arrays; null equals null."""
-    if len(columns) == 1:
-        return columns[0]
-    pieces: list[Any] = []
-    for column in columns:
-        text = column.cast(pa.string())
-        length = pc.binary_length(text).cast(pa.string())
-        # With its length before it no text can be taken for the end of another.
-        piece = pc.binary_join_element_wise(length, text, ":")
-        pieces.append(pc.fill_null(piece, "-"))
-    return pc.binary_join_element_wise(*pieces, "")
 
 
 def whole_match(texts: Any, pattern: str) -> Any:
@@ -429,14 +403,26 @@ def _cast(text: Any, fits: Any, kind: ColumnType) -> tuple[Any, Any]:
         )
         return value, fits
     if kind == "date":
-        digits = pc.replace_substring(candidate, "-", "")
-        stamps = pc.strptime(digits, format="%Y%m%d", unit="s", error_is_null=True)
-        # strptime lets 30 February roll over; what does not come back the same was no date.
-        same = pc.equal(pc.strftime(stamps, format="%Y%m%d"), digits)
-        value = pc.if_else(pc.fill_null(same, fill_value=False), stamps, None).cast(pa.date32())
+        value = _days(candidate).cast(pa.date32())
+        return value, pc.and_(fits, pc.or_(pc.is_null(text), pc.is_valid(value)))
+    if kind == "timestamp":
+        real = pc.is_valid(_days(pc.utf8_slice_codeunits(candidate, 0, 10)))
+        zoned = pc.match_substring_regex(candidate, "[ T].*[Z+-]")
+        in_utc = pc.binary_join_element_wise(candidate, "Z", "")
+        stamps = pc.if_else(real, pc.if_else(zoned, candidate, in_utc), None)
+        value = stamps.cast(ARROW_TYPES[kind])
         return value, pc.and_(fits, pc.or_(pc.is_null(text), pc.is_valid(value)))
     unsigned = pc.replace_substring_regex(candidate, r"^[+]", "")
     return unsigned.cast(ARROW_TYPES[kind]), fits
+
+
+def _days(texts: Any) -> Any:
+    """Texts like 2024-02-29 or 20240229 as seconds; null where there is no such day."""
+    digits = pc.replace_substring(texts, "-", "")
+    stamps = pc.strptime(digits, format="%Y%m%d", unit="s", error_is_null=True)
+    # strptime lets 30 February roll over; what does not come back the same was no date.
+    same = pc.equal(pc.strftime(stamps, format="%Y%m%d"), digits)
+    return pc.if_else(pc.fill_null(same, fill_value=False), stamps, None)
 
 
 def _rejected(

@@ -13,6 +13,7 @@ delimiter under which they are found in the header is the right one.
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -26,6 +27,7 @@ from rwt_assets.feed import AUTO, NONE, Dialect
 SAMPLE_BYTES: Final = 256 << 10
 BOM: Final = b"\xef\xbb\xbf"
 DELIMITERS: Final = (",", ";", "\t", "|")
+QUOTES: Final = ('"', "'")
 _SAMPLE_ROWS: Final = 500
 _SAMPLE_CHARACTERS: Final = 64 << 10
 _SKIPPED_AT_MOST: Final = 20
@@ -36,10 +38,12 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8"),
 )
+_WITH_MARK: Final = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 _UNREADABLE: Final = "rwt_unreadable"
 _UNDECODED: Final = re.compile("[\udc80-\udcff]")
-_OPENING: Final = re.compile(r"(?:^|[,;\t|])'", re.MULTILINE)
-_CLOSING: Final = re.compile(r"'(?:$|[,;\t|\r])", re.MULTILINE)
 
 
 class CsvDialect(BaseModel):
@@ -66,8 +70,11 @@ def find_encoding(sample: bytes, declared: str = AUTO) -> str:
 
     A byte order mark decides. Without one, many zero bytes at every other place are UTF-16;
     what is mostly valid UTF-8 is UTF-8; the rest is Windows-1252, or Latin-1 where it has
-    bytes that Windows-1252 lacks. Given an encoding, it is that one.
+    bytes that Windows-1252 lacks. Given an encoding, it is that one; UTF-16 and UTF-32 without
+    a mark are little-endian.
     """
+    if declared in _WITH_MARK and not sample.startswith(_WITH_MARK[declared]):
+        return f"{declared}-le"
     if declared != AUTO:
         return declared
     for mark, encoding in _BOMS:
@@ -109,35 +116,36 @@ def find_dialect(
         whole: the sample is all there is.
 
     Returns:
-        The dialect. Of equally good ones it is the first in the order of `DELIMITERS`,
-        without an escape before one with it, with the fewest lines skipped.
+        The dialect. Of equally good ones it is the first in the order of `DELIMITERS` and
+        `QUOTES`, without an escape before one with it, with the fewest lines skipped.
     """
     text = _whole_lines(sample.decode(errors="replace"), whole=whole)
     judge = _Judge(text, declared, frozenset(needed))
     comment = _comment(text, declared)
-    guesses = [
-        judge.guess(
-            CsvDialect(
-                encoding=encoding,
-                delimiter=delimiter,
-                quote=quote,
-                escape=escape,
-                comment=comment,
-                skip_lines=skip,
-            )
+    guesses: list[_Guess] = []
+    for delimiter, quote, escape in _candidates(text, declared):
+        own = CsvDialect(
+            encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, comment=comment
         )
-        for delimiter, quote, escape in _candidates(text, declared)
-        for skip in _skips(text, declared)
-    ]
+        begun = [
+            judge.guess(own.model_copy(update={"skip_lines": skip}))
+            for skip in _skips(text, declared)
+        ]
+        guesses.append(max(begun, key=lambda guess: guess.beginning))
     return max(guesses, key=lambda guess: guess.merit).dialect
 
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """A dialect and how well the sample fits it; larger is better."""
+    """A dialect and how well the sample fits it; larger is better.
+
+    `beginning` judges where the first record is: needed columns are there, or it is as wide as
+    most. A row that does not fit, further down, says nothing about that.
+    """
 
     dialect: CsvDialect
-    merit: tuple[int, bool, bool, float]
+    merit: tuple[int, bool, int, bool, bool, float]
+    beginning: tuple[int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +157,22 @@ class _Judge:
     needed: frozenset[str]
 
     def guess(self, dialect: CsvDialect) -> _Guess:
-        """Needed columns found, no quote in a wrong place, several columns, rows of one width."""
+        """Judge needed columns, several columns, an early beginning, quotes, rows of one width."""
         rows, regular = _rows(_without_lines(self.text, dialect.skip_lines), dialect)
         header = self._has_header(rows)
         trailing = self._trails(rows, header=header)
         decided = dialect.model_copy(update={"header": header, "trailing_delimiter": trailing})
         if not rows:
-            return _Guess(decided, (0, regular, False, 0.0))
+            return _Guess(decided, (0, False, 0, regular, True, 0.0), (0, False))
         named_trailing = trailing and rows[0][-1] == ""
         width = len(rows[0]) - named_trailing
         body = rows[1:] if header else rows
         fitting = sum(len(row) == width + trailing for row in body) / max(len(body), 1)
         found = len(self.needed & set(rows[0])) if header else 0
-        return _Guess(decided, (found, regular, width > 1, round(fitting, 1)))
+        most = Counter(map(len, rows)).most_common(1)[0][0]
+        bare = not any(len(name) > 1 and name[0] == name[-1] == "'" for name in rows[0])
+        merit = (found, width > 1, -dialect.skip_lines, regular, bare, round(fitting, 1))
+        return _Guess(decided, merit, (found, 1 < len(rows[0]) == most))
 
     def _has_header(self, rows: list[list[str]]) -> bool:
         """Names are there, differ, and are no numbers."""
@@ -196,23 +207,19 @@ def _candidates(text: str, declared: Dialect) -> Iterator[tuple[str, str | None,
     delimiters: Sequence[str] = [declared.delimiter]
     if declared.delimiter == AUTO:
         delimiters = [DELIMITERS[0], *(one for one in DELIMITERS[1:] if one in text)]
-    quote = _quote(text) if declared.quote == AUTO else declared.quote
+    quotes = _quotes(text) if declared.quote == AUTO else [declared.quote]
     escapes: Sequence[str] = [declared.escape]
     if declared.escape == AUTO:
-        escapes = [NONE, *(["\\"] if f"\\{quote}" in text else [])]
-    taken = {quote, declared.comment} - {AUTO, NONE}
-    for delimiter, escape in product(delimiters, escapes):
-        if delimiter != escape and not taken & {delimiter, escape}:
+        escapes = [NONE, *(["\\"] if any(f"\\{quote}" in text for quote in quotes) else [])]
+    for delimiter, quote, escape in product(delimiters, quotes, escapes):
+        marks = [one for one in (delimiter, quote, escape, declared.comment) if one != NONE]
+        if len(set(marks)) == len(marks):
             yield delimiter, _character(quote), _character(escape)
 
 
-def _quote(text: str) -> str:
-    """An apostrophe only where no quotation mark is, and fields are enclosed in it throughout."""
-    if '"' in text or "'" not in text:
-        return '"'
-    opened, closed = (len(pattern.findall(text)) for pattern in (_OPENING, _CLOSING))
-    lines = text.count("\n") + text.count("\r")
-    return "'" if opened == closed and opened * 2 >= lines else '"'
+def _quotes(text: str) -> Sequence[str]:
+    """An apostrophe is worth a look only where no quotation mark is."""
+    return QUOTES if '"' not in text and "'" in text else QUOTES[:1]
 
 
 def _character(value: str) -> str | None:

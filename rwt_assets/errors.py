@@ -20,6 +20,7 @@ business of the asset, sensor or command that meets them.
     │   └── MemberSchemaError      its columns are not what the feed's evolution allows
     ├── LimitError                 a limit of the feed was exceeded
     ├── DeliveryError              the delivery does not reconcile
+    │   └── ToleranceError         more was set aside than the feed tolerates
     └── StackError                 a local server did not start, stop or answer
 
 `terminal` is true where the same input fails the same way each time; Dagster is then told
@@ -123,6 +124,12 @@ class DeliveryError(RwtError):
     """The delivery does not reconcile."""
 
     terminal = False
+
+
+class ToleranceError(DeliveryError):
+    """More was set aside than the feed tolerates."""
+
+    terminal = True
 
 
 class StackError(RwtError):

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-ColumnType = Literal["string", "integer", "number", "boolean", "date"]
+ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
 MissingColumns = Literal["null", "quarantine", "fail"]
 TypeConflicts = Literal["quarantine", "rescue", "fail"]
@@ -78,8 +78,10 @@ class _Declaration(BaseModel):
 class ColumnRule(_Declaration):
     """What the values of one column must be.
 
-    An empty field is null. `minimum` and `maximum` are inclusive and hold for integer and
-    number columns; `allowed` and `pattern` (a whole match) hold for the text of the field.
+    An empty field is null. A date is written 2024-02-29 or 20240229, a timestamp as ISO 8601
+    has it, down to microseconds; without a zone it is taken to be in UTC. `minimum` and
+    `maximum` are inclusive and hold for integer and number columns; `allowed` and `pattern` (a
+    whole match) hold for the text of the field.
     """
 
     type: ColumnType = "string"
@@ -146,8 +148,10 @@ class Evolution(_Declaration):
     `new_columns`: `add` keeps them as text, `rescue` keeps them in the column `_rescued`,
     `ignore` leaves them out. A column is new if the rule declares `columns` and not this one.
     `missing_columns`: `null` fills a declared column that may be null; one that may not is
-    always `quarantine` at least. `type_conflicts`: `rescue` makes the value null and keeps its
-    text in `_rescued`, as far as the column may be null.
+    always `quarantine` at least. `type_conflicts` is for values that break the column's rule;
+    `rescue` makes the value null and keeps its text in `_rescued`, as far as the column may be
+    null, and else sets the row aside. `_rescued` is a JSON object of column and text; empty
+    fields are not in it, and it is null where nothing was rescued.
     """
 
     new_columns: NewColumns = "add"
@@ -166,12 +170,12 @@ class MemberRule(_Declaration):
     Patterns are those of `fnmatch` (`*`, `?`, `[abc]`), case sensitive, against the member's
     whole name. `split_by` names the column whose values make the shards; without it the
     member is one shard. `key_column` names the column whose CRC-32 is added (the member's
-    first column if absent). If `columns` is given it names every column that the feed
+    first column that is kept if absent). If `columns` is given it names every column that the feed
     relies on, and `split_by`, `key_column` and those of `unique` must be among them.
 
     `unique` names the columns that together tell rows apart; the first row of several with
-    the same values is kept. It holds within a shard, so it must have the column of `split_by`
-    to hold for the member.
+    the same values is kept, of those that keep the contract; null equals null. It holds within
+    a shard, so it must have the column of `split_by` to hold for the member.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -214,6 +218,12 @@ class MemberRule(_Declaration):
         return any(fnmatchcase(member, pattern) for pattern in self.include) and not any(
             fnmatchcase(member, pattern) for pattern in self.exclude
         )
+
+    @property
+    def patterns(self) -> str:
+        """The rule's patterns as one text, by which it is told from the feed's other rules."""
+        without = f" without {', '.join(self.exclude)}" if self.exclude else ""
+        return ", ".join(self.include) + without
 
     @property
     def required_columns(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from rwt_assets.dialect import CsvDialect
+from rwt_assets.dialect import BOM, CsvDialect
 from rwt_assets.records import header_end
 
 TRAILING: Final = "\0trailing"  # what follows a trailing delimiter; no column can be named so
@@ -23,9 +23,9 @@ RaggedHandler = Callable[[Any], str]
 def read_names(header: bytes, dialect: CsvDialect) -> tuple[str, ...]:
     """The fields of a header record, as they stand."""
     with arrow_csv.open_csv(
-        pa.BufferReader(header),
+        pa.BufferReader(_with_mark_doubled(header)),
         parse_options=_parse_options(dialect),
-        read_options=arrow_csv.ReadOptions(block_size=max(len(header), BLOCK_BYTES)),
+        read_options=arrow_csv.ReadOptions(block_size=max(len(header) + len(BOM), BLOCK_BYTES)),
     ) as opened:
         return tuple(opened.schema.names)
 
@@ -59,9 +59,11 @@ def read_fields(
     physical = physical_columns(columns, dialect)
     wanted = list(only) or list(columns)
     return arrow_csv.read_csv(
-        pa.BufferReader(text),
+        pa.BufferReader(_with_mark_doubled(text)),
         read_options=arrow_csv.ReadOptions(
-            use_threads=False, block_size=max(len(text), BLOCK_BYTES), column_names=physical
+            use_threads=False,
+            block_size=max(len(text) + len(BOM), BLOCK_BYTES),
+            column_names=physical,
         ),
         parse_options=_parse_options(dialect, ragged),
         convert_options=arrow_csv.ConvertOptions(
@@ -83,6 +85,11 @@ def parse_shard(data: bytes, dialect: CsvDialect, columns: Sequence[str]) -> pa.
     if rest.size == 0:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     return read_fields(rest, dialect, columns)
+
+
+def _with_mark_doubled(text: Any) -> Any:
+    """Arrow drops a byte order mark from what it reads; one that is part of a field stays."""
+    return BOM + bytes(text) if bytes(text[: len(BOM)]) == BOM else text
 
 
 def _parse_options(dialect: CsvDialect, ragged: RaggedHandler | None = None) -> Any:

@@ -31,7 +31,7 @@ from dagster_pandas.constraints import (
 )
 
 from rwt_assets.beta import accept_beta_features
-from rwt_assets.contract import ARROW_TYPES, row_keys, whole_match
+from rwt_assets.contract import ARROW_TYPES, whole_match
 from rwt_assets.enrichment import ARCHIVE, CRC32, MEMBER, NAME_TYPE, RESCUED, ROW
 from rwt_assets.feed import ColumnRule, MemberRule
 
@@ -77,9 +77,9 @@ class UniqueRowsConstraint(DataFrameConstraint):
 
     def validate(self, dataframe: pd.DataFrame) -> None:
         """Raise if two rows are the same."""
-        keys = row_keys([_arrow(dataframe, name) for name in self.columns])
-        repeated = len(keys) - pc.count_distinct(keys, mode="all").as_py()
-        if repeated:
+        keys = pa.table({name: _arrow(dataframe, name) for name in self.columns})
+        different = keys.group_by(list(self.columns), use_threads=False).aggregate([])
+        if repeated := keys.num_rows - different.num_rows:
             raise DataFrameConstraintViolationException(
                 constraint_name=self.name,
                 constraint_description=f"{self.error_description}; {repeated} are there again",

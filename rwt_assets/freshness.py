@@ -34,4 +34,7 @@ class Freshness:
             return f"No archive has ever arrived; {expected}."
         at = datetime.fromtimestamp(self.newest, UTC)
         hours = (self.now - self.newest) / SECONDS_PER_HOUR
-        return f"The newest archive arrived at {at:%Y-%m-%d %H:%M:%S} UTC ({hours:.1f} hours ago); {expected}."
+        return (
+            f"The newest archive arrived at {at:%Y-%m-%d %H:%M:%S} UTC, {hours:.1f} hours ago; "
+            f"{expected}."
+        )

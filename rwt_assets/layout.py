@@ -52,6 +52,10 @@ class Layout:
         """What the newest split revision of an archive consists of."""
         return f"{self.prefix}/manifests/archive={_segment(archive)}/manifest.json"
 
+    def schemas(self, rule: str) -> str:
+        """The schemas that the members of one rule had so far; a rule is given by its patterns."""
+        return f"{self.prefix}/schemas/rule={_segment(rule)}/schemas.json"
+
     def delivery(self, archive: str) -> str:
         """What consumers of an archive read first."""
         return f"{self.prefix}/deliveries/archive={_segment(archive)}/delivery.json"

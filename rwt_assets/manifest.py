@@ -65,9 +65,12 @@ class MemberReport(_Document):
     `rows_quarantined`. A member with outcome "quarantined" has no shard; one with outcome
     "ignored" was not read at all. `columns` are the names that its columns have in the result.
     `rows_by_rule` counts the quarantined rows by the rule that they broke.
+
+    `stored_name` is what the archive says where `name` had to be made distinct from another.
     """
 
     name: str
+    stored_name: str = ""
     outcome: Literal["split", "quarantined", "ignored"]
     reason: str = ""
     rows_read: int = 0
@@ -77,6 +80,11 @@ class MemberReport(_Document):
     columns: tuple[str, ...] = ()
     dialect: CsvDialect = CsvDialect()
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def rule_name(self) -> str:
+        """The name that the feed's rules match."""
+        return self.stored_name or self.name
 
 
 class ArchiveManifest(_Document):

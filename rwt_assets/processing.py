@@ -95,9 +95,10 @@ class ShardRun:
         """One enriched table for each part of the shard, in order.
 
         Yields:
-            The columns of the contract with their types, other columns as text, then
-            `crc32` (uint32), `_archive`, `_member` (dictionary of string) and `_row` (int64,
-            ordinal of the row in its member from 1).
+            The columns of the contract with their types, other columns as text (unless the
+            evolution has them otherwise), `_rescued` if the evolution rescues, then `crc32`
+            (uint32), `_archive`, `_member` (dictionary of string) and `_row` (int64, ordinal of
+            the row in its member from 1).
         """
         where = f"{self.manifest.key}, member {self.shard.member!r}"
         contract = ShardContract(self.rule, where=where)
@@ -179,7 +180,7 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
             )
         manifest, shards, members = known[archive]
         shard = shards.get(partition_key)
-        rule = feed.rule_for(shard.member) if shard is not None else None
+        rule = feed.rule_for(members[shard.member].rule_name) if shard is not None else None
         if shard is None or rule is None:
             raise ArchiveMissingError(
                 f"revision {manifest.revision} of the archive has no such shard",

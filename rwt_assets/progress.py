@@ -38,10 +38,11 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The latest materialization of a partition."""
+    """The latest event of a partition; `set_aside` counts rows and members in quarantine."""
 
     storage_id: int
     revision: str
+    set_aside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,10 @@ class ShardFacts:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFacts:
-    """One archive: its latest events, whether a run works on it, and its shards in order."""
+    """One archive: its latest events, whether a run works on it, and its shards in order.
+
+    `replay` is that a person asked for a revision to be processed again.
+    """
 
     partition_key: str
     arrived: Event | None
@@ -72,11 +76,32 @@ class ArchiveFacts:
     delivery: Event | None
     running: Stage | None = None
     shards: Sequence[ShardFacts] = ()
+    replay: Event | None = None
 
     @property
     def stale(self) -> list[ShardFacts]:
         """The shards that were reported and not enriched since."""
         return [shard for shard in self.shards if shard.stale]
+
+    @property
+    def replay_asked(self) -> bool:
+        """A person asked for the newest revision again, and it was not split since."""
+        return (
+            self.replay is not None
+            and self.arrived is not None
+            and self.replay.revision == self.arrived.revision
+            and (self.manifest is None or self.manifest.storage_id < self.replay.storage_id)
+        )
+
+    @property
+    def delivered(self) -> bool:
+        """The revision that was split last has been delivered since."""
+        return (
+            self.delivery is not None
+            and self.manifest is not None
+            and self.delivery.revision == self.manifest.revision
+            and self.delivery.storage_id > self.manifest.storage_id
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +144,15 @@ def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for e
     if arrived is None:
         return Position(Stage.ARRIVED)
     unreported = any(shard.reported is None for shard in facts.shards)
+    if facts.replay is not None and facts.replay_asked:
+        return Position(Stage.ARRIVED, Need(Step.SPLIT, facts.replay.storage_id))
     if manifest is None or manifest.revision != arrived.revision or unreported:
         return Position(Stage.ARRIVED, Need(Step.SPLIT, arrived.storage_id))
     stale = facts.stale
-    closed = delivery is not None and (
-        delivery.revision == manifest.revision and delivery.storage_id > manifest.storage_id
-    )
     if stale:
         cause = max(shard.reported or 0 for shard in stale)
         enrich = Need(Step.ENRICH, cause, tuple(shard.partition_key for shard in stale))
-        if closed:
+        if facts.delivered:
             return Position(Stage.DELIVERED, left_to_automation=enrich)
         return Position(Stage.ENRICHING, enrich)
     newest = max([manifest.storage_id, *(shard.enriched or 0 for shard in facts.shards)])

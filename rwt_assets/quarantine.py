@@ -92,27 +92,25 @@ class Breach:
 
 def count_set_aside(manifest: ArchiveManifest, objects: Iterable[EnrichedObject]) -> SetAside:
     """Count what was set aside when an archive was split and when its shards were enriched."""
-    objects = tuple(objects)
     whole = {one.name: one.reason for one in manifest.members if one.outcome == "quarantined"}
-    counts: dict[tuple[str, str], int] = dict.fromkeys(((name, UNKNOWN) for name in whole), 0)
+    counts: Counter[tuple[str, str]] = Counter()
     counted = [(one.name, one.rows_quarantined, one.rows_by_rule) for one in manifest.members]
     counted += [(one.member, one.rows_quarantined, one.rows_by_rule) for one in objects]
     for member, rows, by_rule in counted:
-        told = {**by_rule, UNKNOWN: rows - sum(by_rule.values())}
+        told = dict(by_rule)
+        rest = rows - sum(by_rule.values())
+        if rest or (member in whole and not told):
+            told[UNKNOWN] = rest
         for rule, number in told.items():
-            if number or (member in whole and rule != UNKNOWN):
-                counts[member, rule] = counts.get((member, rule), 0) + number
-    named = {member for member, rule in counts if rule != UNKNOWN}
+            counts[member, rule] += number
     broken = [
-        Broken(member, rule, rows, whole.get(member, ""))
-        for (member, rule), rows in counts.items()
-        if rows or rule != UNKNOWN or member not in named
+        Broken(member, rule, rows, whole.get(member, "")) for (member, rule), rows in counts.items()
     ]
     return SetAside(
         archive=manifest.key,
         revision=manifest.revision,
         rows_read=manifest.rows_read,
-        rows=sum(one.rows_quarantined for one in (*manifest.members, *objects)),
+        rows=sum(rows for _, rows, _ in counted),
         members=len(whole),
         members_read=sum(one.outcome != "ignored" for one in manifest.members),
         broken=tuple(sorted(broken, key=lambda one: (one.member, -one.rows, one.rule))),

@@ -1,11 +1,11 @@
-"""Does an archive add up: rows read = rows enriched + rows quarantined.
+"""Does an archive add up: rows read = rows enriched + rows quarantined, member by member.
 
 What belongs here: the account of one revision, from what was really written. What does not:
 when it is made and who is told (`assets/delivery.py`). Rule: Parquet format specification,
 "File format" (the footer's row count).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
+from rwt_assets.quarantine import SetAside, count_set_aside, in_table
 
 FOOTER_GUESS_BYTES = 32 << 10
 FOOTER_LENGTH_BYTES = 8
@@ -50,21 +51,33 @@ class Account:
         return self.manifest.rows_quarantined + sum(one.rows_quarantined for one in self.objects)
 
     @property
-    def rows_by_rule(self) -> dict[str, int]:
-        """Rows set aside by the rule that they broke, the most frequent first."""
-        counts: Counter[str] = Counter()
-        for counted in (
-            *(member.rows_by_rule for member in self.manifest.members),
-            *(one.rows_by_rule for one in self.objects),
-        ):
-            counts.update(counted)
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    def set_aside(self) -> SetAside:
+        """What lies in quarantine, by member and rule."""
+        return count_set_aside(self.manifest, self.objects)
+
+    @property
+    def quarantine_keys(self) -> tuple[str, ...]:
+        """The objects in which what was set aside lies."""
+        own = [one.quarantine_key for one in self.objects if one.quarantine_key is not None]
+        return (*self.manifest.quarantine_keys, *own)
+
+    @property
+    def members_off(self) -> list[str]:
+        """Members whose rows do not add up."""
+        rows = {one.name: one.rows_read - one.rows_quarantined for one in self.manifest.members}
+        for one in self.objects:
+            rows[one.member] = rows.get(one.member, 0) - one.rows - one.rows_quarantined
+        return [member for member, left in rows.items() if left]
+
+    @property
+    def members_verified(self) -> int:
+        """Members that were read to their end; reading one fails where its CRC-32 differs."""
+        return sum(one.outcome == "split" for one in self.manifest.members)
 
     @property
     def reconciled(self) -> bool:
-        """Nothing is missing and every row read is accounted for, once."""
-        accounted = self.rows_enriched + self.rows_quarantined
-        return not self.missing and self.manifest.rows_read == accounted
+        """Nothing is missing and every row read is accounted for, once, in each member."""
+        return not self.missing and not self.members_off
 
 
 def take_account(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> Account:
@@ -121,7 +134,6 @@ def _enriched_object(
 def make_delivery(account: Account, delivered_at: datetime) -> Delivery:
     """The document for consumers: exactly the objects of this revision."""
     manifest = account.manifest
-    own = [one.quarantine_key for one in account.objects if one.quarantine_key is not None]
     return Delivery(
         feed=manifest.feed,
         bucket=manifest.bucket,
@@ -132,7 +144,7 @@ def make_delivery(account: Account, delivered_at: datetime) -> Delivery:
         rows_enriched=account.rows_enriched,
         rows_quarantined=account.rows_quarantined,
         objects=tuple(account.objects),
-        quarantine_keys=(*manifest.quarantine_keys, *own),
+        quarantine_keys=account.quarantine_keys,
     )
 
 
@@ -151,11 +163,10 @@ def report_table(account: Account) -> str:
         "| member | outcome | shards | rows read | enriched | quarantined | Parquet bytes |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for member in account.manifest.members:
-        name = member.name.replace("|", "\\|").replace("\n", " ")
-        lines.append(
-            f"| {name} | {member.outcome} | {shards[member.name]} | {member.rows_read} "
-            f"| {enriched[member.name]} | {member.rows_quarantined + quarantined[member.name]} "
-            f"| {size[member.name]} |"
-        )
+    lines += [
+        f"| {in_table(member.name)} | {member.outcome} | {shards[member.name]} "
+        f"| {member.rows_read} | {enriched[member.name]} "
+        f"| {member.rows_quarantined + quarantined[member.name]} | {size[member.name]} |"
+        for member in account.manifest.members
+    ]
     return "\n".join(lines)

@@ -120,6 +120,7 @@ class MemberSplitter:
             self._split(batch, records)
             if self._held_bytes >= self._limits.buffer_bytes:
                 yield self._cut()
+        self.rejected.sort(key=lambda one: one.row or 0)
         if not self._begun:
             raise self._header_error("the member is empty: it has no header line")
         if self._rule.split_by is None and not self._values:
@@ -214,7 +215,8 @@ class MemberSplitter:
         except UnicodeDecodeError as error:
             raise self._header_error(f"the header is no UTF-8: {error}") from error
         names = read_names(first, self.dialect)
-        if self.dialect.trailing_delimiter and (not self.dialect.header or names[-1] == ""):
+        trails = self.dialect.trailing_delimiter and len(names) > 1
+        if trails and (not self.dialect.header or names[-1] == ""):
             names = names[:-1]
         if not self.dialect.header:
             names = (*[*self._rule.columns][: len(names)], *[""] * len(names))[: len(names)]

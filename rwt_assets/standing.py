@@ -8,7 +8,7 @@ should never be one; the check exists to prove it.
 """
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -129,9 +129,21 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
 
 def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgress:
     """Say how far the archive of this partition has come."""
-    facts = next((one for one in catalog.facts() if one.partition_key == partition_key), None)
-    if facts is None:
-        return ArchiveProgress("unknown")
+    return archives_progress(catalog, [partition_key])[partition_key]
+
+
+def archives_progress(
+    catalog: FeedCatalog, partition_keys: Iterable[str]
+) -> dict[str, ArchiveProgress]:
+    """Say how far the archives of these partitions have come, with one look at the catalog."""
+    facts = {one.partition_key: one for one in catalog.facts()}
+    return {
+        key: _progress(catalog, facts[key]) if key in facts else ArchiveProgress("unknown")
+        for key in partition_keys
+    }
+
+
+def _progress(catalog: FeedCatalog, facts: ArchiveFacts) -> ArchiveProgress:
     position = locate(facts)
     verdict, reason = _judge(catalog, facts, position, float("inf"), busy=True)
     return ArchiveProgress(

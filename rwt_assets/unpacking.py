@@ -1,25 +1,31 @@
 """From one revision of an archive to its shards on the object store.
 
 What belongs here: the order of things: inspect, select, unpack, split, upload. What does
-not: how a ZIP is read (`archive.py`), how rows are split (`splitting.py`), how objects are
-named (`layout.py`) and what Dagster is told (`assets/archive_manifest.py`).
+not: how a ZIP is read (`archive.py`) and walked (`nesting.py`), how rows are split
+(`splitting.py`), how objects are named (`layout.py`) and what Dagster is told
+(`assets/archive_manifest.py`).
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
 import pyarrow.parquet as pq
 from isal import isal_zlib
+from pydantic import SecretStr
 
-from rwt_assets.archive import Member, read_directory, read_member
+from rwt_assets.archive import Member, read_member
+from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
+from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
+from rwt_assets.nesting import Found, Walk
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectRanges, ObjectStore
 from rwt_assets.partitions import ShardKey
@@ -27,6 +33,7 @@ from rwt_assets.splitting import MemberSplitter, SplitPart
 
 UPLOAD_WORKERS = 8
 UPLOADS_AHEAD = 16
+NAMES_TOLD = 10
 ROW_NUMBER = np.dtype("<i8")
 
 
@@ -39,16 +46,24 @@ class _Unpacked:
     quarantined: list[QuarantineEntry] = field(default_factory=list)
 
 
-def unpack_archive(store: ObjectStore, feed: Feed, revision: ArchiveRevision) -> ArchiveManifest:
+def unpack_archive(
+    store: ObjectStore,
+    feed: Feed,
+    revision: ArchiveRevision,
+    *,
+    password: SecretStr | None = None,
+) -> ArchiveManifest:
     """Split every member that the feed takes and write the shards.
 
-    A member that cannot be read is quarantined whole; the others go through. The same
-    revision gives the same objects with the same bytes, however often this runs.
+    A member that cannot be read is quarantined whole and the others go through, or, as the
+    feed's `broken_members` says, the archive fails. The same revision gives the same objects
+    with the same bytes, however often this runs.
 
     Args:
         store: where the archive is read and shards are written.
         feed: which members to take and how to split them.
         revision: what to read; a content replaced meanwhile is not read.
+        password: of encrypted members.
 
     Returns:
         The manifest, which is not yet stored.
@@ -57,14 +72,22 @@ def unpack_archive(store: ObjectStore, feed: Feed, revision: ArchiveRevision) ->
         NotAZipError: no ZIP file.
         NoMatchingMemberError: nothing in it that the feed takes.
         LimitError: a limit of the feed on the archive as a whole.
+        MemberError: a member cannot be read, and the feed's `broken_members` is "fail".
         ArchiveMissingError: the object is gone or was replaced.
     """
     where = f"s3://{revision.bucket}/{revision.key}"
     source = ObjectRanges(store, revision.bucket, revision.key, revision.revision, revision.size)
-    members = read_directory(source, feed.limits, where=where)
-    taken = [(member, rule) for member in members if (rule := feed.rule_for(member.name))]
-    if not taken:
-        names = ", ".join(repr(member.name) for member in members[:10]) or "nothing"
+    unpacker = _Unpacker(store, feed, revision, password)
+    done: list[_Unpacked] = []
+    ignored: list[MemberReport] = []
+    with closing(Walk(source, feed, where, password).entries()) as entries:
+        for found in entries:
+            if found.ignored:
+                ignored.append(_ignored(found))
+            else:
+                done.append(unpacker.unpack(found))
+    if not done:
+        names = ", ".join(repr(report.name) for report in ignored[:NAMES_TOLD]) or "nothing"
         patterns = ", ".join(pattern for rule in feed.members for pattern in rule.include)
         raise NoMatchingMemberError(
             f"the archive has no member that feed {feed.name} takes ({patterns}); it has {names}",
@@ -72,13 +95,6 @@ def unpack_archive(store: ObjectStore, feed: Feed, revision: ArchiveRevision) ->
             fate="Nothing of it was processed.",
             remedy="Upload a complete archive under the same key, or mend the feed's patterns.",
         )
-    unpacker = _Unpacker(store, feed, revision, source)
-    done = [unpacker.unpack(member, rule) for member, rule in taken]
-    ignored = [
-        MemberReport(name=member.name, outcome="ignored", reason="no rule of the feed takes it")
-        for member in members
-        if feed.rule_for(member.name) is None
-    ]
     quarantined = [entry for one in done for entry in one.quarantined]
     return ArchiveManifest(
         feed=feed.name,
@@ -96,30 +112,42 @@ class _Unpacker:
     """Unpacks the members of one revision, one after the other."""
 
     def __init__(
-        self, store: ObjectStore, feed: Feed, revision: ArchiveRevision, source: ObjectRanges
+        self,
+        store: ObjectStore,
+        feed: Feed,
+        revision: ArchiveRevision,
+        password: SecretStr | None,
     ) -> None:
         self._store = store
         self._feed = feed
         self._revision = revision
-        self._source = source
+        self._password = password
         self._layout = Layout(feed.target.prefix)
+        self._written: list[str] = []  # by the member in hand
 
-    def unpack(self, member: Member, rule: MemberRule) -> _Unpacked:
-        """Split one member; if it cannot be read, quarantine it whole."""
+    def unpack(self, found: Found) -> _Unpacked:
+        """Split one member; if it cannot be read, quarantine it whole or fail the archive."""
+        self._written = []
+        if found.rule is not None:
+            return self._split(found.source, found.member, found.rule)
+        if found.broken is not None:
+            return self._quarantined_whole(found.member, None, found.broken)
+        msg = f"{found.member.name!r} is neither taken nor broken"
+        raise ValueError(msg)
+
+    def _split(self, source: ByteRanges, member: Member, rule: MemberRule) -> _Unpacked:
         where = f"s3://{self._revision.bucket}/{self._revision.key}, member {member.name!r}"
         limits = self._feed.limits
         splitter = MemberSplitter(rule, limits, where=where)
         parts: dict[str | None, list[Part]] = {}
         try:
-            chunks = read_member(self._source, member, limits, where=where)
+            chunks = read_member(source, member, limits, where=where, password=self._password)
             cut = self._cut(member.name, rule, splitter, chunks)
             uploads = map_ahead(self._upload, cut, workers=UPLOAD_WORKERS, ahead=UPLOADS_AHEAD)
             for value, part in uploads:
                 parts.setdefault(value, []).append(part)
         except (MemberError, LimitError) as error:
-            self._store.delete(
-                self._feed.target.bucket, [p.key for own in parts.values() for p in own]
-            )
+            self._store.delete(self._feed.target.bucket, self._written)
             return self._quarantined_whole(member, splitter, error)
         rejected = [
             QuarantineEntry(member.name, r.line, r.row, r.rows, r.rule, r.reason, r.text)
@@ -127,7 +155,9 @@ class _Unpacker:
         ]
         report = MemberReport(
             name=member.name,
+            stored_name=_stored_name(member),
             outcome="split",
+            reason=member.note,
             rows_read=splitter.rows_read,
             rows_quarantined=sum(entry.rows for entry in rejected),
             rows_by_rule=count_by_rule(rejected),
@@ -173,6 +203,7 @@ class _Unpacker:
             return [(None, 0)] * len(flush)
         key = self._layout.row_numbers(self._revision.key, self._revision.revision, member, number)
         body = np.concatenate([part.row_numbers for part in scattered]).astype(ROW_NUMBER)
+        self._written.append(key)
         self._store.put(self._feed.target.bucket, key, body.tobytes())
         places: list[tuple[str | None, int]] = []
         offset = 0
@@ -190,6 +221,7 @@ class _Unpacker:
         shard, index, part, (row_numbers_key, offset) = cut
         key = self._layout.shard_part(self._revision.revision, shard, index)
         data = memoryview(part.data)
+        self._written.append(key)
         self._store.put(self._feed.target.bucket, key, data)
         return part.value, Part(
             key=key,
@@ -216,23 +248,44 @@ class _Unpacker:
         )
 
     def _quarantined_whole(
-        self, member: Member, splitter: MemberSplitter, error: MemberError | LimitError
+        self, member: Member, splitter: MemberSplitter | None, error: MemberError | LimitError
     ) -> _Unpacked:
-        rows = splitter.rows_read
+        if self._feed.broken_members == "fail":
+            raise _fails_the_archive(error)
+        rows = splitter.rows_read if splitter else 0
         entry = QuarantineEntry(member.name, None, None, rows, type(error).__name__, str(error), "")
         report = MemberReport(
             name=member.name,
+            stored_name=_stored_name(member),
             outcome="quarantined",
             reason=str(error),
             rows_read=rows,
             rows_quarantined=rows,
-            rows_by_rule=count_by_rule([entry]),
+            rows_by_rule={entry.rule: rows},
             bytes=member.uncompressed_bytes,
             crc32=member.crc32,
-            columns=splitter.columns,
-            dialect=splitter.dialect,
+            columns=splitter.columns if splitter else (),
+            dialect=splitter.dialect if splitter else CsvDialect(),
         )
         return _Unpacked(report, [], [entry])
+
+
+def _ignored(found: Found) -> MemberReport:
+    return MemberReport(name=found.member.name, outcome="ignored", reason=found.ignored)
+
+
+def _stored_name(member: Member) -> str:
+    return "" if member.name == member.stored_name else member.stored_name
+
+
+def _fails_the_archive(error: MemberError | LimitError) -> MemberError | LimitError:
+    """The same error with what became of the data: the whole archive, not one member."""
+    return type(error)(
+        error.what,
+        where=error.where,
+        fate="Nothing of the archive was delivered: broken_members of the feed is 'fail'.",
+        remedy=error.remedy,
+    )
 
 
 def _consecutive(row_numbers: np.ndarray) -> bool:

@@ -51,7 +51,7 @@ _LOCATOR = struct.Struct("<4sIQI")
 _LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
 _ZIP64_END = struct.Struct("<4sQ2H2I4Q")
 _ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"
-_ENTRY = struct.Struct("<4s2B4H3I5H2I")
+_ENTRY = struct.Struct("<4s2B5H3I5H2I")
 _ENTRY_SIGNATURE: Final = b"PK\x01\x02"
 _FIELD = struct.Struct("<2H")
 _SIGNED_DIRECTORY: Final = b"PK\x05\x05"
@@ -122,7 +122,7 @@ class _End(NamedTuple):
     before: int  # bytes before the archive's first, as a self-extractor has
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """What was read can be no directory."""
 
 
@@ -160,8 +160,8 @@ def read_directory(
         budget.hold_members(end.members, end.size, where)
         entries = tuple(_parse(tail.read(end.start, end.start + end.size), end, name_encoding))
         members = _bounded(entries, end)
-        _refuse_overlaps(members)
-    except _Damaged as damage:
+        members = tuple(_without_overlaps(members))
+    except _DamagedError as damage:
         raise NotAZipError(
             f"the object is no readable ZIP archive: {damage}",
             where=f"{where}, {source.size} bytes",
@@ -182,7 +182,7 @@ class _Tail:
         self.start = max(0, source.size - TAIL_BYTES)
         self.bytes = source.read(self.start, source.size) if source.size else b""
         if len(self.bytes) != self.size - self.start:
-            raise _Damaged("it is shorter than it says")
+            raise _DamagedError("it is shorter than it says")
 
     def read(self, start: int, end: int) -> bytes:
         """Bytes `[start, end)`, which lie within the archive."""
@@ -202,29 +202,29 @@ class _Tail:
 
 def _find_end(tail: _Tail) -> _End:
     """The last end record that makes sense: comments may hold the signature too."""
-    reason = _Damaged("it has no end of a central directory")
+    reason = _DamagedError("it has no end of a central directory")
     place = len(tail.bytes)
     while (place := tail.bytes.rfind(_END_SIGNATURE, 0, place + 3)) >= 0:
         try:
             return _end_at(tail, place)
-        except _Damaged as damage:
+        except _DamagedError as damage:
             reason = damage
     raise reason
 
 
 def _end_at(tail: _Tail, place: int) -> _End:
     if place + _END.size > len(tail.bytes):
-        raise _Damaged("its end is cut off")
+        raise _DamagedError("its end is cut off")
     fields = _END.unpack_from(tail.bytes, place)
     _, disk, directory_disk, here, members, size, offset, comment = fields
     if place + _END.size + comment > len(tail.bytes):
-        raise _Damaged("its comment is cut off")
+        raise _DamagedError("its comment is cut off")
     following = tail.start + place
     locator = _zip64_locator(tail, place) if _SHORT in fields or _IN_ZIP64 in fields else None
     if locator is not None:
         following, disk, directory_disk, here, members, size, offset = locator
     if disk or directory_disk or here != members:
-        raise _Damaged("it is one part of an archive that was split over several files")
+        raise _DamagedError("it is one part of an archive that was split over several files")
     return _placed(tail, members, size, offset, following)
 
 
@@ -235,13 +235,13 @@ def _zip64_locator(tail: _Tail, place: int) -> tuple[int, ...] | None:
         return None  # then the largest numbers of the end record are meant as they are
     _, disk, offset, disks = _LOCATOR.unpack_from(tail.bytes, at)
     if disk or disks > 1:
-        raise _Damaged("it is one part of an archive that was split over several files")
+        raise _DamagedError("it is one part of an archive that was split over several files")
     before = tail.start + at - _ZIP64_END.size
     for start in (offset, before):
         if tail.start <= start <= before and tail.has(_ZIP64_END_SIGNATURE, start):
             _, _, _, _, *rest = _ZIP64_END.unpack_from(tail.bytes, start - tail.start)
             return (start, *rest)
-    raise _Damaged("its Zip64 end of the central directory is not where it says")
+    raise _DamagedError("its Zip64 end of the central directory is not where it says")
 
 
 def _placed(tail: _Tail, members: int, size: int, offset: int, following: int) -> _End:
@@ -249,28 +249,29 @@ def _placed(tail: _Tail, members: int, size: int, offset: int, following: int) -
     for start in (following - size, offset):
         before = start - offset
         fits = before >= 0 and start >= 0 and start + size <= following
-        if fits and (not members or tail.has(_ENTRY_SIGNATURE, start)):
+        # An empty directory has no signature to know it by, so it must lie where it says.
+        if fits and (tail.has(_ENTRY_SIGNATURE, start) if members else not before):
             return _End(members, start, size, before)
-    raise _Damaged("its central directory is not where it says")
+    raise _DamagedError("its central directory is not where it says")
 
 
 def _parse(directory: bytes, end: _End, encoding: str) -> Iterator[Member]:
     place = 0
     for number in range(end.members):
         if not directory.startswith(_ENTRY_SIGNATURE, place):
-            raise _Damaged(f"entry {number + 1} of {end.members} of its directory is missing")
+            raise _DamagedError(f"entry {number + 1} of {end.members} of its directory is missing")
         if place + _ENTRY.size > len(directory):
-            raise _Damaged(f"entry {number + 1} of its directory is cut off")
+            raise _DamagedError(f"entry {number + 1} of its directory is cut off")
         fields = _ENTRY.unpack_from(directory, place)
         lengths = fields[11:14]
         start, place = place + _ENTRY.size, place + _ENTRY.size + sum(lengths)
         if place > len(directory):
-            raise _Damaged(f"entry {number + 1} of its directory is cut off")
+            raise _DamagedError(f"entry {number + 1} of its directory is cut off")
         name = directory[start : start + lengths[0]]
         extra = directory[start + lengths[0] : start + lengths[0] + lengths[1]]
         yield _member(fields, name, extra, end, encoding)
     if place < len(directory) and not directory.startswith(_SIGNED_DIRECTORY, place):
-        raise _Damaged(f"its directory has more than the {end.members} entries that it says")
+        raise _DamagedError(f"its directory has more than the {end.members} entries that it says")
 
 
 def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: _End, encoding: str) -> Member:
@@ -284,7 +285,7 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: _End, encodi
             known.get(_ZIP64_FIELD, b""), size, compressed, offset, disk
         )
         method, aes = _with_aes(known.get(_AES_FIELD), method)
-    except _Damaged as damage:
+    except _DamagedError as damage:
         problem = problem or str(damage)
         aes = None
     member = Member(
@@ -315,9 +316,9 @@ def _of_another_kind(problem: str, system: int, attributes: int) -> Defect | Non
     kind = stat.S_IFMT(attributes >> 16) if system in UNIX_SYSTEMS else 0
     if kind == stat.S_IFLNK:
         return Defect(MemberUnsupportedError, "it is a symbolic link, not a file")
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return Defect(MemberUnsupportedError, "it is a device or a pipe, not a file")
-    return None
+    if kind in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK):
+        return Defect(MemberUnsupportedError, "it is a device, not a file")
+    return None  # a pipe is what `zip` writes for what it read from its standard input
 
 
 def _extra_fields(extra: bytes) -> tuple[Mapping[int, bytes], str]:
@@ -358,7 +359,7 @@ def _with_zip64(
             values += struct.unpack_from(form, field, place)
             place += length
         else:
-            raise _Damaged("its Zip64 field lacks a number that is too large for the entry")
+            raise _DamagedError("its Zip64 field lacks a number that is too large for the entry")
     size, compressed, offset, disk = values
     return size, compressed, offset, disk
 
@@ -368,10 +369,10 @@ def _with_aes(field: bytes | None, method: int) -> tuple[int, Aes | None]:
     if method != AES:
         return method, None
     if field is None or len(field) < _AES.size:
-        raise _Damaged("it is encrypted with AES and does not say how")
+        raise _DamagedError("it is encrypted with AES and does not say how")
     version, vendor, strength, true_method = _AES.unpack_from(field)
     if vendor != b"AE" or version not in (1, _AE_2) or strength not in _AES_STRENGTHS:
-        raise _Damaged("it is encrypted with AES in a way that is not known")
+        raise _DamagedError("it is encrypted with AES in a way that is not known")
     return true_method, Aes(_AES_STRENGTHS[strength], checksum=version != _AE_2)
 
 
@@ -407,34 +408,41 @@ def _within(member: Member, end: _End) -> Member:
     return replace(member, defect=Defect(MemberCorruptError, why))
 
 
-def _refuse_overlaps(members: tuple[Member, ...]) -> None:
-    """Overlapping members are how a small archive unpacks to a huge one."""
+def _without_overlaps(members: tuple[Member, ...]) -> Iterator[Member]:
+    """Overlapping members are how a small archive unpacks to a huge one.
+
+    An entry that stands in the directory twice is read once.
+    """
     seen: dict[int, Member] = {}
     for member in members:
         if member.defect is not None:
+            yield member
             continue
         if member.header_offset + LOCAL_HEADER_BYTES + member.compressed_bytes > member.end:
-            raise _Damaged(f"member {member.name!r} runs into what comes after it")
+            raise _DamagedError(f"member {member.name!r} runs into what comes after it")
         other = seen.setdefault(member.header_offset, member)
+        if other == member and other is not member:
+            yield replace(member, ignored="it stands in the directory twice")
+            continue
         if other is not member:
-            raise _Damaged(f"member {member.name!r} runs into {other.name!r}: they are one place")
+            raise _DamagedError(f"member {member.name!r} runs into {other.name!r}: it is one place")
+        yield member
 
 
 def _named(members: tuple[Member, ...], limits: Limits) -> tuple[Member, ...]:
     """Members under names that differ and that any report can hold."""
     names = DistinctNames()
     names.reserve(member.stored_name for member in members)
-    result = []
-    for member in members:
-        given = names.give(shown(member.stored_name, limits.name_bytes))
-        changes: dict[str, object] = {"name": given}
-        if given != member.stored_name and len(member.raw_name) <= limits.name_bytes:
-            changes["note"] = f"the archive says {shown(member.stored_name, limits.name_bytes)!r}"
-        if len(member.raw_name) > limits.name_bytes:
-            why = (
-                f"its name has {len(member.raw_name)} bytes; limits.name_bytes of the feed is "
-                f"{limits.name_bytes}"
-            )
-            changes["defect"] = Defect(LimitError, why)
-        result.append(replace(member, **changes))  # type: ignore[arg-type]
-    return tuple(result)
+    return tuple(_under_its_name(member, names, limits.name_bytes) for member in members)
+
+
+def _under_its_name(member: Member, names: DistinctNames, most: int) -> Member:
+    wanted = shown(member.stored_name, most)
+    given = names.give(wanted)
+    note = "" if given == wanted else f"one of several members named {wanted!r}"
+    defect = member.defect
+    if len(member.raw_name) > most:
+        size = len(member.raw_name)
+        why = f"its name has {size} bytes; limits.name_bytes of the feed is {most}"
+        defect = Defect(LimitError, why)
+    return replace(member, name=given, note=note, defect=defect)

@@ -4,19 +4,23 @@ from hashlib import sha256
 from typing import Any
 
 import dagster as dg
+from pydantic import SecretStr
 
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.lineage import lineage_only
+from rwt_assets.assets.schema_check import schema_check_result, schema_check_spec
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Feed
+from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.manifest import ArchiveManifest
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import write_manifest
 from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.resources.secrets import SecretsResource
+from rwt_assets.schema_history import KindFinding, record_schemas
 from rwt_assets.unpacking import unpack_archive
 
 SPLITTING_VERSION = "1"
@@ -67,6 +71,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         partitions_def=graph.zip_archives,
         group_name=feed.name,
         pool=feed.pool,
+        check_specs=[schema_check_spec(feed)],
         kinds={"s3", "python"},
         code_version=splitting_version(feed),
         automation_condition=code_changed(),
@@ -77,23 +82,37 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     def archive_manifest(
-        context: dg.AssetExecutionContext, object_store: ObjectStoreResource
+        context: dg.AssetExecutionContext,
+        object_store: ObjectStoreResource,
+        secrets: SecretsResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
             catalog = FeedCatalog(context.instance, feed)
-            manifest = split_newest_revision(catalog, object_store.objects(), context.partition_key)
-        return dg.MaterializeResult(metadata=_metadata(manifest))
+            password = secrets.read(feed.source.password_variable)
+            manifest, schemas = split_newest_revision(
+                catalog, object_store.objects(), context.partition_key, password=password
+            )
+        return dg.MaterializeResult(
+            metadata=_metadata(manifest), check_results=[schema_check_result(schemas)]
+        )
 
     return archive_manifest
 
 
 def split_newest_revision(
-    catalog: FeedCatalog, store: ObjectStore, partition_key: str
-) -> ArchiveManifest:
+    catalog: FeedCatalog,
+    store: ObjectStore,
+    partition_key: str,
+    *,
+    password: SecretStr | None = None,
+) -> tuple[ArchiveManifest, tuple[KindFinding, ...]]:
     """Split the newest recorded revision of an archive and bring the catalog up to date.
 
     The order matters: shards are registered before they are reported, and the manifest that
     their processing reads is in place before either is seen. Repeating it changes nothing.
+
+    Returns:
+        What the revision consists of, and how its columns compare with those known before.
 
     Raises:
         ArchiveMissingError: no revision of this archive is on record.
@@ -107,19 +126,40 @@ def split_newest_revision(
             fate="Nothing was read.",
             remedy="Run `rwt sweep`, or upload the archive again.",
         )
-    manifest = unpack_archive(store, catalog.feed, revision)
+    manifest = unpack_archive(store, catalog.feed, revision, password=password)
     write_manifest(store, catalog.feed.target, manifest)
     catalog.register_shards(manifest)
     catalog.report_shards(manifest)
     current = {shard.partition_key for shard in manifest.shards}
     catalog.retire_shards(key for key in catalog.shards_of(archive) if key not in current)
-    return manifest
+    return manifest, record_schemas(store, catalog.feed, manifest, revision.event_time)
 
 
 def splitting_version(feed: Feed) -> str:
     """Changes with the code and with every setting that decides what a shard is."""
-    settings = [f"{r.include}{r.exclude}{r.split_by}{r.required_columns}" for r in feed.members]
+    settings = [
+        feed.source.name_encoding,
+        feed.limits.nesting,
+        *map(_splitting_settings, feed.members),
+    ]
     return f"{SPLITTING_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
+
+
+def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
+    """What decides on shards; a setting at its default is left out, so that a new one is too."""
+    own = {"include", "exclude", "split_by", "dialect"}
+    settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
+    settings["required"] = rule.required_columns
+    evolution, names = rule.evolution, tuple(rule.columns)
+    if rule.dialect.header is not True:
+        settings["names"] = names
+    if evolution.new_columns in ("quarantine", "fail") and names:
+        settings["new"] = evolution.new_columns, sorted(names)
+    if evolution.missing_columns != "null" and names:
+        settings["missing"] = evolution.missing_columns, sorted(names)
+    if evolution.rescues:
+        settings["rescues"] = True
+    return settings
 
 
 def _metadata(manifest: ArchiveManifest) -> dict[str, Any]:
@@ -130,6 +170,7 @@ def _metadata(manifest: ArchiveManifest) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "dagster/row_count": manifest.rows_read,
         "rows_quarantined": manifest.rows_quarantined,
+        "members_quarantined": sum(one.outcome == "quarantined" for one in manifest.members),
         "bytes": sum(member.bytes for member in split),
         "members_by_outcome": dg.MetadataValue.md(_member_table(manifest)),
     }

@@ -1,8 +1,14 @@
-"""The standing check: no partition of a feed is forgotten.
+"""Asset checks of a feed: of each delivery, and the two standing ones of its archives.
 
-Dagster documentation: "Asset checks".
+What belongs here: what each check says of what was counted. What does not: the counting
+(`standing.py`, `reconciliation.py`, `quarantine.py`, `freshness.py`). Dagster documentation:
+"Asset checks".
+
+A delivery has one result of each of its checks, whatever the number of shards: an event costs
+some ten milliseconds.
 """
 
+from time import time
 from typing import Any
 
 import dagster as dg
@@ -10,10 +16,155 @@ import dagster as dg
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.freshness import Freshness
+from rwt_assets.quarantine import SetAside, breaches, in_table
+from rwt_assets.reconciliation import Account
 from rwt_assets.standing import Standing, take_standing
 
 NOTHING_FORGOTTEN = "nothing_forgotten"
+FEED_IS_FRESH = "feed_is_fresh"
+RECONCILED = "reconciled"
+QUARANTINE_WITHIN_TOLERANCE = "quarantine_within_tolerance"
+CONTRACT_KEPT = "contract_kept"
 SAMPLE = 20
+
+
+def delivery_check_specs(feed: Feed) -> list[dg.AssetCheckSpec]:
+    """The checks that each delivery is held to."""
+    asset = FeedGraph(feed.name).delivery
+    return [
+        dg.AssetCheckSpec(
+            RECONCILED,
+            asset=asset,
+            blocking=True,
+            description=(
+                "Rows read from each member = rows enriched + rows quarantined; members were "
+                "read with their CRC-32, and the Parquet is of the shards that were cut."
+            ),
+        ),
+        dg.AssetCheckSpec(
+            QUARANTINE_WITHIN_TOLERANCE,
+            asset=asset,
+            blocking=True,
+            description="No more rows and members are quarantined than the feed tolerates.",
+        ),
+        dg.AssetCheckSpec(
+            CONTRACT_KEPT,
+            asset=asset,
+            description="Every row and every member keeps the contract: nothing is quarantined.",
+        ),
+    ]
+
+
+def delivery_results(feed: Feed, account: Account) -> list[dg.AssetCheckResult]:
+    """What the three checks of a delivery say of an account."""
+    found = account.set_aside
+    beyond = breaches(found, feed.tolerance)
+    warn, error = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+    told = _set_aside_metadata(found)
+    bounds = {
+        name: bound for name, bound in feed.tolerance.model_dump().items() if bound is not None
+    }
+    exceeded = {"exceeded": "; ".join(map(str, beyond))} if beyond else {}
+    return [
+        dg.AssetCheckResult(
+            passed=account.reconciled, check_name=RECONCILED, metadata=_account_metadata(account)
+        ),
+        dg.AssetCheckResult(
+            passed=not beyond,
+            check_name=QUARANTINE_WITHIN_TOLERANCE,
+            severity=warn if found.anything and not beyond else error,
+            metadata={**told, "tolerance": bounds or "unbounded", **exceeded},
+        ),
+        dg.AssetCheckResult(
+            passed=not found.anything,
+            check_name=CONTRACT_KEPT,
+            severity=warn,
+            metadata={**told, **_rules_metadata(found)},
+        ),
+    ]
+
+
+def _account_metadata(account: Account) -> dict[str, Any]:
+    return {
+        "rows_read": account.manifest.rows_read,
+        "rows_enriched": account.rows_enriched,
+        "rows_quarantined": account.rows_quarantined,
+        "members_off": ", ".join(account.members_off[:SAMPLE]) or "none",
+        "members_with_verified_crc32": account.members_verified,
+        "shards_with_equal_checksum": len(account.objects),
+        "shards_missing": len(account.missing),
+    }
+
+
+def _set_aside_metadata(found: SetAside) -> dict[str, Any]:
+    return {
+        "rows_quarantined": found.rows,
+        "rows_read": found.rows_read,
+        "ratio": round(found.ratio, 6),
+        "members_quarantined": found.members,
+        "members_read": found.members_read,
+    }
+
+
+def _rules_metadata(found: SetAside) -> dict[str, Any]:
+    if not found.anything:
+        return {}
+    rules = list(found.by_rule.items())
+    lines = ["| rule | rows |", "|---|---:|"]
+    lines += [f"| {in_table(rule)} | {rows} |" for rule, rows in rules[:SAMPLE]]
+    lines += [f"| {len(rules) - SAMPLE} more | |"] if len(rules) > SAMPLE else []
+    return {"by_rule": dg.MetadataValue.md("\n".join(lines))}
+
+
+def feed_is_fresh_check(feed: Feed) -> dg.AssetChecksDefinition:
+    """Fails when no archive arrived for longer than `expected_every_hours`.
+
+    The dispatch sensor reports it whenever the result changes; it can be run from the UI too.
+    """
+    graph = FeedGraph(feed.name)
+
+    @dg.asset_check(
+        asset=graph.zip_archive,
+        name=FEED_IS_FRESH,
+        description=f"An archive arrives at least every {feed.expected_every_hours:g} hours.",
+    )
+    def feed_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        freshness = take_freshness(FeedCatalog(context.instance, feed))
+        if freshness is None:
+            return dg.AssetCheckResult(passed=True)
+        return dg.AssetCheckResult(passed=freshness.fresh, metadata=_freshness_metadata(freshness))
+
+    return feed_is_fresh
+
+
+def take_freshness(catalog: FeedCatalog) -> Freshness | None:
+    """Look how recent the newest arrival is; None if the feed expects nothing."""
+    expected = catalog.feed.expected_every_hours
+    if expected is None:
+        return None
+    return Freshness(catalog.newest_arrival(), time(), expected)
+
+
+def freshness_evaluation(feed: Feed, freshness: Freshness) -> dg.AssetCheckEvaluation:
+    """The same result, for a sensor to report outside a run."""
+    return dg.AssetCheckEvaluation(
+        check_name=FEED_IS_FRESH,
+        asset_key=FeedGraph(feed.name).zip_archive,
+        passed=freshness.fresh,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=_freshness_metadata(freshness),
+    )
+
+
+def _freshness_metadata(freshness: Freshness) -> dict[str, Any]:
+    return {
+        "newest_arrival": "none"
+        if freshness.newest is None
+        else dg.MetadataValue.timestamp(freshness.newest),
+        "expected_every_hours": freshness.expected_every_hours,
+        "told": str(freshness),
+    }
 
 
 def nothing_forgotten_check(feed: Feed) -> dg.AssetChecksDefinition:

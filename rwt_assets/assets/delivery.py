@@ -1,26 +1,37 @@
-"""Asset `delivery`: the archive as a whole, reconciled; what a consumer waits for."""
+"""Asset `delivery`: the archive as a whole, reconciled; what a consumer waits for.
 
+What belongs here: what Dagster is told of it. What does not: the account (`reconciliation.py`)
+and what was set aside (`quarantine.py`). Dagster documentation: "Asset checks".
+"""
+
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from rwt_assets.assets.checks import (
+    QUARANTINE_WITHIN_TOLERANCE,
+    RECONCILED,
+    delivery_check_specs,
+    delivery_results,
+)
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.errors import DeliveryError
+from rwt_assets.errors import DeliveryError, ToleranceError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.layout import Layout
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import read_manifest
+from rwt_assets.quarantine import SAMPLE, Breach, breaches, quarantine_report, read_entries
 from rwt_assets.reconciliation import Account, make_delivery, report_table, take_account
 from rwt_assets.resources.object_store import ObjectStoreResource
 
 DELIVERY_VERSION = "1"
-RECONCILED = "reconciled"
 HEALED = "heal"
 
 
@@ -32,14 +43,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         key=graph.delivery,
         deps=[lineage_only(graph.enriched_shard)],
         partitions_def=graph.zip_archives,
-        check_specs=[
-            dg.AssetCheckSpec(
-                RECONCILED,
-                asset=graph.delivery,
-                blocking=True,
-                description="Rows read from the archive = rows enriched + rows quarantined.",
-            )
-        ],
+        check_specs=delivery_check_specs(feed),
         group_name=feed.name,
         pool=feed.pool,
         kinds={"s3", "json"},
@@ -59,17 +63,16 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         with explained(context):
             account = take_account(store, feed, read_manifest(store, feed.target, archive))
             if not account.reconciled:
-                _report_failed_check(catalog, context.partition_key, account)
+                _report_failed(catalog, RECONCILED, context.partition_key, account)
                 report_missing_again(catalog, account)
                 raise does_not_reconcile(account)
+            if beyond := breaches(account.set_aside, feed.tolerance):
+                _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, context.partition_key, account)
+                raise not_tolerated(account, beyond)
             uri = write_delivery(store, feed, account)
+            metadata = _metadata(account, catalog, uri) | _set_aside_metadata(store, feed, account)
         return dg.MaterializeResult(
-            metadata=_metadata(account, catalog, uri),
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=True, check_name=RECONCILED, metadata=_check_metadata(account)
-                )
-            ],
+            metadata=metadata, check_results=delivery_results(feed, account)
         )
 
     return delivery
@@ -106,25 +109,47 @@ def does_not_reconcile(account: Account) -> DeliveryError:
     )
 
 
-def _report_failed_check(catalog: FeedCatalog, partition_key: str, account: Account) -> None:
+def not_tolerated(account: Account, beyond: Sequence[Breach]) -> ToleranceError:
+    """The error of an account with more in quarantine than the feed tolerates."""
+    manifest, found = account.manifest, account.set_aside
+    settings = " or ".join(breach.setting for breach in beyond)
+    return ToleranceError(
+        f"{found.rows} of {found.rows_read} rows and {found.members} of {found.members_read} "
+        f"members are quarantined: {'; '.join(map(str, beyond))}",
+        where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
+        fate="No delivery was written; the one before, if any, is as it was.",
+        remedy=(
+            f"See `rwt quarantine list --archive {manifest.key}`; mend the feed and run `rwt "
+            f"quarantine replay --archive {manifest.key}`, or raise {settings} of the feed and "
+            f"run `rwt retry {manifest.key}`."
+        ),
+    )
+
+
+def _report_failed(
+    catalog: FeedCatalog, check_name: str, partition_key: str, account: Account
+) -> None:
+    """Report a check that fails the run, since a run that raises has no results of its own."""
+    results = delivery_results(catalog.feed, account)
+    result = next(one for one in results if one.check_name == check_name)
     catalog.instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
-            check_name=RECONCILED,
+            check_name=check_name,
             passed=False,
             asset_key=catalog.graph.delivery,
             severity=dg.AssetCheckSeverity.ERROR,
-            metadata={**_check_metadata(account), "archive": dg.MetadataValue.text(partition_key)},
+            metadata={**result.metadata, "archive": dg.MetadataValue.text(partition_key)},
         )
     )
 
 
-def _check_metadata(account: Account) -> dict[str, Any]:
-    return {
-        "rows_read": dg.MetadataValue.int(account.manifest.rows_read),
-        "rows_enriched": dg.MetadataValue.int(account.rows_enriched),
-        "rows_quarantined": dg.MetadataValue.int(account.rows_quarantined),
-        "shards_missing": dg.MetadataValue.int(len(account.missing)),
-    }
+def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dict[str, Any]:
+    """What was set aside, with the reasons of a few entries: one small read, if anything was."""
+    found = account.set_aside
+    if not found.anything:
+        return {}
+    sample = read_entries(store, feed.target.bucket, account.quarantine_keys[:1], limit=SAMPLE)
+    return {"quarantine": dg.MetadataValue.md(quarantine_report(found, sample))}
 
 
 def _metadata(account: Account, catalog: FeedCatalog, uri: str) -> dict[str, Any]:
@@ -139,6 +164,7 @@ def _metadata(account: Account, catalog: FeedCatalog, uri: str) -> dict[str, Any
         "dagster/row_count": account.rows_enriched,
         "rows_read": account.manifest.rows_read,
         "rows_quarantined": account.rows_quarantined,
+        "members_quarantined": account.set_aside.members,
         "shards": len(account.objects),
         "bytes": sum(one.bytes for one in account.objects),
         "report": dg.MetadataValue.md(report_table(account)),

@@ -1,6 +1,7 @@
 """Asset `enriched_shard`: from CSV shards to enriched Parquet, many partitions a run."""
 
 from hashlib import sha256
+from typing import Any
 
 import dagster as dg
 
@@ -19,7 +20,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
     """Holds shards to the feed's contract, enriches them and keeps them by the IO manager."""
     graph = FeedGraph(feed.name)
     frame_types = {
-        _patterns(rule): member_frame_type(f"{_title(feed.name)}Rows{number}", rule)
+        rule.patterns: member_frame_type(f"{_title(feed.name)}Rows{number}", rule)
         for number, rule in enumerate(feed.members, 1)
     }
 
@@ -45,7 +46,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
     ) -> EnrichedShards:
         with explained(context):
             runs = shard_runs(object_store.objects(), feed, context.partition_keys)
-            shards = [EnrichedShard(run, frame_types[_patterns(run.rule)]) for run in runs]
+            shards = [EnrichedShard(run, frame_types[run.rule.patterns]) for run in runs]
         return EnrichedShards(
             shards,
             describe=lambda key, metadata: context.add_asset_metadata(metadata, partition_key=key),
@@ -62,13 +63,20 @@ def io_manager_key(feed: Feed) -> str:
 
 def enrichment_version(feed: Feed) -> str:
     """Changes with the code and with every setting that decides what an enriched row is."""
-    settings = [rule.model_dump_json(exclude={"include", "exclude"}) for rule in feed.members]
+    settings = [_enrichment_settings(rule) for rule in feed.members]
     return f"{ENRICHMENT_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
+
+
+def _enrichment_settings(rule: MemberRule) -> dict[str, Any]:
+    """What decides on rows; a setting at its default is left out, so that a new one is too."""
+    own = {"key_column", "columns", "unique"}
+    settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
+    if rule.evolution.new_columns in ("rescue", "ignore"):
+        settings["new"] = rule.evolution.new_columns
+    if rule.evolution.type_conflicts != "quarantine":
+        settings["conflicts"] = rule.evolution.type_conflicts
+    return settings
 
 
 def _title(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
-
-
-def _patterns(rule: MemberRule) -> str:
-    return ", ".join(rule.include)

@@ -7,13 +7,18 @@ requests" (run keys), "Partitions" (a run over a range).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from time import monotonic, sleep, time
 from typing import Any
 
 import dagster as dg
 
-from rwt_assets.assets.checks import standing_evaluation
+from rwt_assets.assets.checks import (
+    freshness_evaluation,
+    standing_evaluation,
+    take_freshness,
+)
 from rwt_assets.catalog import Attempts, FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import (
@@ -26,6 +31,7 @@ from rwt_assets.feed_graph import (
     STEP_TAG,
     FeedGraph,
 )
+from rwt_assets.freshness import Freshness
 from rwt_assets.progress import ArchiveFacts, Need, Position, Step, contiguous_ranges, locate
 from rwt_assets.standing import Standing, take_standing
 
@@ -51,16 +57,43 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
         catalog = FeedCatalog(context.instance, feed)
         requests = watch(lambda: plan(catalog))
         standing = take_standing(catalog)
-        counts = _counts(standing)
-        changed = not requests and counts != context.cursor
+        counts, told = _counts(standing), _Told.parse(context.cursor or "")
+        evaluations: list[dg.AssetCheckEvaluation] = []
+        if not requests and counts != told.counts:
+            evaluations.append(standing_evaluation(feed, standing))
+            told = replace(told, counts=counts)
+        freshness = take_freshness(catalog)
+        if freshness is not None and told.freshness != _word(freshness):
+            evaluations.append(freshness_evaluation(feed, freshness))
+            told = replace(told, freshness=_word(freshness))
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else f"nothing to ask for: {counts}",
-            asset_events=[standing_evaluation(feed, standing)] if changed else [],
-            cursor=counts if changed else context.cursor,
+            asset_events=evaluations,
+            cursor=str(told),
         )
 
     return dispatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the standing checks were last told, as the sensor's cursor keeps it."""
+
+    counts: str
+    freshness: str
+
+    @classmethod
+    def parse(cls, cursor: str) -> "_Told":
+        counts, _, freshness = cursor.partition("\n")
+        return cls(counts, freshness)
+
+    def __str__(self) -> str:
+        return f"{self.counts}\n{self.freshness}" if self.freshness else self.counts
+
+
+def _word(freshness: Freshness) -> str:
+    return "fresh" if freshness.fresh else "overdue"
 
 
 def step_jobs(feed: Feed) -> list[Any]:

@@ -103,6 +103,35 @@ def test_a_changed_declaration_asks_for_the_old_partitions_once(shop, clock):
     assert shards == [set(shop.catalog.shards())]
 
 
+def changed_twice(shop):
+    """The feed with another key column, and another one required: both versions change."""
+    sales, others = shop.feed.members
+    rule = sales.model_copy(update={"key_column": "price"})
+    return build_feed_definitions(
+        shop.feed.model_copy(update={"members": (rule, others)}),
+        object_store=shop.store,
+        queue_client=shop.client,
+        io_manager=shop.frames,
+    )
+
+
+@pytest.mark.parametrize("replayed_first", [True, False])
+def test_a_replay_and_automation_do_not_repeat_each_other(shop, clock, replayed_first):
+    clock.tick()
+    archive = shop.deliver("a.zip", make_zip({"sales.csv": SALES}))
+    clock.tick()
+    changed = changed_twice(shop)
+    (revision,) = (event.revision for event in shop.catalog.arrivals().values())
+    asked = [] if replayed_first else [clock.tick(changed)]
+    shop.catalog.ask_replay(archive, revision)
+    shop.definitions = changed
+    steps = [result.job_def.name for result in shop.dispatch() if result.success]
+    assert steps[:2] == ["shop_split", "shop_enrich"]
+    asked += [clock.tick(changed) for _ in range(4)]
+    expected = [] if replayed_first else ["archive_manifest", "enriched_shard"]
+    assert [name for one in asked for name in one] == expected
+
+
 def test_the_two_partition_sets_are_evaluated_by_two_sensors(shop):
     repository = shop.definitions.get_repository_def()
     sensors = {

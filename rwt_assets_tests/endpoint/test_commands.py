@@ -10,7 +10,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.cli import app
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.sensors.dispatch import plan
-from rwt_assets_tests.archives import timetable
+from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.stand_ins import run_request
 
 pytestmark = [
@@ -94,3 +94,81 @@ def test_the_status_tells_how_full_the_queue_is(home, s3, monkeypatch):
     away = rwt("status")
     assert away.exit_code == 0
     assert "gtfs: the queue cannot be reached" in away.stderr
+
+
+BROKEN = make_zip(
+    {
+        "stops.txt": "stop_id,stop_name,stop_lat,stop_lon\nS1,A,-16,145\nS2,B,-99,145\nS3,C\n",
+        "stop_times.txt": "trip_id,stop_id\nT1,S1\n",
+    }
+)
+
+
+def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, feed):
+    assert "Nothing is quarantined." in rwt("quarantine", "list").stdout
+    assert "Nothing is quarantined." in rwt("quarantine", "replay").stdout
+    s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=BROKEN)
+    s3.put_object(Bucket="rwt-incoming", Key="gtfs/b.zip", Body=timetable(trips=1, stops=1))
+    rwt("sweep")
+    dispatch(feed)
+    assert "archives with something in quarantine 1: `rwt quarantine list`" in rwt("status").stdout
+
+    listed = rwt("quarantine", "list").stdout
+    assert "gtfs: gtfs/a.zip  delivered, 2 of 3 rows and 1 of 2 members set aside" in listed
+    assert "stops.txt  stop_lat: minimum: 1 rows" in listed
+    assert "stop_times.txt  MemberHeaderError: the member, " in listed
+    assert "gtfs/b.zip" not in listed
+
+    whole = rwt("quarantine", "list", "--archive", "gtfs/a.zip").stdout
+    assert "stops.txt, line 4, row 3  [ragged_row]" in whole
+    assert "stops.txt, row 2  [stop_lat: minimum]" in whole
+    assert "-99 is less than -90" in whole
+    one = rwt("quarantine", "list", "--archive", "gtfs/a.zip", "--limit", "1").stdout
+    assert "the first 1; see --limit, or the Parquet:" in one
+
+    arguments = ("--archive", "gtfs/a.zip", "--rule", "stop_lat: *", "--json")
+    (told,) = json.loads(rwt("quarantine", "list", *arguments).stdout)["gtfs"]
+    assert [entry["text"] for entry in told["entries"]] == ["S2,B,-99,145"]
+    assert [entry["rule"] for entry in told["by_rule"]] == ["stop_lat: minimum"]
+
+    clean = rwt("quarantine", "list", "--archive", "gtfs/b.zip")
+    assert "gtfs/b.zip: nothing of it is quarantined" in clean.stderr
+
+
+def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkeypatch):
+    s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=BROKEN)
+    rwt("sweep")
+    dispatch(feed)
+    asked = rwt("quarantine", "replay", "--rule", "stop_lat: minimum")
+    assert (
+        "gtfs/a.zip: is processed again; 2 of 3 rows and 1 of 2 members set aside" in asked.stdout
+    )
+    assert "Follow them in `rwt status`" in asked.stdout
+    monkeypatch.setattr("rwt_assets.commands.quarantine.sleep", lambda _: dispatch(feed))
+    again = rwt("quarantine", "replay", "--archive", "gtfs/a.zip", "--wait")
+    assert again.exit_code == 0
+    assert "gtfs/a.zip: was asked for before, and has not begun" in again.stdout
+    assert "gtfs/a.zip: delivered" in again.stdout
+    unknown = rwt("quarantine", "replay", "--archive", "gtfs/x.zip")
+    assert unknown.exit_code == 1
+    assert "gtfs/x.zip: nothing of it is quarantined" in unknown.stderr
+    assert "There is no feed 'x'" in rwt("quarantine", "replay", "--feed", "x").stderr
+
+
+def test_who_waits_for_an_archive_is_told_how_to_see_what_was_set_aside(
+    home, s3, feed, tmp_path, monkeypatch
+):
+    file = tmp_path / "a.zip"
+    file.write_bytes(BROKEN)
+
+    def meanwhile(_seconds):
+        rwt("sweep")
+        dispatch(feed)
+
+    monkeypatch.setattr("rwt_assets.cli.sleep", meanwhile)
+    sent = rwt("submit", str(file), "--wait")
+    assert sent.exit_code == 0
+    assert (
+        "Something is quarantined (2 rows): `rwt quarantine list --archive gtfs/a.zip`"
+        in sent.stdout
+    )

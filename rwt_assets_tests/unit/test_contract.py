@@ -1,12 +1,13 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rwt_assets.contract import (
@@ -63,6 +64,35 @@ def test_dates_are_real_days():
     assert [row for row, _ in refused] == [3, 4]
 
 
+@given(st.lists(st.datetimes(timezones=st.none() | st.timezones()), max_size=5))
+@example([datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)])
+def test_timestamps_are_those_of_iso_8601_and_without_a_zone_in_utc(times):
+    times = [t for t in times if t.utcoffset() is None or not t.utcoffset().total_seconds() % 60]
+    texts = [time.isoformat(" " if number % 2 else "T") for number, time in enumerate(times)]
+    table = pa.table({"x": pa.array(texts, pa.string())})
+    rule = MemberRule(include=("*",), columns={"x": {"type": "timestamp"}})
+    result = ShardContract(rule).apply(table, np.arange(len(texts)))
+    assert not result.rejected
+    found = result.valid.column("x").cast(pa.int64()).to_pylist()
+    in_utc = [time.replace(tzinfo=time.tzinfo or UTC) for time in times]
+    assert found == [
+        (t - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for t in in_utc
+    ]
+
+
+def test_what_is_no_timestamp_is_set_aside():
+    good = ["2026-01-01T10:00Z", "2026-01-01 10:00:01.5+0200", "2024-02-29 23:59-03", ""]
+    bad = ["2026-01-01", "2026-02-30T10:00Z", "2026-01-01T24:00", "2026-01-01T10:00:00+2400", "x"]
+    kept, refused = held([*good, *bad], type="timestamp")
+    assert [str(time) for time in kept] == [
+        "2026-01-01 10:00:00+00:00",
+        "2026-01-01 08:00:01.500000+00:00",
+        "2024-03-01 02:59:00+00:00",
+        "None",
+    ]
+    assert [row for row, _ in refused] == [5, 6, 7, 8, 9]
+
+
 def test_a_rejection_tells_row_rule_reason_and_text():
     table = pa.table({"x": ["1", "x,y"], "other": ["a", "b"]})
     rule = MemberRule(include=("*",), columns={"x": ColumnRule(type="integer")})
@@ -74,7 +104,7 @@ def test_a_rejection_tells_row_rule_reason_and_text():
 
 @given(st.lists(st.text(max_size=5) | st.integers().map(str) | st.floats().map(repr)))
 def test_no_text_is_a_surprise_and_rows_reconcile(values):
-    for kind in ("integer", "number", "boolean", "date", "string"):
+    for kind in ("integer", "number", "boolean", "date", "timestamp", "string"):
         kept, refused = held(values, type=kind)
         assert len(kept) + len(refused) == len(values)
 

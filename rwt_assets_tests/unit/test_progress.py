@@ -43,6 +43,22 @@ def test_a_new_revision_starts_again():
     assert locate(archive(arrived=Event(40, "r2"))).need == Need(Step.SPLIT, 40)
 
 
+def test_a_replay_splits_the_newest_revision_again_once():
+    assert locate(archive(replay=Event(40, "r1"))).need == Need(Step.SPLIT, 40)
+    assert locate(archive(delivery=None, replay=Event(40, "r1"))).need == Need(Step.SPLIT, 40)
+    split_again = archive(
+        manifest=Event(41, "r1"), shards=(shard(reported=42),), replay=Event(40, "r1")
+    )
+    assert locate(split_again) == Position(Stage.ENRICHING, Need(Step.ENRICH, 42, ("s",)))
+    done = archive(manifest=Event(41, "r1"), delivery=Event(50, "r1"), replay=Event(40, "r1"))
+    assert locate(done) == Position(Stage.DELIVERED)
+
+
+def test_a_replay_of_a_revision_that_was_replaced_asks_for_nothing_of_its_own():
+    replaced = archive(arrived=Event(45, "r2"), replay=Event(40, "r1"))
+    assert locate(replaced).need == Need(Step.SPLIT, 45)
+
+
 def test_a_shard_enriched_after_the_delivery_makes_a_new_delivery():
     assert locate(archive(shards=(shard(enriched=35),))).need == Need(Step.DELIVER, 35)
 

@@ -1,0 +1,178 @@
+"""The members of an archive and of the archives within it, one after the other.
+
+What belongs here: which entry is taken, ignored or opened, in what order, and under what
+name. What does not: how a ZIP is read (`archive.py`, `zip_directory.py`) and what becomes of
+a member (`unpacking.py`). PKWARE APPNOTE.TXT 4.3.7 and 4.4.5: a member that is only stored
+lies byte for byte in its archive, so an archive within is read where it lies.
+
+    outer.zip/inner.csv       a member of an archive within; rules match this whole name
+
+An archive within that is compressed or encrypted is unpacked into a temporary file that has
+no name, which ends with the walk over it. `limits` are counted over all levels together.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from tempfile import TemporaryFile
+from typing import Final
+
+from pydantic import SecretStr
+
+from rwt_assets.archive import read_in_place, read_member, refuse_unreadable
+from rwt_assets.byte_ranges import ByteRanges, FileRanges
+from rwt_assets.errors import (
+    LimitError,
+    MemberCorruptError,
+    MemberError,
+    MemberUnsupportedError,
+    NotAZipError,
+)
+from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.zip_budget import Budget
+from rwt_assets.zip_directory import STORED, Defect, Member, read_directory
+from rwt_assets.zip_names import DistinctNames
+
+SUFFIX: Final = ".zip"
+SEPARATOR: Final = "/"
+NO_RULE: Final = "no rule of the feed takes it"
+NOTHING_WITHIN: Final = "no rule of the feed takes anything in it"
+TOO_DEEP: Final = "no rule of the feed takes it, and it is nested deeper than limits.nesting"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One entry of the walk.
+
+    The name of `member` is distinct in the whole archive. A `rule` takes it, or `ignored`
+    says why it is not read, or `broken` why an archive within could not be opened. `source`
+    has its bytes as long as the walk has not gone on.
+    """
+
+    member: Member
+    source: ByteRanges
+    rule: MemberRule | None = None
+    ignored: str = ""
+    broken: MemberError | LimitError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One archive of the walk; its members' names begin with these."""
+
+    source: ByteRanges
+    members: tuple[Member, ...]
+    stored: str = ""
+    given: str = ""
+    depth: int = 0
+
+
+@dataclass(slots=True)
+class Walk:
+    """A walk over everything in one archive."""
+
+    source: ByteRanges
+    feed: Feed
+    where: str
+    password: SecretStr | None = None
+    _budget: Budget = field(init=False)
+    _names: DistinctNames = field(init=False, default_factory=DistinctNames)
+
+    def __post_init__(self) -> None:
+        self._budget = Budget(self.feed.limits, self.source.size)
+
+    def entries(self) -> Generator[Found, None, None]:
+        """Every entry at every level, in the order of the directories.
+
+        Raises:
+            NotAZipError: the archive itself is no ZIP file.
+            LimitError: the archive itself is beyond a limit.
+        """
+        members = self._members(self.source, self.where)
+        self._names.reserve(member.name for member in members)
+        yield from self._below(_Level(self.source, members))
+
+    def _below(self, level: _Level) -> Iterator[Found]:
+        for member in level.members:
+            named = self._named(member, level)
+            rule = None if member.ignored else self.feed.rule_for(named.stored_name)
+            if rule is not None or member.ignored:
+                yield Found(named, level.source, rule, member.ignored)
+            elif not named.stored_name.lower().endswith(SUFFIX) or _no_file(member):
+                yield Found(named, level.source, ignored=NO_RULE)
+            elif level.depth >= self.feed.limits.nesting:
+                yield Found(named, level.source, ignored=TOO_DEEP)
+            else:
+                yield from self._within(named, level)
+
+    def _within(self, archive: Member, level: _Level) -> Iterator[Found]:
+        """Entries of an archive within, which can be opened or is one broken member."""
+        where = f"{self.where}, archive {archive.name!r} within"
+        with ExitStack() as files:
+            try:
+                source = self._open(archive, level.source, files, where)
+                members = self._members(source, where)
+            except NotAZipError as error:
+                broken: MemberError | LimitError = _no_archive(archive, error, where)
+            except (MemberError, LimitError) as error:
+                broken = error
+            else:
+                stored, given = archive.stored_name + SEPARATOR, archive.name + SEPARATOR
+                within = _Level(source, members, stored, given, level.depth + 1)
+                taken = False
+                for found in self._below(within):
+                    taken = taken or found.rule is not None or found.broken is not None
+                    yield found
+                if not taken:
+                    yield Found(archive, level.source, ignored=NOTHING_WITHIN)
+                return
+        yield Found(archive, level.source, broken=broken)
+
+    def _open(
+        self, archive: Member, source: ByteRanges, files: ExitStack, where: str
+    ) -> ByteRanges:
+        """The bytes of an archive within, in place if they are only stored."""
+        limits = self.feed.limits
+        refuse_unreadable(archive, limits, where)
+        if archive.method == STORED and not archive.encrypted:
+            return read_in_place(source, archive, where=where)
+        file = files.enter_context(TemporaryFile())  # noqa: SIM115 - `files` closes it
+        for chunk in read_member(source, archive, limits, where=where, password=self.password):
+            file.write(chunk)
+        return FileRanges(file)
+
+    def _members(self, source: ByteRanges, where: str) -> tuple[Member, ...]:
+        return read_directory(
+            source,
+            self.feed.limits,
+            where=where,
+            name_encoding=self.feed.source.name_encoding,
+            budget=self._budget,
+        )
+
+    def _named(self, member: Member, level: _Level) -> Member:
+        """A member under the whole name that it has in the outermost archive."""
+        wanted = level.given + member.name
+        name = self._names.give(wanted)
+        note = member.note if name == wanted else f"another member is named {wanted!r}"
+        size, most = len(name.encode()), self.feed.limits.name_bytes
+        defect = member.defect
+        if level.depth and size > most:
+            why = f"its name has {size} bytes; limits.name_bytes of the feed is {most}"
+            defect = Defect(LimitError, why)
+        stored = level.stored + member.stored_name
+        return replace(member, name=name, stored_name=stored, note=note, defect=defect)
+
+
+def _no_file(member: Member) -> bool:
+    """Whether an entry is a link or the like, which is no archive whatever its name is."""
+    return member.defect is not None and member.defect.error is MemberUnsupportedError
+
+
+def _no_archive(archive: Member, error: NotAZipError, where: str) -> MemberCorruptError:
+    return MemberCorruptError(
+        f"the archive {archive.name!r} within cannot be read: {error.what}",
+        where=where,
+        fate="The whole archive within was set aside; the others were processed.",
+        remedy="Ask the sender for the archive again, or let a rule of the feed exclude it.",
+    )

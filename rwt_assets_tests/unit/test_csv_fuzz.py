@@ -1,0 +1,93 @@
+"""Whatever the bytes of a member are: rows reconcile, and errors are ours.
+
+`make fuzz` runs this with many more examples; a plain test run looks at a few.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rwt_assets.contract import ShardContract
+from rwt_assets.errors import RwtError
+from rwt_assets.feed import ColumnRule, Dialect, Limits, MemberRule
+from rwt_assets.fields import parse_shard
+from rwt_assets.splitting import MemberSplitter
+
+REAL = [
+    b"a,b,c\n1,x,3\n2,y,4\n",
+    b'a,b,c\r\n1,"x ""q"", z",3\r\n"two\r\nlines",y,\r\n',
+    b'a;b;c\n1,5;x;"q \\"e\\""\n2,5;y;\n',
+    "a\tb\tc\né\tx\t3\n".encode("utf-16"),
+    "a|b|c\né|x|3\nü|y|4\n".encode("cp1252"),
+    "\ufeff# made by hand\na,b,c,\n1,x,ü,\n2,y,4,\n".encode(),
+    b"'a','b','c'\r1,'x',''\r",
+    b"",
+]
+SPLICES = st.sampled_from(
+    [
+        b'"',
+        b"'",
+        b"\\",
+        b",",
+        b";",
+        b"\t",
+        b"|",
+        b"\n",
+        b"\r",
+        b"#",
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+    ]
+) | st.binary(max_size=4)
+LIMITS = Limits(columns=50, field_bytes=100, record_bytes=200, split_values=20)
+
+
+@st.composite
+def damaged(draw):
+    """A CSV as it might be, with some bytes taken out, put in or replaced."""
+    data = bytearray(draw(st.sampled_from(REAL)) * draw(st.integers(1, 3)))
+    for _ in range(draw(st.integers(0, 6))):
+        start = draw(st.integers(0, len(data)))
+        data[start : start + draw(st.integers(0, 3))] = draw(SPLICES)
+    return bytes(data)
+
+
+def character(*usual):
+    return st.sampled_from(["auto", "none", *usual])
+
+
+DIALECTS = st.builds(
+    dict,
+    encoding=st.sampled_from(["auto", "auto", "utf-8", "utf-16", "cp1252", "shift_jis"]),
+    delimiter=st.sampled_from(["auto", ",", ";"]),
+    quote=character('"', "'"),
+    escape=character("\\"),
+    header=st.sampled_from([True, True, False, "auto"]),
+    comment=character("#"),
+    skip_lines=st.sampled_from([0, 0, 1, "auto"]),
+    trailing_delimiter=st.sampled_from(["auto", True, False]),
+).map(Dialect.model_validate)
+RULES = [
+    {},
+    {"split_by": "b"},
+    {"split_by": "b", "columns": {"b": ColumnRule(), "a": ColumnRule(type="number")}},
+]
+
+
+@given(damaged(), DIALECTS, st.sampled_from(RULES), st.integers(1, 50))
+def test_no_text_is_a_surprise(data, dialect, settings, chunk):
+    rule = MemberRule(include=("*",), dialect=dialect, **settings)
+    splitter = MemberSplitter(rule, LIMITS, where="s3://b/a.zip, member 'm'")
+    chunks = [data[start : start + chunk] for start in range(0, len(data), chunk)]
+    try:
+        parts = [part for cut in splitter.parts(chunks) for part in cut]
+    except RwtError:
+        return
+    assert splitter.rows_read == sum(part.rows for part in parts) + len(splitter.rejected)
+    for part in parts:
+        table = parse_shard(part.data, splitter.dialect, splitter.columns)
+        assert table.num_rows == part.rows == len(part.row_numbers)
+        result = ShardContract(rule).apply(table, part.row_numbers)
+        assert result.valid.num_rows + len(result.rejected) == part.rows
+        if rule.split_by is not None:
+            assert set(table.column("b").to_pylist()) <= {part.value}
