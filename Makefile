@@ -38,10 +38,11 @@ bench: $(READY) ## compare with pandas scripts, and time the daemon (minutes)
 soak: $(READY) ## 500 archives while things are killed and requests fail (ARGS="--archives 60" for less)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.soak $(ARGS)
 
-fuzz: $(READY) ## 150,000 messages that are no S3 events, 300,000 damaged archives (half an hour)
+fuzz: $(READY) ## 150,000 messages that are no S3 events, 600,000 damaged archives and texts (an hour)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -o timeout=3000 --hypothesis-show-statistics $(ARGS) \
 		rwt_assets_tests/unit/test_notifications.py \
-		rwt_assets_tests/unit/test_archive_fuzz.py -k surprise
+		rwt_assets_tests/unit/test_archive_fuzz.py \
+		rwt_assets_tests/unit/test_csv_fuzz.py -k surprise
 
 clean: ## remove the environment and all local state
 	rm -rf .venv $(STATE)

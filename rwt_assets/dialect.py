@@ -276,12 +276,12 @@ def _without_lines(text: str, count: int) -> str:
 
 
 def _utf16_by_zeros(sample: bytes) -> Literal["utf-16-le", "utf-16-be"] | None:
-    """Latin text in UTF-16 has a zero byte in every character, always on the same side."""
+    """Latin text in UTF-16 has a zero byte in most characters, nearly always on the same side."""
     pairs = len(sample) // 2
     even, odd = (sample[side : 2 * pairs : 2].count(0) for side in (0, 1))
-    if odd * 2 > pairs and even * 10 < pairs:
+    if odd * 2 > pairs and odd > 4 * even:
         return "utf-16-le"
-    if even * 2 > pairs and odd * 10 < pairs:
+    if even * 2 > pairs and even > 4 * odd:
         return "utf-16-be"
     return None
 

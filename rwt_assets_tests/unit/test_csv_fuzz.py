@@ -1,7 +1,10 @@
-"""Whatever the bytes of a member are: rows reconcile, and errors are ours.
+"""Whatever the bytes of a member or an archive are: rows reconcile, and errors are ours.
 
 `make fuzz` runs this with many more examples; a plain test run looks at a few.
 """
+
+from pathlib import Path
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,9 @@ from rwt_assets.errors import RwtError
 from rwt_assets.feed import ColumnRule, Dialect, Limits, MemberRule
 from rwt_assets.fields import parse_shard
 from rwt_assets.splitting import MemberSplitter
+from rwt_assets_tests.archives import make_zip, timetable
+from rwt_assets_tests.mutations import mutate
+from rwt_assets_tests.pure_way import take
 
 REAL = [
     b"a,b,c\n1,x,3\n2,y,4\n",
@@ -21,6 +27,18 @@ REAL = [
     "\ufeff# made by hand\na,b,c,\n1,x,ü,\n2,y,4,\n".encode(),
     b"'a','b','c'\r1,'x',''\r",
     b"",
+]
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+ARCHIVES = [
+    make_zip({f"{number}.csv": text for number, text in enumerate(REAL)}),
+    make_zip({f"{number}.csv": text for number, text in enumerate(REAL)}, 0),
+    timetable(trips=5, stops=7),
+    # Real ones, where they lie beside the repository.
+    *(
+        path.read_bytes()
+        for path in sorted(SHARED.glob("*/**/*.zip"))
+        if 0 < path.stat().st_size < 10_000
+    ),
 ]
 SPLICES = st.sampled_from(
     [
@@ -91,3 +109,16 @@ def test_no_text_is_a_surprise(data, dialect, settings, chunk):
         assert result.valid.num_rows + len(result.rejected) == part.rows
         if rule.split_by is not None:
             assert set(table.column("b").to_pylist()) <= {part.value}
+
+
+@given(st.sampled_from(ARCHIVES), st.integers(0, 2**64))
+def test_no_damaged_archive_is_a_surprise_on_the_whole_way(archive, number):
+    damaged = mutate(archive, Random(number), ARCHIVES)  # noqa: S311 - no secret
+    times = MemberRule(include=("stop_times.txt",), split_by="stop_sequence")
+    try:
+        taken = take(damaged, times, MemberRule(include=("*",)), limits={"nesting": 2})
+    except RwtError:
+        return
+    written = {key for bucket, key in taken.store.contents if bucket == "results"}
+    assert all(key.startswith("rwt/wild/") and "/../" not in key for key in written)
+    assert {bucket for bucket, _ in taken.store.contents} <= {"incoming", "results"}

@@ -83,13 +83,12 @@ def test_a_table_in_a_declared_dialect_comes_back_as_it_was(written):
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    written_tables(
-        [",", ";", "\t", "|"], ['"'], ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"]
-    )
+    # UTF-16 without a mark is recognized where most of it is Latin, see below.
+    written_tables([",", ";", "\t", "|"], ['"'], ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 )
 def test_a_table_in_an_unknown_dialect_comes_back_as_it_was(written):
     rows, data, dialect, _ = written
-    # The last column empty in all rows could as well be a trailing delimiter; declared, it is not.
+    # A backslash before a quote may also just be a backslash, so the escape is declared.
     rule = MemberRule(
         include=("*",),
         split_by="group",
