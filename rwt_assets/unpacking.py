@@ -73,6 +73,7 @@ def unpack_archive(
         NoMatchingMemberError: nothing in it that the feed takes.
         LimitError: a limit of the feed on the archive as a whole.
         MemberError: a member cannot be read, and the feed's `broken_members` is "fail".
+        ArchiveSchemaError: columns for which the feed's `evolution` fails the archive.
         ArchiveMissingError: the object is gone or was replaced.
     """
     where = f"s3://{revision.bucket}/{revision.key}"
