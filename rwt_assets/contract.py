@@ -7,10 +7,8 @@ columns and values that are not declared. Works on whole columns; only rejected 
 looked at one by one.
 """
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from json import dumps
 from typing import Any, Final
 
@@ -77,12 +75,11 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class RejectedValue:
-    """A row that breaks the contract: its ordinal, the first rule it breaks, and its text."""
+    """A row that breaks the contract: its ordinal, and the first rule it breaks."""
 
     row: int
     rule: str
     reason: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +212,7 @@ class ShardContract:
         keys = row_keys([typed.column(name).combine_chunks() for name in self._rule.unique])
         first = self._seen.first_rows(keys, row_numbers[kept])
         again = np.flatnonzero(first >= 0)
-        rejected += self._repeated(table.take(kept[again]), row_numbers[kept[again]], first[again])
+        rejected += self._repeated(row_numbers[kept[again]], first[again])
         return ContractResult(
             typed.filter(pa.array(first < 0)),
             row_numbers[kept[first < 0]],
@@ -284,13 +281,11 @@ class ShardContract:
             remedy="Ask the sender, or set evolution.type_conflicts of the feed.",
         )
 
-    def _repeated(
-        self, table: pa.Table, row_numbers: np.ndarray, first: np.ndarray
-    ) -> list[RejectedValue]:
+    def _repeated(self, row_numbers: np.ndarray, first: np.ndarray) -> list[RejectedValue]:
         named = ", ".join(self._rule.unique)
         return [
-            RejectedValue(int(row), UNIQUE, f"{named}: the same as in row {before}", text)
-            for row, before, text in zip(row_numbers, first, _as_lines(table), strict=True)
+            RejectedValue(int(row), UNIQUE, f"{named}: the same as in row {before}")
+            for row, before in zip(row_numbers, first, strict=True)
         ]
 
 
@@ -439,21 +434,8 @@ def _rejected(
             int(row_numbers[index]),
             f"{faults[broken].column}: {faults[broken].rule}",
             faults[broken].reason(values[faults[broken].column][position]),
-            text,
         )
-        for position, (index, broken, text) in enumerate(
-            zip(indices.tolist(), first.tolist(), _as_lines(found), strict=True)
+        for position, (index, broken) in enumerate(
+            zip(indices.tolist(), first.tolist(), strict=True)
         )
     ]
-
-
-def _as_lines(table: pa.Table) -> Iterator[str]:
-    """Each row as a line of CSV."""
-    line = StringIO()
-    write = csv.writer(line, lineterminator="").writerow
-    columns = [table.column(name).to_pylist() for name in table.column_names]
-    for row in zip(*columns, strict=True):
-        write(row)
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()

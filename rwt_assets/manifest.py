@@ -67,6 +67,7 @@ class MemberReport(_Document):
     `rows_by_rule` counts the quarantined rows by the rule that they broke.
 
     `stored_name` is what the archive says where `name` had to be made distinct from another.
+    `first_row_line` is the line of the first row, if every row has exactly one line.
     """
 
     name: str
@@ -79,6 +80,7 @@ class MemberReport(_Document):
     crc32: int = 0
     columns: tuple[str, ...] = ()
     dialect: CsvDialect = CsvDialect()
+    first_row_line: int | None = None
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
 
     @property

@@ -5,7 +5,7 @@ not: the rules themselves (`contract.py`, `enrichment.py`) and where the result 
 (`resources/parquet_io_manager.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from threading import Lock
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from rwt_assets.contract import (
     QuarantineEntry,
+    RejectedValue,
     ShardContract,
     count_by_rule,
     quarantine_table,
@@ -28,6 +29,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
+from rwt_assets.records import find_records, header_end, shown_record
 
 ROW_NUMBER = np.dtype("<i8")
 ROW_NUMBER_OBJECTS_HELD = 3
@@ -105,11 +107,9 @@ class ShardRun:
         for part in self.shard.parts:
             data = self.store.read(self.feed.target.bucket, part.key)
             table = parse_shard(data, self.member.dialect, self.member.columns)
-            result = contract.apply(table, self.row_numbers.of(part))
-            self._rejected += [
-                QuarantineEntry(self.shard.member, None, r.row, 1, r.rule, r.reason, r.text)
-                for r in result.rejected
-            ]
+            row_numbers = self.row_numbers.of(part)
+            result = contract.apply(table, row_numbers)
+            self._rejected += self._entries(result.rejected, data, row_numbers)
             yield enrich(
                 result.valid,
                 key_column=self.rule.key_column,
@@ -118,6 +118,28 @@ class ShardRun:
                 row_numbers=result.row_numbers,
             )
         self._write_quarantine()
+
+    def _entries(
+        self, rejected: Sequence[RejectedValue], data: bytes, row_numbers: np.ndarray
+    ) -> Iterator[QuarantineEntry]:
+        """Rejected rows of a part with their raw text, and their line where that is known."""
+        if not rejected:
+            return
+        begin = header_end(data, self.member.dialect)
+        records = find_records(data[begin:], self.member.dialect, last=True)
+        places = np.searchsorted(row_numbers, [one.row for one in rejected]).tolist()
+        first = self.member.first_row_line
+        for one, place in zip(rejected, places, strict=True):
+            start, end = records.span(place)
+            yield QuarantineEntry(
+                member=self.shard.member,
+                line=None if first is None else first + one.row - 1,
+                row=one.row,
+                rows=1,
+                rule=one.rule,
+                reason=one.reason,
+                text=shown_record(data[begin + start : begin + end]),
+            )
 
     def _write_quarantine(self) -> None:
         self.rows_quarantined = sum(entry.rows for entry in self._rejected)

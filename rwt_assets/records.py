@@ -18,6 +18,7 @@ LF: Final = ord("\n")
 CR: Final = ord("\r")
 _ORDINARY: Final = ord("x")
 _HEADER_BYTES: Final = 64 << 10
+SHOWN_BYTES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,11 @@ def header_end(text: bytes, dialect: CsvDialect) -> int:
     if len(found) == 0:
         found = find_records(text, dialect, last=True)
     return found.span(0)[1]
+
+
+def shown_record(record: bytes) -> str:
+    """A record as text for a report: without its line end, its beginning if it is long."""
+    return record[:SHOWN_BYTES].decode(errors="backslashreplace").rstrip("\r\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,11 @@ from rwt_assets.dialect import (
 from rwt_assets.errors import LimitError, MemberHeaderError
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.fields import TRAILING, parse_record, read_fields, read_names
-from rwt_assets.records import Records, find_records
+from rwt_assets.records import Records, find_records, shown_record
 
 BATCH_BYTES: Final = 8 << 20
-SHOWN: Final = 500
 HEADER_BYTES: Final = 64 << 10
+UNCLOSED: Final = "unclosed_quote"
 LINE: Final = re.compile(rb"\r\n|\r|\n")
 
 
@@ -77,7 +77,8 @@ class _Held:
 class MemberSplitter:
     """Splits one member.
 
-    `dialect`, `columns`, `rows_read` and `rejected` fill while it is consumed.
+    `dialect`, `columns`, `rows_read` and `rejected` fill while it is consumed. After that
+    `first_row_line` is the line of the first row, if every row has exactly one line.
 
     Args:
         rule: by which column, which columns must be there, what is known of the dialect.
@@ -88,12 +89,14 @@ class MemberSplitter:
     def __init__(self, rule: MemberRule, limits: Limits, *, where: str) -> None:
         self.columns: tuple[str, ...] = ()
         self.dialect = CsvDialect()
+        self.first_row_line: int | None = None
         self.rows_read = 0
         self.rejected: list[RejectedRow] = []
         self._rule = rule
         self._limits = limits
         self._where = where
         self._begun = False
+        self._body_line = 1
         self._header = b""
         self._lines = 1  # lines before the batch
         self._held: dict[str, _Held] = {}
@@ -121,6 +124,9 @@ class MemberSplitter:
             if self._held_bytes >= self._limits.buffer_bytes:
                 yield self._cut()
         self.rejected.sort(key=lambda one: one.row or 0)
+        unclosed = sum(one.rule == UNCLOSED for one in self.rejected)
+        if self._lines - self._body_line == self.rows_read - unclosed:
+            self.first_row_line = self._body_line
         if not self._begun:
             raise self._header_error("the member is empty: it has no header line")
         if self._rule.split_by is None and not self._values:
@@ -201,11 +207,12 @@ class MemberSplitter:
             return unread
         start, end = found.span(0)
         self._begin(data[start:end])
-        if not self.dialect.header:
-            return data
-        self._header = data[start:end]
-        self._lines += _line_count(data[:end])
-        return data[end:]
+        if self.dialect.header:
+            self._header = data[start:end]
+            self._lines += _line_count(data[:end])
+            data = data[end:]
+        self._body_line = self._lines
+        return data
 
     def _begin(self, first: bytes) -> None:
         """Name the columns after the first record, or after the rule if it is no header."""
@@ -245,9 +252,9 @@ class MemberSplitter:
                 line=self._lines,
                 row=self.rows_read,
                 rows=1,
-                rule="unclosed_quote",
+                rule=UNCLOSED,
                 reason="a quote is opened and never closed",
-                text=rest[:SHOWN].decode(errors="backslashreplace"),
+                text=shown_record(rest),
             )
         )
 
@@ -357,8 +364,6 @@ class MemberSplitter:
 
     def _reject(self, batch: bytes, records: Records, index: int, rule: str, reason: str) -> None:
         start, end = records.span(index)
-        text = batch[start : min(end, start + SHOWN)].decode(errors="backslashreplace")
-        text = text.rstrip("\r\n")
         self.rejected.append(
             RejectedRow(
                 line=self._lines + _line_count(batch[:start]),
@@ -366,7 +371,7 @@ class MemberSplitter:
                 rows=1,
                 rule=rule,
                 reason=reason,
-                text=text,
+                text=shown_record(batch[start:end]),
             )
         )
 

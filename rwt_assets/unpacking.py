@@ -166,6 +166,7 @@ class _Unpacker:
             crc32=member.crc32,
             columns=splitter.columns,
             dialect=splitter.dialect,
+            first_row_line=splitter.first_row_line,
         )
         shards = [self._shard(member.name, rule, value, own) for value, own in parts.items()]
         return _Unpacked(report, shards, rejected)

@@ -140,6 +140,33 @@ def set_aside(taken):
     return [(row["line"], row["rule"], row["text"]) for row in table.to_pylist()]
 
 
+PRICED = MemberRule(
+    include=("*",), split_by="b", columns={"a": {"type": "number"}, "b": {}}, unique=("a", "b")
+)
+
+
+def set_aside_by_contract(taken):
+    bodies = [
+        body for (_, key), body in taken.store.contents.items() if key.endswith("contract.parquet")
+    ]
+    rows = [row for body in bodies for row in pq.read_table(io.BytesIO(body)).to_pylist()]
+    return sorted((row["row"], row["line"], row["rule"], row["text"]) for row in rows)
+
+
+def test_a_row_that_breaks_the_contract_is_kept_as_it_was_sent_with_its_line():
+    data = b"a;b;'c'\r\n1;x;'d'\r\none;x;'d;e'\r\n2;y;\r\n1;x;f\r\n"
+    rule = PRICED.model_copy(update={"dialect": Dialect(quote="'")})
+    assert set_aside_by_contract(take_member(data, rule)) == [
+        (2, 3, "a: number", "one;x;'d;e'"),
+        (4, 5, "unique", "1;x;f"),
+    ]
+
+
+def test_the_line_is_left_out_where_rows_and_lines_differ():
+    data = b'a,b,c\n1,x,"two\nlines"\none,x,d\n'
+    assert set_aside_by_contract(take_member(data, PRICED)) == [(2, None, "a: number", "one,x,d")]
+
+
 def test_a_row_that_is_no_text_in_the_encoding_is_set_aside_and_the_others_are_read():
     data = "a,b\n1,é\n2,ü\n".encode() + b"3,\xff\n" + "4,ö\n".encode()
     taken = take_member(data, MemberRule(include=("*",)))
