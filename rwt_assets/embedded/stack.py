@@ -20,7 +20,6 @@ Dagster documentation: "Dagster OSS deployment architecture", "Workspace file".
 import fcntl
 import json
 import os
-import shutil
 import sys
 import tempfile
 import urllib.error
@@ -30,6 +29,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from string import Template
 from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Self
@@ -40,6 +40,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.embedded.event_storage import EVENTS_FOLDER
 from rwt_assets.embedded.interruption import fail_interrupted, mark_interrupted
 from rwt_assets.embedded.processes import (
     LOOPBACK,
@@ -212,7 +213,9 @@ class EmbeddedStack:
             del os.environ[name]
         home = dagster_home(self.state)
         home.mkdir(exist_ok=True)
-        shutil.copyfile(Path(__file__).with_name("dagster.yaml"), home / "dagster.yaml")
+        settings = Template(Path(__file__).with_name("dagster.yaml").read_text())
+        folder = json.dumps(str(home / EVENTS_FOLDER))
+        (home / "dagster.yaml").write_text(settings.substitute(events_folder=folder))
         workspace = {"grpc_server": {"host": LOOPBACK, "port": self._code_port}}
         workspace["grpc_server"]["location_name"] = "rwt_assets"
         (home / "workspace.yaml").write_text(json.dumps({"load_from": [workspace]}))

@@ -37,6 +37,7 @@ from rwt_assets.standing import Standing, take_standing
 
 WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
+PAUSE_TO_LOOK = 4
 INTERVAL_SECONDS = 1
 RUNS_UNDER_WAY = 20  # asked for and not ended; more would only wait in the run queue
 OUTAGE_PAUSES_SECONDS = (10.0, 300.0)
@@ -125,11 +126,20 @@ def watch(
     seconds: float = WATCH_SECONDS,
     pause: float = LOOK_SECONDS,
 ) -> list[dg.RunRequest]:
-    """Look again and again until there is something to ask for or the time is up."""
+    """Look again and again until there is something to ask for or the time is up.
+
+    A look at many shards takes long, at the cost of the run that works on them: so the pause is
+    some times as long as the look.
+    """
     deadline = monotonic() + seconds
-    while not (requests := look()) and monotonic() + pause < deadline:
-        sleep(pause)
-    return requests
+    while True:
+        began = monotonic()
+        requests = look()
+        ended = monotonic()
+        rest = max(pause, PAUSE_TO_LOOK * (ended - began))
+        if requests or ended + rest >= deadline:
+            return requests
+        sleep(rest)
 
 
 def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunRequest]:

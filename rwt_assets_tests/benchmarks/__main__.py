@@ -1,6 +1,6 @@
 """`make bench`: what the data path costs beside pandas scripts, and what the daemon adds.
 
-python -m rwt_assets_tests.benchmarks [scripts] [daemon] [--rounds N]
+python -m rwt_assets_tests.benchmarks [scripts] [daemon] [shards] [sweep] [--rounds N] [--shards N]
 """
 
 import argparse
@@ -22,6 +22,7 @@ from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets_tests.benchmarks.contenders import ARCHIVE, CONTENDERS, SOURCE, TARGET
 from rwt_assets_tests.benchmarks.daemon import measure_daemon
 from rwt_assets_tests.benchmarks.generated import make_archive
+from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
 from rwt_assets_tests.benchmarks.sweeping import measure_sweep
 
 
@@ -77,14 +78,17 @@ def run_scripts(rounds: int) -> None:
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("what", nargs="*", default=["scripts", "daemon", "sweep"])
+    parser.add_argument("what", nargs="*", default=["scripts", "daemon", "shards", "sweep"])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shards", type=int, default=10_000)
     arguments = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}\n")
     if "scripts" in arguments.what:
         run_scripts(arguments.rounds)
     if "daemon" in arguments.what:
         measure_daemon(arguments.rounds)
+    if "shards" in arguments.what:
+        measure_orchestration(arguments.shards)
     if "sweep" in arguments.what:
         measure_sweep()
 
