@@ -4,6 +4,9 @@ What belongs here: asset keys, partition sets and run tags. What does not: what 
 (`assets/`). Dagster documentation: "Asset key", "Partitioning assets" (dynamic partitions).
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import dagster as dg
@@ -21,6 +24,36 @@ RETRIED_TAG = "rwt/retried"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"
+
+
+_RANGE_IN_WORK: ContextVar[Sequence[str]] = ContextVar("range_in_work", default=())
+
+
+class ShardPartitions(dg.DynamicPartitionsDefinition):
+    """Dynamic partitions of which a run that knows its own range need not ask again.
+
+    Dagster reads all partition keys of the set whenever metadata are added for one of them: with
+    n shards in a catalog of m that is n times m keys.
+    """
+
+    def get_partition_keys_in_range(
+        self, partition_key_range: dg.PartitionKeyRange
+    ) -> Sequence[str]:
+        """The keys of a range, in the order of their registration."""
+        keys = _RANGE_IN_WORK.get()
+        if keys and (keys[0], keys[-1]) == (partition_key_range.start, partition_key_range.end):
+            return keys
+        return super().get_partition_keys_in_range(partition_key_range)
+
+
+@contextmanager
+def range_in_work(partition_keys: Sequence[str]) -> Iterator[None]:
+    """Within this, the range from the first to the last of these keys is known to be them."""
+    token = _RANGE_IN_WORK.set(partition_keys)
+    try:
+        yield
+    finally:
+        _RANGE_IN_WORK.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +95,7 @@ class FeedGraph:
     @property
     def csv_shards(self) -> dg.DynamicPartitionsDefinition:
         """One partition a shard; see `partitions.ShardKey`."""
-        return dg.DynamicPartitionsDefinition(name=f"{self.feed}_csv_shards")
+        return ShardPartitions(name=f"{self.feed}_csv_shards")
 
     @property
     def zip_archives_name(self) -> str:

@@ -1,5 +1,6 @@
 """Asset `enriched_shard`: from CSV shards to enriched Parquet, many partitions a run."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +11,7 @@ from rwt_assets.automation import reported_again_or_code_changed
 from rwt_assets.enriched import EnrichedShard, EnrichedShards, shards_type
 from rwt_assets.enrichment import ENRICHMENT_VERSION
 from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.feed_graph import FeedGraph, range_in_work
 from rwt_assets.frames import member_frame_type
 from rwt_assets.processing import shard_runs
 from rwt_assets.resources.object_store import ObjectStoreResource
@@ -44,13 +45,17 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
     def enriched_shard(
         context: dg.AssetExecutionContext, object_store: ObjectStoreResource
     ) -> EnrichedShards:
+        keys = context.partition_keys
+
+        def describe(partition_key: str, metadata: Mapping[str, Any]) -> None:
+            with range_in_work(keys):
+                context.add_asset_metadata(metadata, partition_key=partition_key)
+
         with explained(context):
-            runs = shard_runs(object_store.objects(), feed, context.partition_keys)
+            runs = shard_runs(object_store.objects(), feed, keys)
             shards = [EnrichedShard(run, frame_types[run.rule.patterns]) for run in runs]
         return EnrichedShards(
-            shards,
-            describe=lambda key, metadata: context.add_asset_metadata(metadata, partition_key=key),
-            failures_explained=lambda: explained(context),
+            shards, describe=describe, failures_explained=lambda: explained(context)
         )
 
     return enriched_shard

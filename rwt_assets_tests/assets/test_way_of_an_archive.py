@@ -207,3 +207,22 @@ def test_one_needs_only_the_catalog_to_know_what_to_do(shop):
     sweep(shop.catalog, shop.objects)
     one, other = plan(shop.catalog), plan(FeedCatalog(shop.instance, shop.feed))
     assert [request.run_key for request in one] == [request.run_key for request in other]
+
+
+def test_the_keys_of_the_catalog_are_read_as_often_for_many_shards_as_for_few(stored, monkeypatch):
+    reads = []
+    read = dg.DagsterInstance.get_dynamic_partitions
+    monkeypatch.setattr(
+        dg.DagsterInstance,
+        "get_dynamic_partitions",
+        lambda self, partitions_def_name: (
+            reads.append(partitions_def_name) or read(self, partitions_def_name)
+        ),
+    )
+    counts = []
+    for days in (1, 2, 20):  # the very first look at a catalog reads less
+        reads.clear()
+        rows = "".join(f"pen,2026-01-{day:02d},1\n" for day in range(1, days + 1))
+        stored.deliver(f"{days}.zip", make_zip({"sales.csv": f"item,day,price\n{rows}"}))
+        counts.append(len(reads))
+    assert counts[1] == counts[2]
