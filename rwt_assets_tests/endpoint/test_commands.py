@@ -121,7 +121,7 @@ def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, fe
 
     whole = rwt("quarantine", "list", "--archive", "gtfs/a.zip").stdout
     assert "stops.txt, line 4, row 3  [ragged_row]" in whole
-    assert "stops.txt, row 2  [stop_lat: minimum]" in whole
+    assert "stops.txt, line 3, row 2  [stop_lat: minimum]" in whole
     assert "-99 is less than -90" in whole
     one = rwt("quarantine", "list", "--archive", "gtfs/a.zip", "--limit", "1").stdout
     assert "the first 1; see --limit, or the Parquet:" in one
