@@ -134,6 +134,15 @@ class Dialect(_Declaration):
         given = [one for one in given if one not in (AUTO, NONE)]
         if len(set(given)) < len(given):
             raise ValueError("delimiter, quote, escape and comment must differ")
+        guessed = {"delimiter": ",", "quote": "\"'"}
+        for field, characters in guessed.items():
+            taken = [one for one in given if one in characters and one not in (NONE, AUTO)]
+            if getattr(self, field) == AUTO and taken:
+                msg = (
+                    f"{taken[0]!r} may be the {field} too: declare {field} as well (a doubled "
+                    "quote needs no escape)"
+                )
+                raise ValueError(msg)
         return self
 
 

@@ -412,7 +412,7 @@ class MemberSplitter:
             f"{what}{found}",
             where=f"{self._where}, line {self._lines}",
             fate="The whole member was set aside; the others were processed.",
-            remedy="Ask the sender, or mend the feed's split_by, key_column or columns.",
+            remedy="Ask the sender, or mend the feed's dialect, split_by, key_column or columns.",
         )
 
     def _too_long(self) -> LimitError:

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from rwt_assets.feed import Feed
+from rwt_assets.feed import Dialect, Feed
 
 GOOD = {
     "name": "gtfs",
@@ -68,3 +68,23 @@ def test_results_must_not_be_read_as_archives():
     document = {**GOOD, "target": {"bucket": "incoming", "prefix": "gtfs/results"}}
     with pytest.raises(ValidationError, match="would be read as archives"):
         Feed.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"escape": '"'}, "declare quote as well"),
+        ({"comment": "'"}, "declare quote as well"),
+        ({"delimiter": '"'}, "declare quote as well"),
+        ({"comment": ","}, "declare delimiter as well"),
+        ({"quote": ";", "delimiter": ";"}, "must differ"),
+        ({"delimiter": "ab"}, "no single ASCII character"),
+        ({"delimiter": "a"}, "no delimiter"),
+        ({"delimiter": "none"}, "no delimiter"),
+        ({"encoding": "klingon"}, "no text encoding"),
+        ({"encoding": "base64"}, "no text encoding"),
+    ],
+)
+def test_a_dialect_that_cannot_be_is_refused(settings, says):
+    with pytest.raises(ValidationError, match=says):
+        Dialect.model_validate(settings)
