@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.feed import MemberRule
 from rwt_assets.manifest import MemberReport
+from rwt_assets.quarantine import in_table
 
 UNDECLARED: Final = "not declared"
 # Numbers, and what looks like a digest: letters a to f with at least one digit.
@@ -117,6 +118,5 @@ def differences_table(differences: Sequence[Difference]) -> str:
     lines = ["| change | column | before | after |", "|---|---|---|---|"]
     for one in differences:
         cells = (one.change, one.column, one.before, one.after)
-        text = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
-        lines.append(f"| {' | '.join(text)} |")
+        lines.append(f"| {' | '.join(map(in_table, cells))} |")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from rwt_assets.manifest import ArchiveManifest
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import write_manifest
+from rwt_assets.quarantine import in_table
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.resources.secrets import SecretsResource
 from rwt_assets.schema_history import KindFinding, record_schemas
@@ -179,9 +180,7 @@ def _metadata(manifest: ArchiveManifest) -> dict[str, Any]:
 def _member_table(manifest: ArchiveManifest) -> str:
     lines = ["| member | outcome | rows | quarantined | reason |", "|---|---|---:|---:|---|"]
     for member in manifest.members:
-        name, reason = (
-            text.replace("|", "\\|").replace("\n", " ") for text in (member.name, member.reason)
-        )
+        name, reason = (in_table(text) for text in (member.name, member.reason))
         lines.append(
             f"| {name} | {member.outcome} | {member.rows_read} | {member.rows_quarantined} "
             f"| {reason} |"

@@ -15,31 +15,10 @@ from rwt_assets.errors import (
 )
 from rwt_assets.feed import Limits
 from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.odd_archives import Ranges
 
 LIMITS = Limits()
 WHERE = "s3://b/a.zip"
-
-
-class Ranges:
-    """Bytes that count how often they are asked for."""
-
-    def __init__(self, body: bytes, chunk: int = 1000) -> None:
-        self.body = body
-        self.chunk = chunk
-        self.reads = self.streams = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.body)
-
-    def read(self, start, end):
-        self.reads += 1
-        return self.body[start:end]
-
-    def stream(self, start, end):
-        self.streams += 1
-        for offset in range(start, end, self.chunk):
-            yield self.body[offset : min(offset + self.chunk, end)]
 
 
 def unpack(source, limits=LIMITS):
