@@ -181,13 +181,17 @@ class ShardContract:
         self._where = where
         self._seen = SeenKeys()
 
-    def apply(self, table: pa.Table, row_numbers: np.ndarray) -> ContractResult:
+    def apply(
+        self, table: pa.Table, row_numbers: np.ndarray, *, within: Any = None
+    ) -> ContractResult:
         """Give declared columns their types; set aside rows that do not fit.
 
         Args:
             table: text columns. In a declared column an empty field is null; other columns
                 stay as they are, unless the rule's evolution rescues or ignores them.
             row_numbers: the rows' ordinals in the member.
+            within: what tells shards apart if the rows are of several; rows that repeat are
+                looked for within each.
 
         Returns:
             The typed table (columns as in the member, then declared ones it lacks, as nulls,
@@ -209,7 +213,9 @@ class ShardContract:
         if not self._rule.unique:
             return ContractResult(typed, row_numbers[~bad] if faults else row_numbers, (*rejected,))
         kept = np.flatnonzero(~bad)
-        keys = row_keys([typed.column(name).combine_chunks() for name in self._rule.unique])
+        own = [typed.column(name).combine_chunks() for name in self._rule.unique]
+        shard = [] if within is None else [within.take(pa.array(kept))]
+        keys = row_keys([*shard, *own])
         first = self._seen.first_rows(keys, row_numbers[kept])
         again = np.flatnonzero(first >= 0)
         rejected += self._repeated(row_numbers[kept[again]], first[again])

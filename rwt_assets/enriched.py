@@ -10,41 +10,69 @@ memory, so the value is an iterable of shards whose frames are made when they ar
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 import pandas as pd
+import pyarrow as pa
 
 from rwt_assets.frames import check_frame, to_frame
-from rwt_assets.processing import ShardRun
 
 Describe = Callable[[str, Mapping[str, Any]], None]
 
 
-class EnrichedShard:
-    """One shard; `frames` may be consumed once, by one thread."""
+class ShardTables(Protocol):
+    """A shard on its way: `processing.ShardRun` and `processing.OnePassRun`."""
 
-    def __init__(self, run: ShardRun, frame_type: dg.DagsterType) -> None:
-        self.partition_key = run.shard.partition_key
-        self.revision = run.manifest.revision
-        self.checksum = run.shard.checksum
+    rows_quarantined: int
+    rows_by_rule: dict[str, int]
+
+    @property
+    def partition_key(self) -> str: ...  # noqa: D102
+    @property
+    def revision(self) -> str: ...  # noqa: D102
+    @property
+    def checksum(self) -> str: ...  # noqa: D102
+    def tables(self) -> Iterator[pa.Table]: ...  # noqa: D102
+
+
+class EnrichedShard:
+    """One shard; `tables` or `frames` may be consumed once, by one thread.
+
+    Args:
+        run: makes the tables.
+        frame_type: what each is checked against; None if they were checked before.
+    """
+
+    def __init__(self, run: ShardTables, frame_type: dg.DagsterType | None) -> None:
+        self.partition_key = run.partition_key
+        self.revision = run.revision
         self._run = run
         self._frame_type = frame_type
 
-    def frames(self) -> Iterator[pd.DataFrame]:
-        """The shard's frames in order, each checked against the feed's DataFrame type.
+    def tables(self) -> Iterator[pa.Table]:
+        """The shard's tables in order, each checked against the feed's DataFrame type.
 
         Raises:
-            DagsterTypeCheckDidNotPass: a frame breaks a constraint of its type.
+            DagsterTypeCheckDidNotPass: a table breaks a constraint of its type.
         """
         for table in self._run.tables():
-            frame = to_frame(table)
-            check_frame(self._frame_type, frame)
-            yield frame
+            if self._frame_type is not None:
+                check_frame(self._frame_type, to_frame(table))
+            yield table
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """The same as DataFrames over the same memory."""
+        return map(to_frame, self.tables())
+
+    @property
+    def checksum(self) -> str:
+        """Of the shard's content as CSV."""
+        return self._run.checksum
 
     @property
     def rows_quarantined(self) -> int:
-        """Rows that broke the contract; right after `frames` was consumed."""
+        """Rows that broke the contract; right after the tables were consumed."""
         return self._run.rows_quarantined
 
     @property

@@ -327,6 +327,12 @@ class Feed(_Declaration):
     `broken_members` says what becomes of an archive with a member that cannot be read:
     `quarantine` sets that member aside and the others go through, `fail` fails the archive.
     `expected_every_hours` is how often an archive should arrive at least.
+
+    With `one_pass` the run that splits an archive enriches its shards at once, each record
+    parsed once; without, shards are read back by runs of their own, which may be on other
+    machines. With `keep_shards` off (only with `one_pass`) shards are on record with their rows
+    and checksum, but their CSV is not kept: it is made again from the archive when it is asked
+    for.
     """
 
     name: str = Field(pattern=NAME)
@@ -337,10 +343,18 @@ class Feed(_Declaration):
     broken_members: BrokenMembers = "quarantine"
     tolerance: Tolerance = Field(default_factory=Tolerance)
     expected_every_hours: float | None = Field(default=None, gt=0)
+    one_pass: bool = False
+    keep_shards: bool = True
     attempts: int = Field(default=2, ge=1, le=10)
     shards_per_run: int = Field(default=1_000, ge=1)
     archives_in_work: int = Field(default=200, ge=1)
     pool: str = Field(default="rwt", pattern=NAME)
+
+    @model_validator(mode="after")
+    def _shards_come_from_somewhere(self) -> Self:
+        if not self.keep_shards and not self.one_pass:
+            raise ValueError("keep_shards may be false only if one_pass is true")
+        return self
 
     @model_validator(mode="after")
     def _target_is_not_source(self) -> Self:

@@ -27,8 +27,12 @@ class Layout:
         """One CSV part of a shard."""
         return f"{self._member('shards', revision, shard)}part-{index:05d}.csv"
 
+    def part_row_numbers(self, revision: str, shard: ShardKey, index: int) -> str:
+        """Row numbers of one part of a large shard."""
+        return f"{self._member('shards', revision, shard)}part-{index:05d}.i64"
+
     def row_numbers(self, archive: str, revision: str, member: str, index: int) -> str:
-        """Row numbers of the parts that were cut at one time, as little-endian int64."""
+        """Row numbers of shards that follow one another, as little-endian int64."""
         folder = self._member("shards", revision, ShardKey(archive, member))
         return f"{folder}row-numbers-{index:05d}.i64"
 

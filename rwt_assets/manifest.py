@@ -19,12 +19,15 @@ class _Document(BaseModel):
 class Part(_Document):
     """One object of a shard. `crc32` is of the object's bytes.
 
+    Of a feed that does not keep shards, a shard has one part without a `key`: its rows, bytes
+    and CRC-32 are those of the object that is made if it is asked for again.
+
     Row numbers of a part are its rows' ordinals in the member, counted from 1, header
     excluded. Where they are consecutive only `first_row` is kept; otherwise the object
     `row_numbers_key` holds them as little-endian int64 from byte `row_numbers_offset` on.
     """
 
-    key: str
+    key: str | None
     rows: int
     bytes: int
     crc32: int

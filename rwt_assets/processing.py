@@ -1,20 +1,22 @@
-"""From a shard on the object store to its enriched table, part by part.
+"""From a shard to its enriched tables: fetched part by part, or as one pass hands it over.
 
-What belongs here: the order of things: fetch, parse, hold to the contract, enrich. What does
-not: the rules themselves (`contract.py`, `enrichment.py`) and where the result goes
-(`resources/parquet_io_manager.py`).
+What belongs here: the order of things: fetch, parse, hold to the contract, enrich, keep what
+was set aside. What does not: the rules themselves (`contract.py`, `enrichment.py`), reading an
+archive in one pass (`one_pass.py`) and where the result goes (`resources/parquet_io_manager.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from threading import Lock
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rwt_assets.contract import (
+    QUARANTINE_SCHEMA,
     QuarantineEntry,
     RejectedValue,
     ShardContract,
@@ -26,46 +28,12 @@ from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed, MemberRule, Target
 from rwt_assets.fields import parse_shard
 from rwt_assets.layout import Layout
-from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
+from rwt_assets.manifest import ArchiveManifest, MemberReport, Shard
 from rwt_assets.object_store import ObjectStore
+from rwt_assets.one_pass import OnePassShard
 from rwt_assets.partitions import ShardKey
 from rwt_assets.records import find_records, header_end, shown_record
-
-ROW_NUMBER = np.dtype("<i8")
-ROW_NUMBER_OBJECTS_HELD = 3
-
-
-class RowNumbers:
-    """Row numbers of the parts of one run.
-
-    Parts that were cut at one time have theirs in one object. It is read by range for the
-    first of them and as a whole for the second, since the others will follow.
-    """
-
-    def __init__(self, store: ObjectStore, bucket: str) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._lock = Lock()
-        self._asked: set[str] = set()
-        self._held: dict[str, bytes] = {}
-
-    def of(self, part: Part) -> np.ndarray:
-        """The ordinals of a part's rows in their member, from 1, rising (int64)."""
-        key, start = part.row_numbers_key, part.row_numbers_offset
-        if key is None:
-            return np.arange(part.first_row, part.first_row + part.rows, dtype=ROW_NUMBER)
-        end = start + part.rows * ROW_NUMBER.itemsize
-        with self._lock:
-            first = key not in self._asked
-            self._asked.add(key)
-            if not first and key not in self._held:
-                while len(self._held) >= ROW_NUMBER_OBJECTS_HELD:
-                    self._held.pop(next(iter(self._held)))
-                self._held[key] = self._store.read(self._bucket, key)
-            body = self._held.get(key)
-        if body is None:
-            return np.frombuffer(self._store.read(self._bucket, key, start, end), ROW_NUMBER)
-        return np.frombuffer(body, ROW_NUMBER, count=part.rows, offset=start)
+from rwt_assets.row_numbers import RowNumbers
 
 
 @dataclass(slots=True)
@@ -89,9 +57,19 @@ class ShardRun:
     _rejected: list[QuarantineEntry] = field(default_factory=list)
 
     @property
-    def key(self) -> ShardKey:
+    def partition_key(self) -> str:
         """Which shard."""
-        return ShardKey.parse(self.shard.partition_key)
+        return self.shard.partition_key
+
+    @property
+    def revision(self) -> str:
+        """Of the archive."""
+        return self.manifest.revision
+
+    @property
+    def checksum(self) -> str:
+        """Of the shard's content."""
+        return self.shard.checksum
 
     def tables(self) -> Iterator[pa.Table]:
         """One enriched table for each part of the shard, in order.
@@ -105,6 +83,9 @@ class ShardRun:
         where = f"{self.manifest.key}, member {self.shard.member!r}"
         contract = ShardContract(self.rule, where=where)
         for part in self.shard.parts:
+            if part.key is None:
+                msg = f"{self.partition_key} is not kept as CSV"
+                raise ValueError(msg)
             data = self.store.read(self.feed.target.bucket, part.key)
             table = parse_shard(data, self.member.dialect, self.member.columns)
             row_numbers = self.row_numbers.of(part)
@@ -144,17 +125,75 @@ class ShardRun:
     def _write_quarantine(self) -> None:
         self.rows_quarantined = sum(entry.rows for entry in self._rejected)
         self.rows_by_rule = count_by_rule(self._rejected)
-        if not self._rejected:
+        if self._rejected:
+            table = quarantine_table(
+                self._rejected, archive=self.manifest.key, revision=self.manifest.revision
+            )
+            self.quarantine_key = _put_quarantine(
+                self.store, self.feed.target, self.revision, self.partition_key, [table]
+            )
+
+
+@dataclass(slots=True)
+class OnePassRun:
+    """One shard on its way from its archive to enriched tables; see `ShardRun`."""
+
+    store: ObjectStore
+    target: Target
+    rule: MemberRule
+    revision: str
+    partition_key: str
+    first_row_line: int | None
+    shard: OnePassShard
+    checksum: str = ""
+    rows_quarantined: int = 0
+    rows_by_rule: dict[str, int] = field(default_factory=dict)
+    quarantine_key: str | None = None
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The tables of `ShardRun.tables`, in order; nothing is fetched."""
+        yield from self.shard.tables
+        set_aside = [self._quarantine(rejected) for rejected in self.shard.rejected]
+        if not set_aside:
             return
-        self.quarantine_key = Layout(self.feed.target.prefix).shard_quarantine(
-            self.manifest.revision, self.key
+        for table in set_aside:
+            self.rows_quarantined += table.num_rows
+            for one in table.column("rule").value_counts().to_pylist():
+                counted = self.rows_by_rule.get(one["values"], 0)
+                self.rows_by_rule[one["values"]] = counted + one["counts"]
+        self.quarantine_key = _put_quarantine(
+            self.store, self.target, self.revision, self.partition_key, set_aside
         )
-        body = BytesIO()
-        table = quarantine_table(
-            self._rejected, archive=self.manifest.key, revision=self.manifest.revision
+
+    def _quarantine(self, rejected: pa.Table) -> pa.Table:
+        """Rejected rows as a table of `QUARANTINE_SCHEMA`."""
+        key, rows = ShardKey.parse(self.partition_key), rejected.num_rows
+        first = self.first_row_line
+        line = None if first is None else pc.add(rejected.column("row"), first - 1)
+        columns: dict[str, Any] = {
+            "archive": pa.repeat(key.archive, rows),
+            "revision": pa.repeat(self.revision, rows),
+            "member": pa.repeat(key.member, rows),
+            "line": pa.nulls(rows, pa.int64()) if line is None else line,
+            "rows": pa.repeat(pa.scalar(1, pa.int64()), rows),
+            **{name: rejected.column(name) for name in rejected.column_names},
+        }
+        return pa.table(
+            [columns[name] for name in QUARANTINE_SCHEMA.names], schema=QUARANTINE_SCHEMA
         )
-        pq.write_table(table, body, compression="zstd")
-        self.store.put(self.feed.target.bucket, self.quarantine_key, body.getvalue())
+
+
+def _put_quarantine(
+    store: ObjectStore, target: Target, revision: str, partition_key: str, tables: list[pa.Table]
+) -> str:
+    """Keep what a shard's contract set aside; the key of the object."""
+    key = Layout(target.prefix).shard_quarantine(revision, ShardKey.parse(partition_key))
+    body = BytesIO()
+    with pq.ParquetWriter(body, QUARANTINE_SCHEMA, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
+    store.put(target.bucket, key, body.getvalue())
+    return key
 
 
 def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveManifest:

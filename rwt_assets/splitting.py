@@ -1,43 +1,24 @@
 """Members to shards: every record goes, byte for byte, to the shard of its value.
 
-What belongs here: finding records, reading the split column, grouping. What does not: how a
-member is written (`dialect.py`), types (`contract.py`) and uploading (`unpacking.py`). Rule:
-RFC 4180, "Common Format and MIME Type for Comma-Separated Values (CSV) Files"; where it is
-silent, Python's `csv` module is the judge.
-
-Nothing here looks at one row at a time, except where a batch has quotes in odd places.
-Records keep their bytes, line ends included. This differs from the member: the encoding is
-UTF-8 and a byte order mark is dropped, the last record gets a line end if it has none, and
-blank lines, comments and lines before the header are left out.
+What belongs here: grouping records by the value of the split column. What does not: reading
+records (`member_rows.py`), holding them back (`grouping.py`), types (`contract.py`) and
+uploading (`unpacking.py`).
 """
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rwt_assets.contract import check_columns
-from rwt_assets.dialect import (
-    SAMPLE_BYTES,
-    CsvDialect,
-    find_dialect,
-    find_encoding,
-    to_utf8,
-)
-from rwt_assets.errors import LimitError, MemberHeaderError
+from rwt_assets.errors import LimitError
 from rwt_assets.feed import Limits, MemberRule
-from rwt_assets.fields import TRAILING, parse_record, read_fields, read_names
-from rwt_assets.records import Records, find_records, shown_record
+from rwt_assets.grouping import GroupedRows
+from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
 
-BATCH_BYTES: Final = 8 << 20
-HEADER_BYTES: Final = 64 << 10
-UNCLOSED: Final = "unclosed_quote"
-LINE: Final = re.compile(rb"\r\n|\r|\n")
+PART_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +28,65 @@ class SplitPart:
     `row_numbers` (int64) are the records' ordinals in the member, from 1, rising.
     """
 
-    value: str | None
     data: bytes
     rows: int
     row_numbers: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A record that is no row: its physical line (header = 1), its ordinal, and why."""
+class SplitShard:
+    """All records of one value (None if the member is not split), in one part or several."""
 
-    line: int | None
-    row: int | None
-    rows: int
-    rule: str
-    reason: str
-    text: str
+    value: str | None
+    parts: Iterator[SplitPart]
 
 
-@dataclass(slots=True)
-class _Held:
-    """What is held back of one value."""
+class SplitValues:
+    """The values of a member's split column, numbered in the order of their appearance.
 
-    pieces: list[Any]
-    row_numbers: list[np.ndarray]
-    bytes: int = 0
+    Args:
+        rule: names the split column, or none.
+        limits: on the number of values.
+        where: named in errors.
+    """
+
+    def __init__(self, rule: MemberRule, limits: Limits, *, where: str) -> None:
+        self._rule = rule
+        self._limits = limits
+        self._where = where
+        self._numbers: dict[str, int] = {}
+
+    def numbers(self, batch: RowBatch) -> np.ndarray:
+        """The number of the value of each row.
+
+        Raises:
+            LimitError: there are too many values.
+        """
+        if self._rule.split_by is None:
+            return np.zeros(len(batch.row_numbers), np.int64)
+        coded = batch.fields.column(self._rule.split_by).combine_chunks().dictionary_encode()
+        known = self._numbers
+        own = [known.setdefault(value, len(known)) for value in coded.dictionary.to_pylist()]
+        if len(known) > self._limits.split_values:
+            raise LimitError(
+                f"the column {self._rule.split_by!r} has more than "
+                f"{self._limits.split_values} different values",
+                where=self._where,
+                fate="The whole member was set aside; the others were processed.",
+                remedy="Split by another column, or raise limits.split_values of the feed.",
+            )
+        numbers: np.ndarray = np.array(own, np.int64)[np.asarray(coded.indices)]
+        return numbers
+
+    def __iter__(self) -> Iterator[str | None]:
+        """The values by number. A member that is not split has one, also without rows."""
+        return iter([None] if self._rule.split_by is None else self._numbers)
 
 
 class MemberSplitter:
     """Splits one member.
 
-    `dialect`, `columns`, `rows_read` and `rejected` fill while it is consumed. After that
-    `first_row_line` is the line of the first row, if every row has exactly one line.
+    `rows` has what is known of the member while it is consumed and afterwards.
 
     Args:
         rule: by which column, which columns must be there, what is known of the dialect.
@@ -87,402 +95,72 @@ class MemberSplitter:
     """
 
     def __init__(self, rule: MemberRule, limits: Limits, *, where: str) -> None:
-        self.columns: tuple[str, ...] = ()
-        self.dialect = CsvDialect()
-        self.first_row_line: int | None = None
-        self.rows_read = 0
-        self.rejected: list[RejectedRow] = []
-        self._rule = rule
-        self._limits = limits
-        self._where = where
-        self._begun = False
-        self._body_line = 1
-        self._header = b""
-        self._lines = 1  # lines before the batch
-        self._held: dict[str, _Held] = {}
-        self._held_bytes = 0
-        self._values: set[str] = set()
+        self.rows = MemberRows(rule, limits, where=where)
+        self._values = SplitValues(rule, limits, where=where)
+        self._held_bytes = limits.buffer_bytes
 
-    def parts(self, chunks: Iterable[bytes]) -> Iterator[tuple[SplitPart, ...]]:
+    def shards(self, chunks: Iterable[bytes]) -> Iterator[SplitShard]:
         """Split the member.
 
         Args:
             chunks: its bytes, of any length, in its own encoding.
 
         Yields:
-            All parts that are cut at one time: whenever `limits.buffer_bytes` are held back,
-            and at the end. A value may come in several parts, each with the header. A member
-            without rows gives no part if it is split, and one without rows if it is not.
+            The shards in the order in which their values appear, after the member was read as
+            a whole. Each has the header; one part unless it is larger than 16 MiB. A member
+            without rows gives no shard if it is split, and one without rows if it is not.
 
         Raises:
             MemberHeaderError: no header, a needed column missing or there twice.
             MemberSchemaError, ArchiveSchemaError: columns that the feed's evolution refuses.
             LimitError: too many columns, a record too long, or too many values.
         """
-        for batch, records in self._batches(self._in_dialect(chunks)):
-            self._split(batch, records)
-            if self._held_bytes >= self._limits.buffer_bytes:
-                yield self._cut()
-        self.rejected.sort(key=lambda one: one.row or 0)
-        unclosed = sum(one.rule == UNCLOSED for one in self.rejected)
-        if self._lines - self._body_line == self.rows_read - unclosed:
-            self.first_row_line = self._body_line
-        if not self._begun:
-            raise self._header_error("the member is empty: it has no header line")
-        if self._rule.split_by is None and not self._values:
-            self._hold("", pa.py_buffer(b""), np.zeros(0, np.int64))
-        if self._held:
-            yield self._cut()
-
-    def _in_dialect(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The member in UTF-8, its dialect found out from the beginning, skipped lines left out."""
-        head, rest = _beginning(chunks)
-        encoding = find_encoding(head, self._rule.dialect.encoding)
-        text, rest = _beginning(to_utf8(chain([head], rest), encoding))
-        self.dialect = find_dialect(
-            text,
-            self._rule.dialect,
-            [*self._rule.required_columns, *self._rule.columns],
-            encoding=encoding,
-            whole=len(text) < SAMPLE_BYTES,
-        )
-        for _ in range(self.dialect.skip_lines):
-            found = LINE.search(text)
-            cut = found.end() if found else len(text)
-            self._lines += _line_count(text[:cut])
-            text = text[cut:]
-        return chain([text], rest)
-
-    def _batches(self, chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Records]]:
-        """Whole records, some MiB at a time."""
-        gathered: list[bytes] = []
-        size = 0
-        for chunk in chunks:
-            gathered.append(chunk)
-            size += len(chunk)
-            if size < BATCH_BYTES:
-                continue
-            data = self._after_header(b"".join(gathered), last=False)
-            if not self._begun:
-                gathered, size = [data], len(data)
-                continue
-            records = find_records(data, self.dialect, last=False)
-            rest = data[records.end :]
-            if len(rest) > self._limits.record_bytes:
-                raise self._too_long()
-            if len(records):
-                yield data, records
-            else:
-                self._lines += _line_count(data[: records.end])
-            gathered, size = [rest], len(rest)
-        data = self._after_header(b"".join(gathered), last=True)
-        if data and not data.endswith((b"\n", b"\r")):
-            data += b"\n"
-        records = find_records(data, self.dialect, last=True)
-        if len(records):
-            yield data, records
-        else:
-            self._lines += _line_count(data[: records.end])
-        self._reject_unclosed(data[records.end :])
-
-    def _after_header(self, data: bytes, *, last: bool) -> bytes:
-        """Read the header off the member's first bytes; what is left of them.
-
-        Without a whole first record yet, the bytes come back as they are.
-        """
-        if self._begun:
-            return data
-        unread = data
-        if last and data and not data.endswith((b"\n", b"\r")):
-            data += b"\n"
-        whole = last and len(data) <= HEADER_BYTES
-        found = find_records(data[:HEADER_BYTES], self.dialect, last=whole)
-        if len(found) == 0:
-            found = find_records(data, self.dialect, last=last)
-        if len(found) == 0:
-            if last and not data[found.end :].strip():
-                return b""
-            if last or len(data) > self._limits.record_bytes:
-                raise self._too_long()
-            return unread
-        start, end = found.span(0)
-        self._begin(data[start:end])
-        if self.dialect.header:
-            self._header = data[start:end]
-            self._lines += _line_count(data[:end])
-            data = data[end:]
-        self._body_line = self._lines
-        return data
-
-    def _begin(self, first: bytes) -> None:
-        """Name the columns after the first record, or after the rule if it is no header."""
-        self._begun = True
-        try:
-            first.decode()
-        except UnicodeDecodeError as error:
-            raise self._header_error(f"the header is no UTF-8: {error}") from error
-        names = read_names(first, self.dialect)
-        trails = self.dialect.trailing_delimiter and len(names) > 1
-        if trails and (not self.dialect.header or names[-1] == ""):
-            names = names[:-1]
-        if not self.dialect.header:
-            names = (*[*self._rule.columns][: len(names)], *[""] * len(names))[: len(names)]
-        if len(names) > self._limits.columns:
-            raise LimitError(
-                f"the member has {len(names)} columns, the feed's limit is {self._limits.columns}",
-                where=self._where,
-                fate="The whole member was set aside; the others were processed.",
-                remedy="If it is right, raise limits.columns of the feed.",
-            )
-        named = {*self._rule.columns, *self._rule.required_columns}
-        for name in named:
-            if names.count(name) > 1:
-                self.columns = names
-                raise self._header_error(f"the header has the column {name!r} twice")
-        self.columns = _distinct(names)
-        check_columns(self.columns, self._rule, where=f"{self._where}, line {self._lines}")
-
-    def _reject_unclosed(self, rest: bytes) -> None:
-        """What follows the last record: a quote that is never closed."""
-        if not rest.strip():
-            return
-        self.rows_read += 1
-        self.rejected.append(
-            RejectedRow(
-                line=self._lines,
-                row=self.rows_read,
-                rows=1,
-                rule=UNCLOSED,
-                reason="a quote is opened and never closed",
-                text=shown_record(rest),
-            )
-        )
-
-    def _split(self, batch: bytes, records: Records) -> None:
-        count = len(records)
-        values, good = self._read_values(batch, records)
-        row_numbers = np.arange(self.rows_read + 1, self.rows_read + count + 1, dtype=np.int64)
-        self.rows_read += count
-        kept = np.flatnonzero(good)
-        if self._rule.split_by is None:
-            self._hold("", _joined(batch, records, kept), row_numbers[kept])
-        else:
-            self._group(batch, records, kept, values, row_numbers[kept])
-        self._lines += _line_count(batch[: records.end])
-
-    def _group(
-        self, batch: bytes, records: Records, kept: np.ndarray, values: Any, numbers: np.ndarray
-    ) -> None:
-        """Hold back the kept records by their value, in their order."""
-        coded = values.dictionary_encode()
-        codes = np.asarray(coded.indices)
-        order = np.argsort(codes, kind="stable")
-        data, offsets = _taken(batch, records, kept[order])
-        bounds = np.searchsorted(codes[order], np.arange(len(coded.dictionary) + 1))
-        numbers = numbers[order]
-        for code, value in enumerate(coded.dictionary.to_pylist()):
-            first, last = int(bounds[code]), int(bounds[code + 1])
-            start, end = int(offsets[first]), int(offsets[last])
-            self._hold(value, data.slice(start, end - start), numbers[first:last])
-
-    def _read_values(self, batch: bytes, records: Records) -> tuple[Any, np.ndarray]:
-        """Values of the split column of good records, and which records are good.
-
-        Arrow's reader splits fields. It is given the records that were found here, without
-        those that are no text or too long; ragged ones are handed back by it one by one.
-        """
-        good = np.ones(len(records), np.bool_)
-        self._reject_unreadable(batch, records, good)
-        self._reject_long_fields(batch, records, good)
-        readable = np.flatnonzero(good)
-        text = _joined(batch, records, readable)
-        ragged: list[tuple[int, int, int]] = []
-
-        def note(row: Any) -> str:
-            ragged.append((row.number - 1, row.expected_columns, row.actual_columns))
-            return "skip"
-
-        name = self._rule.split_by or self.columns[0]
-        only = [name, TRAILING] if self.dialect.trailing_delimiter else [name]
-        if len(readable) == 0:
-            return pa.array([], pa.string()), good
-        table = read_fields(text, self.dialect, self.columns, only=only, ragged=note)
-        for position, expected, actual in ragged:
-            reason = f"{expected} fields expected, {actual} found"
-            self._reject(batch, records, int(readable[position]), "ragged_row", reason)
-            good[readable[position]] = False
-        values = table.column(name).combine_chunks()
-        if len(values) + len(ragged) != len(readable):
-            msg = f"{len(readable)} records were found, {len(values)} read"
-            raise AssertionError(msg)
-        if self.dialect.trailing_delimiter:
-            values = self._reject_trailing(batch, records, good, table)
-        return values, good
-
-    def _reject_unreadable(self, batch: bytes, records: Records, good: np.ndarray) -> None:
-        """Set records aside that are no UTF-8: no text in the member's encoding."""
-        if _is_utf8(batch):
-            return
-        for index in range(len(records)):
-            start, end = records.span(index)
-            try:
-                batch[start:end].decode()
-            except UnicodeDecodeError as error:
-                good[index] = False
-                reason = (
-                    f"it is no text in {self.dialect.encoding}, from byte {error.start} of the "
-                    "record on; if the member is right, declare dialect.encoding of the feed"
-                )
-                self._reject(batch, records, index, "encoding", reason)
-
-    def _reject_long_fields(self, batch: bytes, records: Records, good: np.ndarray) -> None:
-        """Set records aside that have a field over the limit; few records are long enough."""
-        limit = self._limits.field_bytes
-        lengths = np.diff(records.offsets)[records.filled]
-        for index in np.flatnonzero(good & (lengths > limit)).tolist():
-            start, end = records.span(index)
-            longest = max(map(len, parse_record(batch[start:end], self.dialect)), default=0)
-            if longest > limit:
-                good[index] = False
-                reason = (
-                    f"a field has {longest} bytes, the feed's limit is {limit}; if it is right, "
-                    "raise limits.field_bytes of the feed"
-                )
-                self._reject(batch, records, index, "field_bytes", reason)
-
-    def _reject_trailing(
-        self, batch: bytes, records: Records, good: np.ndarray, table: pa.Table
-    ) -> Any:
-        """Set records aside that have something after the trailing delimiter."""
-        empty = np.asarray(pc.equal(table.column(TRAILING), ""))
-        indices = np.flatnonzero(good)
-        for position in np.flatnonzero(~empty).tolist():
-            good[indices[position]] = False
-            reason = f"there is a field after the last of {len(self.columns)} columns"
-            self._reject(batch, records, int(indices[position]), "ragged_row", reason)
-        return table.column(0).combine_chunks().filter(pa.array(empty))
-
-    def _reject(self, batch: bytes, records: Records, index: int, rule: str, reason: str) -> None:
-        start, end = records.span(index)
-        self.rejected.append(
-            RejectedRow(
-                line=self._lines + _line_count(batch[:start]),
-                row=self.rows_read + index + 1,
-                rows=1,
-                rule=rule,
-                reason=reason,
-                text=shown_record(batch[start:end]),
-            )
-        )
-
-    def _hold(self, value: str, data: Any, row_numbers: np.ndarray) -> None:
-        if value not in self._values:
-            self._values.add(value)
-            if len(self._values) > self._limits.split_values:
-                raise LimitError(
-                    f"the column {self._rule.split_by!r} has more than "
-                    f"{self._limits.split_values} different values",
-                    where=self._where,
-                    fate="The whole member was set aside; the others were processed.",
-                    remedy="Split by another column, or raise limits.split_values of the feed.",
-                )
-        held = self._held.setdefault(value, _Held([], []))
-        held.pieces.append(data)
-        held.row_numbers.append(row_numbers)
-        held.bytes += data.size
-        self._held_bytes += data.size
-
-    def _cut(self) -> tuple[SplitPart, ...]:
-        """Everything that is held back, as parts."""
-        parts = tuple(
-            SplitPart(
-                value=None if self._rule.split_by is None else value,
-                data=b"".join([self._header, *held.pieces]),
-                rows=sum(map(len, held.row_numbers)),
-                row_numbers=np.concatenate(held.row_numbers),
-            )
-            for value, held in self._held.items()
-        )
-        self._held, self._held_bytes = {}, 0
-        return parts
-
-    def _header_error(self, what: str) -> MemberHeaderError:
-        found = f"; it has {', '.join(map(repr, self.columns))}" if self.columns else ""
-        return MemberHeaderError(
-            f"{what}{found}",
-            where=f"{self._where}, line {self._lines}",
-            fate="The whole member was set aside; the others were processed.",
-            remedy="Ask the sender, or mend the feed's dialect, split_by, key_column or columns.",
-        )
-
-    def _too_long(self) -> LimitError:
-        return LimitError(
-            f"a record is longer than {self._limits.record_bytes} bytes",
-            where=f"{self._where}, after line {self._lines}",
-            fate="The whole member was set aside; the others were processed.",
-            remedy="Look for a quote that is never closed, or raise limits.record_bytes.",
-        )
+        grouped = GroupedRows(self._held_bytes)
+        for batch in self.rows.batches(chunks):
+            grouped.add(self._values.numbers(batch), record_table(batch))
+        grouped.finish()
+        for number, value in enumerate(self._values):
+            yield SplitShard(value, parts(grouped.tables(number), self.rows.header))
 
 
-def _beginning(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first `SAMPLE_BYTES` or a little more, and what follows."""
-    rest = iter(chunks)
-    gathered: list[bytes] = []
-    size = 0
-    for chunk in rest:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= SAMPLE_BYTES:
-            break
-    return b"".join(gathered), rest
+def record_table(batch: RowBatch) -> pa.Table:
+    """Records with their ordinals: what a shard as CSV is made of."""
+    return pa.table({"record": batch.records, "row": batch.row_numbers})
 
 
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """A name for every column: `column_3` for an empty one, `name_2` for a second `name`."""
-    taken = set(names)
-    given: list[str] = []
-    for position, name in enumerate(names, 1):
-        own = name or f"column_{position}"
-        if own in given or (not name and own in taken):
-            number = 2
-            while f"{own}_{number}" in taken or f"{own}_{number}" in given:
-                number += 1
-            own = f"{own}_{number}"
-        given.append(own)
-    return tuple(given)
+def parts(tables: Iterable[pa.Table], header: bytes) -> Iterator[SplitPart]:
+    """Cut the records of a shard into parts, where the bytes say and nothing else.
+
+    Args:
+        tables: what `record_table` gave, for one shard, in its order.
+        header: comes first in each part.
+    """
+    pieces: list[pa.Table] = []
+    room = PART_BYTES
+    for table in tables:
+        rest = table
+        while rest.num_rows:
+            ends = np.cumsum(_lengths(rest))
+            fit = int(np.searchsorted(ends, room, side="right"))
+            if fit == 0 and not pieces:
+                fit = 1
+            pieces.append(rest.slice(0, fit))
+            room -= int(ends[fit - 1]) if fit else 0
+            rest = rest.slice(fit)
+            if rest.num_rows:
+                yield _part(pieces, header)
+                pieces, room = [], PART_BYTES
+    yield _part(pieces, header)
 
 
-def _is_utf8(text: bytes) -> bool:
-    offsets = np.array([0, len(text)], np.int64)
-    whole = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(text))
-    try:
-        whole.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _part(pieces: list[pa.Table], header: bytes) -> SplitPart:
+    records = [chunk for piece in pieces for chunk in piece.column("record").chunks]
+    rows = [np.zeros(0, np.int64), *(piece.column("row").to_numpy() for piece in pieces)]
+    row_numbers = np.concatenate(rows)
+    data = b"".join([header, *map(record_bytes, records)])
+    return SplitPart(data, len(row_numbers), row_numbers)
 
 
-def _taken(batch: bytes, records: Records, order: np.ndarray) -> tuple[Any, np.ndarray]:
-    """The records in this order in one buffer, and the offsets at which they begin and end."""
-    whole = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(),
-        len(records.offsets) - 1,
-        [None, pa.py_buffer(records.offsets), pa.py_buffer(batch)],
-    )
-    array = whole.take(pa.array(records.filled[order]))
-    _, offsets, data = array.buffers()
-    return data, np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-
-
-def _joined(batch: bytes, records: Records, kept: np.ndarray) -> Any:
-    """The kept records in their own order."""
-    if records.plain and len(kept) == len(records):
-        return pa.py_buffer(batch).slice(0, records.end)
-    data, offsets = _taken(batch, records, kept)
-    return data.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-
-
-def _line_count(text: bytes) -> int:
-    """Physical lines in a text: LF, CRLF and lone CR end one."""
-    lines = text.count(b"\n")
-    return lines + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else lines
+def _lengths(table: pa.Table) -> np.ndarray:
+    lengths: np.ndarray = pc.binary_length(table.column("record")).to_numpy()
+    return lengths

@@ -6,12 +6,13 @@ not: how a ZIP is read (`archive.py`) and walked (`nesting.py`), how rows are sp
 (`assets/archive_manifest.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import isal_zlib
 from pydantic import SecretStr
@@ -25,16 +26,19 @@ from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
+from rwt_assets.member_rows import MemberRows
 from rwt_assets.nesting import Found, Walk
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectRanges, ObjectStore
+from rwt_assets.one_pass import OnePass, OnePassShard
 from rwt_assets.partitions import ShardKey
-from rwt_assets.splitting import MemberSplitter, SplitPart
+from rwt_assets.processing import OnePassRun
+from rwt_assets.row_numbers import OBJECT_BYTES, ROW_NUMBER, RowNumberWriter, consecutive
+from rwt_assets.splitting import MemberSplitter, SplitPart, SplitShard
 
-UPLOAD_WORKERS = 8
-UPLOADS_AHEAD = 16
+WORKERS = 8
+AHEAD = 16
 NAMES_TOLD = 10
-ROW_NUMBER = np.dtype("<i8")
 
 
 @dataclass(slots=True)
@@ -42,8 +46,41 @@ class _Unpacked:
     """What one member came to."""
 
     report: MemberReport
+    numbers: RowNumberWriter | None = None
     shards: list[Shard] = field(default_factory=list)
     quarantined: list[QuarantineEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A shard as it was cut, before anything of it is kept."""
+
+    unpacked: _Unpacked
+    rule: MemberRule
+    key: ShardKey
+    parts: Iterator[SplitPart] | None
+    one_pass: OnePassRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptPart:
+    """A part of a shard that is on the store; its row numbers are not, if they are here."""
+
+    part: Part
+    row_numbers: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnePassWriter:
+    """What unpacking needs to enrich in the same pass.
+
+    Args:
+        check: called with the rule and each enriched batch; raises if it is not as it must be.
+        write: keeps one enriched shard; called by several threads at a time.
+    """
+
+    check: Callable[[MemberRule, pa.Table], None]
+    write: Callable[[OnePassRun], None]
 
 
 def unpack_archive(
@@ -52,18 +89,21 @@ def unpack_archive(
     revision: ArchiveRevision,
     *,
     password: SecretStr | None = None,
+    enriched: OnePassWriter | None = None,
 ) -> ArchiveManifest:
     """Split every member that the feed takes and write the shards.
 
     A member that cannot be read is quarantined whole and the others go through, or, as the
-    feed's `broken_members` says, the archive fails. The same revision gives the same objects
-    with the same bytes, however often this runs.
+    feed's `broken_members` says, the archive fails. Nothing of a member is written before it
+    was read as a whole. The same revision gives the same objects with the same bytes, however
+    often this runs.
 
     Args:
         store: where the archive is read and shards are written.
         feed: which members to take and how to split them.
         revision: what to read; a content replaced meanwhile is not read.
         password: of encrypted members.
+        enriched: takes the enriched shards of a feed with `one_pass`.
 
     Returns:
         The manifest, which is not yet stored.
@@ -78,15 +118,11 @@ def unpack_archive(
     """
     where = f"s3://{revision.bucket}/{revision.key}"
     source = ObjectRanges(store, revision.bucket, revision.key, revision.revision, revision.size)
-    unpacker = _Unpacker(store, feed, revision, password)
-    done: list[_Unpacked] = []
+    unpacker = _Unpacker(store, feed, revision, password, enriched if feed.one_pass else None)
     ignored: list[MemberReport] = []
     with closing(Walk(source, feed, where, password).entries()) as entries:
-        for found in entries:
-            if found.ignored:
-                ignored.append(_ignored(found))
-            else:
-                done.append(unpacker.unpack(found))
+        unpacker.unpack(_taken(entries, ignored))
+    done = unpacker.done
     if not done:
         names = ", ".join(repr(report.name) for report in ignored[:NAMES_TOLD]) or "nothing"
         patterns = ", ".join(pattern for rule in feed.members for pattern in rule.include)
@@ -109,8 +145,18 @@ def unpack_archive(
     )
 
 
+def _taken(entries: Iterable[Found], ignored: list[MemberReport]) -> Iterator[Found]:
+    for found in entries:
+        if found.ignored:
+            ignored.append(
+                MemberReport(name=found.member.name, outcome="ignored", reason=found.ignored)
+            )
+        else:
+            yield found
+
+
 class _Unpacker:
-    """Unpacks the members of one revision, one after the other."""
+    """Unpacks a revision: reads member after member, while threads keep the shards of the last."""
 
     def __init__(
         self,
@@ -118,58 +164,27 @@ class _Unpacker:
         feed: Feed,
         revision: ArchiveRevision,
         password: SecretStr | None,
+        enriched: OnePassWriter | None,
     ) -> None:
+        self.done: list[_Unpacked] = []
         self._store = store
         self._feed = feed
         self._revision = revision
         self._password = password
+        self._enriched = enriched
         self._layout = Layout(feed.target.prefix)
-        self._written: list[str] = []  # by the member in hand
 
-    def unpack(self, found: Found) -> _Unpacked:
-        """Split one member; if it cannot be read, quarantine it whole or fail the archive."""
-        self._written = []
-        if found.rule is not None:
-            return self._split(found.source, found.member, found.rule)
-        if found.broken is not None:
-            return self._quarantined_whole(found.member, None, found.broken)
-        msg = f"{found.member.name!r} is neither taken nor broken"
-        raise ValueError(msg)
-
-    def _split(self, source: ByteRanges, member: Member, rule: MemberRule) -> _Unpacked:
-        where = f"s3://{self._revision.bucket}/{self._revision.key}, member {member.name!r}"
-        limits = self._feed.limits
-        splitter = MemberSplitter(rule, limits, where=where)
-        parts: dict[str | None, list[Part]] = {}
-        try:
-            chunks = read_member(source, member, limits, where=where, password=self._password)
-            cut = self._cut(member.name, rule, splitter, chunks)
-            uploads = map_ahead(self._upload, cut, workers=UPLOAD_WORKERS, ahead=UPLOADS_AHEAD)
-            for value, part in uploads:
-                parts.setdefault(value, []).append(part)
-        except (MemberError, LimitError) as error:
-            self._store.delete(self._feed.target.bucket, self._written)
-            return self._quarantined_whole(member, splitter, error)
-        rejected = [
-            QuarantineEntry(member.name, r.line, r.row, r.rows, r.rule, r.reason, r.text)
-            for r in splitter.rejected
-        ]
-        report = MemberReport(
-            name=member.name,
-            stored_name=_stored_name(member),
-            outcome="split",
-            reason=member.note,
-            rows_read=splitter.rows_read,
-            rows_quarantined=sum(entry.rows for entry in rejected),
-            rows_by_rule=count_by_rule(rejected),
-            bytes=member.uncompressed_bytes,
-            crc32=member.crc32,
-            columns=splitter.columns,
-            dialect=splitter.dialect,
-            first_row_line=splitter.first_row_line,
-        )
-        shards = [self._shard(member.name, rule, value, own) for value, own in parts.items()]
-        return _Unpacked(report, shards, rejected)
+    def unpack(self, members: Iterable[Found]) -> None:
+        """Split members; of one that cannot be read, nothing is kept but the reason."""
+        cuts = (cut for found in members for cut in self._cuts(found))
+        before: _Unpacked | None = None
+        for cut, kept in map_ahead(self._keep, cuts, workers=WORKERS, ahead=AHEAD):
+            if before is not None and before is not cut.unpacked and before.numbers:
+                before.numbers.flush()
+            before = cut.unpacked
+            before.shards.append(_shard(cut, kept))
+        if before is not None and before.numbers:
+            before.numbers.flush()
 
     def write_quarantine(self, entries: list[QuarantineEntry]) -> tuple[str, ...]:
         """Write what was set aside; the keys of what was written."""
@@ -184,55 +199,140 @@ class _Unpacker:
         self._store.put(self._feed.target.bucket, key, body.getvalue())
         return (key,)
 
-    def _cut(
-        self, member: str, rule: MemberRule, splitter: MemberSplitter, chunks: Iterable[bytes]
-    ) -> Iterator[tuple[ShardKey, int, SplitPart, tuple[str | None, int]]]:
-        """Parts in the order they are cut, each with the place of its row numbers."""
-        counts: dict[str | None, int] = {}
-        for number, flush in enumerate(splitter.parts(chunks)):
-            places = self._write_row_numbers(member, number, flush)
-            for part, place in zip(flush, places, strict=True):
-                index = counts.get(part.value, 0)
-                counts[part.value] = index + 1
-                yield self._key(member, rule, part.value), index, part, place
+    def _cuts(self, found: Found) -> Iterator[_Cut]:
+        """The shards of one member, after it was read as a whole; none if it cannot be."""
+        if found.broken is not None:
+            self._quarantine_whole(found.member, None, found.broken)
+        elif found.rule is None:
+            msg = f"{found.member.name!r} is neither taken nor broken"
+            raise ValueError(msg)
+        else:
+            yield from self._cut(found.source, found.member, found.rule)
 
-    def _write_row_numbers(
-        self, member: str, number: int, flush: tuple[SplitPart, ...]
-    ) -> list[tuple[str | None, int]]:
-        """Keep the row numbers of one flush in one object, unless all are consecutive."""
-        scattered = [part for part in flush if not _consecutive(part.row_numbers)]
-        if not scattered:
-            return [(None, 0)] * len(flush)
-        key = self._layout.row_numbers(self._revision.key, self._revision.revision, member, number)
-        body = np.concatenate([part.row_numbers for part in scattered]).astype(ROW_NUMBER)
-        self._written.append(key)
-        self._store.put(self._feed.target.bucket, key, body.tobytes())
-        places: list[tuple[str | None, int]] = []
-        offset = 0
-        for part in flush:
-            if _consecutive(part.row_numbers):
-                places.append((None, 0))
-            else:
-                places.append((key, offset))
-                offset += part.rows * ROW_NUMBER.itemsize
-        return places
+    def _cut(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
+        where = f"s3://{self._revision.bucket}/{self._revision.key}, member {member.name!r}"
+        limits = self._feed.limits
+        splitter: MemberSplitter | OnePass = MemberSplitter(rule, limits, where=where)
+        if self._enriched is not None:
+            splitter = self._one_pass(self._enriched, rule, member, where)
+        chunks = read_member(source, member, limits, where=where, password=self._password)
+        shards: Iterator[SplitShard | OnePassShard] = iter(splitter.shards(chunks))
+        try:
+            shard = next(shards, None)
+        except (MemberError, LimitError) as error:
+            self._quarantine_whole(member, splitter.rows, error)
+            return
+        unpacked = self._unpacked(member, splitter.rows)
+        self.done.append(unpacked)
+        while shard is not None:
+            key = self._key(member.name, rule, shard.value)
+            run = None
+            if isinstance(shard, OnePassShard):
+                run = self._run(rule, key, splitter.rows, shard)
+            yield _Cut(unpacked, rule, key, shard.parts, run)
+            shard = next(shards, None)
 
-    def _upload(
-        self, cut: tuple[ShardKey, int, SplitPart, tuple[str | None, int]]
-    ) -> tuple[str | None, Part]:
-        shard, index, part, (row_numbers_key, offset) = cut
-        key = self._layout.shard_part(self._revision.revision, shard, index)
+    def _one_pass(
+        self, enriched: OnePassWriter, rule: MemberRule, member: Member, where: str
+    ) -> OnePass:
+        return OnePass(
+            rule,
+            self._feed.limits,
+            archive=self._revision.key,
+            member=member.name,
+            where=where,
+            check=lambda table: enriched.check(rule, table),
+            keep_shards=self._feed.keep_shards,
+        )
+
+    def _run(
+        self, rule: MemberRule, key: ShardKey, rows: MemberRows, shard: OnePassShard
+    ) -> OnePassRun:
+        return OnePassRun(
+            store=self._store,
+            target=self._feed.target,
+            rule=rule,
+            revision=self._revision.revision,
+            partition_key=key.partition_key,
+            first_row_line=rows.first_row_line,
+            shard=shard,
+        )
+
+    def _unpacked(self, member: Member, rows: MemberRows) -> _Unpacked:
+        rejected = [
+            QuarantineEntry(member.name, r.line, r.row, r.rows, r.rule, r.reason, r.text)
+            for r in rows.rejected
+        ]
+        report = MemberReport(
+            name=member.name,
+            stored_name=_stored_name(member),
+            outcome="split",
+            reason=member.note,
+            rows_read=rows.rows_read,
+            rows_quarantined=sum(entry.rows for entry in rejected),
+            rows_by_rule=count_by_rule(rejected),
+            bytes=member.uncompressed_bytes,
+            crc32=member.crc32,
+            columns=rows.columns,
+            dialect=rows.dialect,
+            first_row_line=rows.first_row_line,
+        )
+        archive, revision = self._revision.key, self._revision.revision
+        numbers = RowNumberWriter(
+            self._store,
+            self._feed.target.bucket,
+            lambda index: self._layout.row_numbers(archive, revision, member.name, index),
+        )
+        return _Unpacked(report, numbers, [], rejected)
+
+    def _keep(self, cut: _Cut) -> tuple[_Cut, list[_KeptPart]]:
+        """Keep a shard as CSV, as Parquet, or both."""
+        if cut.parts is not None:
+            kept = [self._put(cut.key, index, part) for index, part in enumerate(cut.parts)]
+        elif cut.one_pass is not None and cut.one_pass.shard.sum is not None:
+            known = cut.one_pass.shard.sum
+            kept = [
+                _KeptPart(
+                    Part(
+                        key=None,
+                        rows=known.rows,
+                        bytes=known.bytes,
+                        crc32=known.crc32,
+                        first_row=known.first_row,
+                    )
+                )
+            ]
+        else:
+            msg = f"{cut.key.partition_key} has neither parts nor a sum"
+            raise ValueError(msg)
+        if cut.one_pass is not None and self._enriched is not None:
+            cut.one_pass.checksum = _shard(cut, kept, numbered=False).checksum
+            self._enriched.write(cut.one_pass)
+        return cut, kept
+
+    def _put(self, shard: ShardKey, index: int, part: SplitPart) -> _KeptPart:
+        revision, bucket = self._revision.revision, self._feed.target.bucket
+        key = self._layout.shard_part(revision, shard, index)
         data = memoryview(part.data)
-        self._written.append(key)
-        self._store.put(self._feed.target.bucket, key, data)
-        return part.value, Part(
-            key=key,
-            rows=part.rows,
-            bytes=data.nbytes,
-            crc32=isal_zlib.crc32(data),
-            first_row=int(part.row_numbers[0]) if part.rows else 0,
-            row_numbers_key=row_numbers_key,
-            row_numbers_offset=offset,
+        self._store.put(bucket, key, data)
+        numbers: np.ndarray | None = part.row_numbers
+        numbers_key: str | None = None
+        if consecutive(part.row_numbers):
+            numbers = None
+        elif part.rows * ROW_NUMBER.itemsize > OBJECT_BYTES:
+            numbers_key = self._layout.part_row_numbers(revision, shard, index)
+            self._store.put(bucket, numbers_key, part.row_numbers.astype(ROW_NUMBER).tobytes())
+            numbers = None
+        return _KeptPart(
+            Part(
+                key=key,
+                rows=part.rows,
+                bytes=data.nbytes,
+                crc32=isal_zlib.crc32(data),
+                first_row=int(part.row_numbers[0]) if part.rows else 0,
+                row_numbers_key=numbers_key,
+            ),
+            numbers,
         )
 
     def _key(self, member: str, rule: MemberRule, value: str | None) -> ShardKey:
@@ -240,21 +340,12 @@ class _Unpacker:
             return ShardKey(self._revision.key, member)
         return ShardKey(self._revision.key, member, rule.split_by, value)
 
-    def _shard(self, member: str, rule: MemberRule, value: str | None, parts: list[Part]) -> Shard:
-        return Shard(
-            partition_key=self._key(member, rule, value).partition_key,
-            member=member,
-            split_by=rule.split_by,
-            value=value,
-            parts=tuple(parts),
-        )
-
-    def _quarantined_whole(
-        self, member: Member, splitter: MemberSplitter | None, error: MemberError | LimitError
-    ) -> _Unpacked:
+    def _quarantine_whole(
+        self, member: Member, read: MemberRows | None, error: MemberError | LimitError
+    ) -> None:
         if self._feed.broken_members == "fail":
             raise _fails_the_archive(error)
-        rows = splitter.rows_read if splitter else 0
+        rows = read.rows_read if read else 0
         entry = QuarantineEntry(member.name, None, None, rows, type(error).__name__, str(error), "")
         report = MemberReport(
             name=member.name,
@@ -266,14 +357,28 @@ class _Unpacker:
             rows_by_rule={entry.rule: rows},
             bytes=member.uncompressed_bytes,
             crc32=member.crc32,
-            columns=splitter.columns if splitter else (),
-            dialect=splitter.dialect if splitter else CsvDialect(),
+            columns=read.columns if read else (),
+            dialect=read.dialect if read else CsvDialect(),
         )
-        return _Unpacked(report, [], [entry])
+        self.done.append(_Unpacked(report, None, [], [entry]))
 
 
-def _ignored(found: Found) -> MemberReport:
-    return MemberReport(name=found.member.name, outcome="ignored", reason=found.ignored)
+def _shard(cut: _Cut, kept: list[_KeptPart], *, numbered: bool = True) -> Shard:
+    """A shard for the manifest; if `numbered`, its row numbers get their place."""
+    parts: list[Part] = []
+    for one in kept:
+        part = one.part
+        if numbered and one.row_numbers is not None and cut.unpacked.numbers is not None:
+            key, offset = cut.unpacked.numbers.add(one.row_numbers)
+            part = part.model_copy(update={"row_numbers_key": key, "row_numbers_offset": offset})
+        parts.append(part)
+    return Shard(
+        partition_key=cut.key.partition_key,
+        member=cut.key.member,
+        split_by=cut.rule.split_by,
+        value=cut.key.value,
+        parts=tuple(parts),
+    )
 
 
 def _stored_name(member: Member) -> str:
@@ -288,8 +393,3 @@ def _fails_the_archive(error: MemberError | LimitError) -> MemberError | LimitEr
         fate="Nothing of the archive was delivered: broken_members of the feed is 'fail'.",
         remedy=error.remedy,
     )
-
-
-def _consecutive(row_numbers: np.ndarray) -> bool:
-    # Row numbers rise, so the two ends say whether there is a gap between them.
-    return len(row_numbers) == 0 or int(row_numbers[-1] - row_numbers[0]) == len(row_numbers) - 1

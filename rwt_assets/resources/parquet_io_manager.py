@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
 from rwt_assets.feed import Target
-from rwt_assets.frames import to_frame, to_table
+from rwt_assets.frames import to_frame
 from rwt_assets.layout import Layout
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import read_manifest
@@ -116,12 +116,11 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
 
 def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
-    """Write a shard's frames as one Parquet file; its schema and number of rows."""
+    """Write a shard's tables as one Parquet file; its schema and number of rows."""
     writer: Any = None
     rows = 0
     try:
-        for frame in shard.frames():
-            table = to_table(frame)
+        for table in shard.tables():
             if writer is None:
                 writer = pq.ParquetWriter(
                     body,

@@ -2,13 +2,14 @@
 
 import csv
 import io
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rwt_assets import splitting
+from rwt_assets import member_rows, splitting
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import LimitError, MemberHeaderError
 from rwt_assets.feed import Dialect, Limits, MemberRule
@@ -24,11 +25,22 @@ FIELDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs"
 TRICKY = st.text('",\r\n ab', max_size=6)
 
 
+class Cut(NamedTuple):
+    value: str | None
+    data: bytes
+    rows: int
+    row_numbers: np.ndarray
+
+
 def split(data, rule=BY_B, limits=None, chunk=7):
     splitter = MemberSplitter(rule, limits or Limits(), where="s3://b/a.zip, member 'm'")
     chunks = [data[i : i + chunk] for i in range(0, len(data), chunk)]
-    parts = [part for cut in splitter.parts(chunks) for part in cut]
-    return splitter, parts
+    parts = [
+        Cut(shard.value, part.data, part.rows, part.row_numbers)
+        for shard in splitter.shards(chunks)
+        for part in shard.parts
+    ]
+    return splitter.rows, parts
 
 
 def by_value(parts):
@@ -103,7 +115,7 @@ def test_batches_do_not_matter(text, size):
     outcomes = []
     for batch in (size, 1 << 20):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(splitting, "BATCH_BYTES", batch)
+            patch.setattr(member_rows, "BATCH_BYTES", batch)
             splitter, parts = split(data, chunk=size)
         shards = {
             value: b"".join(part.data.removeprefix(b"a,b\n") for part in own)
@@ -189,12 +201,14 @@ def test_limits_name_their_setting():
 
 
 def test_much_data_is_cut_into_parts_and_no_row_is_lost(monkeypatch):
-    monkeypatch.setattr(splitting, "BATCH_BYTES", 1 << 20)
+    monkeypatch.setattr(member_rows, "BATCH_BYTES", 1 << 20)
+    monkeypatch.setattr(splitting, "PART_BYTES", 1 << 19)
     rows = "".join(f"{n:07d},{'xyz'[n % 3]}\n" for n in range(600_000)).encode()
     limits = Limits(buffer_bytes=1 << 20)
     splitter, parts = split(b"a,b\n" + rows, limits=limits, chunk=1 << 20)
     assert splitter.rows_read == 600_000
-    assert len(parts) >= 3 * 3
+    assert len(parts) == 3 * 4  # each value has 2.0 MB
+    assert max(len(part.data) for part in parts) <= len(b"a,b\n") + (1 << 19)
     for value, own in by_value(parts).items():
         numbers = np.concatenate([part.row_numbers for part in own])
         assert numbers.tolist() == [n + 1 for n in range(600_000) if "xyz"[n % 3] == value]
