@@ -163,6 +163,8 @@ class FeedCatalog:
         for shard in manifest.shards:
             if wanted is not None and shard.partition_key not in wanted:
                 continue
+            kept = shard.parts[0].key
+            uri = {} if kept is None else {"dagster/uri": f"s3://{self.feed.target.bucket}/{kept}"}
             self.instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     asset_key=self.graph.csv_shard,
@@ -174,12 +176,17 @@ class FeedCatalog:
                         "value": "" if shard.value is None else shard.value,
                         "dagster/row_count": shard.rows,
                         "bytes": shard.bytes,
-                        "dagster/uri": f"s3://{self.feed.target.bucket}/{shard.parts[0].key}",
+                        **uri,
                         "via": via,
                     },
                     tags={"dagster/data_version": shard.checksum},
                 )
             )
+
+    def report(self, materializations: Iterable[dg.AssetMaterialization]) -> None:
+        """Report materializations that no run made."""
+        for one in materializations:
+            self.instance.report_runless_asset_event(one)
 
     def retire_shards(self, partition_keys: Iterable[str]) -> None:
         """Take shards that the newest revision no longer has out of the catalog."""

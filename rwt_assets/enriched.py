@@ -8,7 +8,7 @@ A run over a range of partitions has one output. A mapping of all its frames wou
 memory, so the value is an iterable of shards whose frames are made when they are asked for.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -82,15 +82,24 @@ class EnrichedShard:
 
 
 class EnrichedShards:
-    """The shards of one run, in the order of its partitions."""
+    """The shards of one run, made as they are consumed, which may be once.
+
+    Args:
+        shards: in any order.
+        count: how many they are.
+        describe: attaches metadata to the event of a partition.
+        failures_explained: is entered while they are consumed.
+    """
 
     def __init__(
         self,
-        shards: Sequence[EnrichedShard],
+        shards: Iterable[EnrichedShard],
+        count: int,
         describe: Describe,
         failures_explained: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._shards = shards
+        self._count = count
         self._describe = describe
         self.failures_explained = failures_explained
 
@@ -98,7 +107,7 @@ class EnrichedShards:
         return iter(self._shards)
 
     def __len__(self) -> int:
-        return len(self._shards)
+        return self._count
 
     def describe(self, partition_key: str, metadata: Mapping[str, Any]) -> None:
         """Attach metadata to the materialization of one partition."""

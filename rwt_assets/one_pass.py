@@ -40,6 +40,11 @@ class ShardSum:
     crc32: int
     first_row: int
 
+    @property
+    def checksum(self) -> str:
+        """As `manifest.Shard.checksum`."""
+        return f"{self.crc32:08x}"
+
 
 @dataclass(frozen=True, slots=True)
 class OnePassShard:
@@ -91,7 +96,9 @@ class OnePass:
         self._archive = archive
         self._member = member
         self._check = check
-        self._only = None if only is None or rule.split_by is None else pa.array(only, pa.string())
+        self._only = (
+            None if only is None or rule.split_by is None else pa.array([*only], pa.string())
+        )
         self._sums = _Sums()
         held = limits.buffer_bytes // (2 if keep_shards else 1)
         self._enriched = GroupedRows(held)

@@ -84,8 +84,12 @@ class ShardRun:
         contract = ShardContract(self.rule, where=where)
         for part in self.shard.parts:
             if part.key is None:
-                msg = f"{self.partition_key} is not kept as CSV"
-                raise ValueError(msg)
+                raise ArchiveMissingError(
+                    "the shard is not kept as CSV, and the feed is no longer processed in one pass",
+                    where=self.partition_key,
+                    fate="Nothing of it was processed.",
+                    remedy="Materialize archive_manifest for its archive again.",
+                )
             data = self.store.read(self.feed.target.bucket, part.key)
             table = parse_shard(data, self.member.dialect, self.member.columns)
             row_numbers = self.row_numbers.of(part)
@@ -243,10 +247,15 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
         shard = shards.get(partition_key)
         rule = feed.rule_for(members[shard.member].rule_name) if shard is not None else None
         if shard is None or rule is None:
-            raise ArchiveMissingError(
-                f"revision {manifest.revision} of the archive has no such shard",
-                where=partition_key,
-                fate="No shard of this run after it was processed.",
-                remedy="Materialize archive_manifest for its archive again.",
-            )
+            raise no_such_shard(manifest, partition_key)
         yield ShardRun(store, feed, rule, manifest, shard, members[shard.member], row_numbers)
+
+
+def no_such_shard(manifest: ArchiveManifest, partition_key: str) -> ArchiveMissingError:
+    """The error of a partition that the current manifest of its archive lacks."""
+    return ArchiveMissingError(
+        f"revision {manifest.revision} of the archive has no such shard",
+        where=partition_key,
+        fate="No shard of this run after it was processed.",
+        remedy="Materialize archive_manifest for its archive again.",
+    )

@@ -1,13 +1,15 @@
 """Assets `zip_archive`, `archive_manifest` and `csv_shard`: from an archive to its shards."""
 
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import SecretStr
 
+from rwt_assets.assets.enriched_shard import enrichment_version, io_manager_key
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.lineage import lineage_only
+from rwt_assets.assets.one_pass import EnrichedWhileSplitting
 from rwt_assets.assets.schema_check import schema_check_result, schema_check_spec
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
@@ -19,10 +21,12 @@ from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import write_manifest
 from rwt_assets.quarantine import in_table
-from rwt_assets.resources.object_store import ObjectStoreResource
-from rwt_assets.resources.secrets import SecretsResource
 from rwt_assets.schema_history import KindFinding, record_schemas
 from rwt_assets.unpacking import unpack_archive
+
+if TYPE_CHECKING:
+    from rwt_assets.resources.object_store import ObjectStoreResource
+    from rwt_assets.resources.secrets import SecretsResource
 
 SPLITTING_VERSION = "1"
 
@@ -58,6 +62,7 @@ def csv_shard_spec(feed: Feed) -> dg.AssetSpec:
         description=(
             "The rows of one member that share one value of the split column, as CSV, byte for "
             f"byte as they were in the member. Split: {splits}."
+            + ("" if feed.keep_shards else " On record only: the CSV is not kept.")
         ),
     )
 
@@ -65,6 +70,11 @@ def csv_shard_spec(feed: Feed) -> dg.AssetSpec:
 def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
     """Inspects, selects, unpacks and splits one archive; registers and reports its shards."""
     graph = FeedGraph(feed.name)
+    # A key that differs from feed to feed cannot be an argument's name, and Dagster takes
+    # either arguments or keys.
+    resource_keys = {"object_store", "secrets"}
+    if feed.one_pass:
+        resource_keys.add(io_manager_key(feed))
 
     @dg.asset(
         key=graph.archive_manifest,
@@ -74,6 +84,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         pool=feed.pool,
         check_specs=[schema_check_spec(feed)],
         kinds={"s3", "python"},
+        required_resource_keys=resource_keys,
         code_version=splitting_version(feed),
         automation_condition=code_changed(),
         description=(
@@ -82,16 +93,22 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
             "a shard and reports it as `csv_shard`."
         ),
     )
-    def archive_manifest(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        secrets: SecretsResource,
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def archive_manifest(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        object_store: ObjectStoreResource = context.resources.object_store
+        secrets: SecretsResource = context.resources.secrets
         with explained(context):
             catalog = FeedCatalog(context.instance, feed)
             password = secrets.read(feed.source.password_variable)
+            enriched = None
+            if feed.one_pass:
+                io_manager = getattr(context.resources, io_manager_key(feed))
+                enriched = EnrichedWhileSplitting(feed, io_manager, enrichment_version(feed))
             manifest, schemas = split_newest_revision(
-                catalog, object_store.objects(), context.partition_key, password=password
+                catalog,
+                object_store.objects(),
+                context.partition_key,
+                password=password,
+                enriched=enriched,
             )
         return dg.MaterializeResult(
             metadata=_metadata(manifest), check_results=[schema_check_result(schemas)]
@@ -106,11 +123,19 @@ def split_newest_revision(
     partition_key: str,
     *,
     password: SecretStr | None = None,
+    enriched: EnrichedWhileSplitting | None = None,
 ) -> tuple[ArchiveManifest, tuple[KindFinding, ...]]:
     """Split the newest recorded revision of an archive and bring the catalog up to date.
 
     The order matters: shards are registered before they are reported, and the manifest that
     their processing reads is in place before either is seen. Repeating it changes nothing.
+
+    Args:
+        catalog: of the feed.
+        store: where the archive lies and shards are kept.
+        partition_key: of the archive.
+        password: of encrypted members.
+        enriched: takes the enriched shards of a feed that is processed in one pass.
 
     Returns:
         What the revision consists of, and how its columns compare with those known before.
@@ -127,10 +152,18 @@ def split_newest_revision(
             fate="Nothing was read.",
             remedy="Run `rwt sweep`, or upload the archive again.",
         )
-    manifest = unpack_archive(store, catalog.feed, revision, password=password)
+    manifest = unpack_archive(
+        store,
+        catalog.feed,
+        revision,
+        password=password,
+        enriched=enriched.writer if enriched is not None else None,
+    )
     write_manifest(store, catalog.feed.target, manifest)
     catalog.register_shards(manifest)
     catalog.report_shards(manifest)
+    if enriched is not None:
+        catalog.report(enriched.materializations(manifest))
     current = {shard.partition_key for shard in manifest.shards}
     catalog.retire_shards(key for key in catalog.shards_of(archive) if key not in current)
     return manifest, record_schemas(store, catalog.feed, manifest, revision.event_time)
@@ -142,6 +175,7 @@ def splitting_version(feed: Feed) -> str:
         feed.source.name_encoding,
         feed.limits.nesting,
         *map(_splitting_settings, feed.members),
+        *([] if feed.keep_shards else ["not kept"]),
     ]
     return f"{SPLITTING_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
 

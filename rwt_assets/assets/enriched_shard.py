@@ -1,12 +1,13 @@
 """Asset `enriched_shard`: from CSV shards to enriched Parquet, many partitions a run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
 import dagster as dg
 
 from rwt_assets.assets.failures import explained
+from rwt_assets.assets.one_pass import batch_check
 from rwt_assets.automation import reported_again_or_code_changed
 from rwt_assets.enriched import EnrichedShard, EnrichedShards, shards_type
 from rwt_assets.enrichment import ENRICHMENT_VERSION
@@ -14,7 +15,9 @@ from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.feed_graph import FeedGraph, range_in_work
 from rwt_assets.frames import member_frame_type
 from rwt_assets.processing import shard_runs
+from rwt_assets.remaking import remade_runs
 from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.resources.secrets import SecretsResource
 
 
 def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
@@ -43,19 +46,27 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     def enriched_shard(
-        context: dg.AssetExecutionContext, object_store: ObjectStoreResource
+        context: dg.AssetExecutionContext,
+        object_store: ObjectStoreResource,
+        secrets: SecretsResource,
     ) -> EnrichedShards:
-        keys = context.partition_keys
+        keys, store = context.partition_keys, object_store.objects()
 
         def describe(partition_key: str, metadata: Mapping[str, Any]) -> None:
             with range_in_work(keys):
                 context.add_asset_metadata(metadata, partition_key=partition_key)
 
-        with explained(context):
-            runs = shard_runs(object_store.objects(), feed, keys)
+        shards: Iterable[EnrichedShard]
+        if feed.keep_shards:
+            with explained(context):
+                runs = list(shard_runs(store, feed, keys))
             shards = [EnrichedShard(run, frame_types[run.rule.patterns]) for run in runs]
+        else:
+            password = secrets.read(feed.source.password_variable)
+            remade = remade_runs(store, feed, keys, check=batch_check(feed), password=password)
+            shards = (EnrichedShard(run, frame_type=None) for run in remade)
         return EnrichedShards(
-            shards, describe=describe, failures_explained=lambda: explained(context)
+            shards, len(keys), describe=describe, failures_explained=lambda: explained(context)
         )
 
     return enriched_shard

@@ -71,7 +71,7 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
         with obj.failures_explained():
             for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
                 rows += written.rows
-                obj.describe(written.partition_key, _metadata(written))
+                obj.describe(written.partition_key, written_metadata(written))
         context.log.info("%d shards enriched, %d rows", len(obj), rows)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
@@ -157,7 +157,8 @@ def _repetitive(table: pa.Table) -> list[str]:
     ]
 
 
-def _metadata(written: Written) -> dict[str, Any]:
+def written_metadata(written: Written) -> dict[str, Any]:
+    """What the event of an enriched shard says."""
     columns = [dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema]
     return {
         "dagster/uri": written.uri,

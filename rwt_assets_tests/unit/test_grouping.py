@@ -1,6 +1,5 @@
 """Rows leave group by group, in their order, whether they were held in memory or on the disk."""
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def test_what_was_spilled_is_read_in_pieces_of_bounded_size(
 
 def test_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
     rows = GroupedRows(10)
     rows.add(np.zeros(100, np.int64), pa.table({"row": np.arange(100)}))
     rows.finish()
@@ -75,7 +74,7 @@ def test_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     del rows
     assert sum(table.num_rows for table in left) == 100
     del left
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 def test_rows_that_fit_stay_in_memory() -> None:

@@ -1,0 +1,77 @@
+"""What `archive_manifest` does of `enriched_shard` where a feed is processed in one pass.
+
+What belongs here: writing enriched shards by the feed's IO manager while an archive is split,
+and reporting them. What does not: how they are made (`one_pass.py` of the package). Dagster
+documentation: "External assets" (reported materializations).
+
+A run has partitions of one set, so the run over an archive cannot materialize its shards. It
+reports them, as it reports `csv_shard`; `enriched_shard` itself makes them again when a person,
+a backfill or a changed declaration asks.
+"""
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pyarrow as pa
+
+from rwt_assets.enriched import EnrichedShard
+from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.frames import check_frame, member_frame_type, to_frame
+from rwt_assets.manifest import ArchiveManifest
+from rwt_assets.processing import OnePassRun
+from rwt_assets.resources.parquet_io_manager import (
+    EnrichedShardIOManager,
+    Written,
+    written_metadata,
+)
+from rwt_assets.unpacking import OnePassWriter
+
+
+def batch_check(feed: Feed) -> Callable[[MemberRule, pa.Table], None]:
+    """Holds batches of several shards to the types of their frames.
+
+    Rows that repeat are allowed, since they may be of different shards; the contract has looked
+    for those of one.
+    """
+    kinds = {
+        rule.patterns: member_frame_type(
+            f"{feed.name}_batch_{number}", rule.model_copy(update={"unique": ()})
+        )
+        for number, rule in enumerate(feed.members, 1)
+    }
+    return lambda rule, table: check_frame(kinds[rule.patterns], to_frame(table))
+
+
+class EnrichedWhileSplitting:
+    """Keeps the enriched shards of one archive, and knows what to report.
+
+    Args:
+        feed: the declaration.
+        io_manager: that of `enriched_shard`.
+        code_version: that of `enriched_shard`.
+    """
+
+    def __init__(self, feed: Feed, io_manager: EnrichedShardIOManager, code_version: str) -> None:
+        self._graph = FeedGraph(feed.name)
+        self._io_manager = io_manager
+        self._code_version = code_version
+        self._written: dict[str, Written] = {}
+        self.writer = OnePassWriter(check=batch_check(feed), write=self._write)
+
+    def _write(self, run: OnePassRun) -> None:
+        written = self._io_manager.write(EnrichedShard(run, frame_type=None))
+        self._written[written.partition_key] = written
+
+    def materializations(self, manifest: ArchiveManifest) -> Iterator[dg.AssetMaterialization]:
+        """The events of the shards of a manifest, in its order."""
+        for shard in manifest.shards:
+            yield dg.AssetMaterialization(
+                asset_key=self._graph.enriched_shard,
+                partition=shard.partition_key,
+                metadata=written_metadata(self._written[shard.partition_key]),
+                tags={
+                    "dagster/code_version": self._code_version,
+                    "dagster/data_version": f"{shard.checksum}:{self._code_version}",
+                },
+            )
