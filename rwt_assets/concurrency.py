@@ -1,4 +1,7 @@
-"""Doing the slow half of a loop in threads, a bounded number of items ahead.
+"""Doing one half of a loop in threads, a bounded number of items ahead.
+
+What belongs here: `map_ahead` for the half that comes after, `read_ahead` for the half that
+comes before. What does not: what is done.
 
 `concurrent.futures.Executor.map` takes the whole input at once, which would make memory
 depend on the size of the input; this takes at most `ahead` items beyond the one in hand.
@@ -7,6 +10,8 @@ depend on the size of the input; this takes at most `ahead` items beyond the one
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Semaphore
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -33,3 +38,45 @@ def map_ahead(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def read_ahead(items: Iterable[Item], *, ahead: int) -> Iterator[Item]:
+    """The same items, made in a thread of their own, at most `ahead` beyond the one in hand.
+
+    An error is raised where its item would have come. If no more is asked for, the thread ends
+    after the item that it is making, and `items` is closed.
+    """
+    made: SimpleQueue[tuple[bool, Item | BaseException | None]] = SimpleQueue()
+    room = Semaphore(ahead + 1)
+    wanted = [True]
+
+    def make() -> None:
+        source = iter(items)
+        try:
+            while room.acquire() and wanted[0]:
+                made.put((True, next(source)))
+        except StopIteration:
+            made.put((False, None))
+        except BaseException as error:  # noqa: BLE001 - raised where the item is asked for
+            made.put((False, error))
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(make)
+        try:
+            while True:
+                is_item, item = made.get()
+                if is_item:
+                    yield item  # type: ignore[misc]
+                elif isinstance(item, BaseException):
+                    raise item
+                else:
+                    return
+                del item
+                room.release()
+        finally:
+            wanted[0] = False
+            room.release()

@@ -5,12 +5,13 @@ when there are too many. What does not: what the rows and the groups are (`split
 `one_pass.py`). Apache Arrow documentation: "Streaming, Serialization, and IPC".
 
 Rows come in batches in the order of the member and leave group by group, in that order within
-each. Nothing leaves before the last row has come. What is held is sorted as a whole, so that a
-batch costs the same for ten groups and for ten thousand.
+each. Nothing leaves before the last row has come. Each batch is sorted by itself, while the
+processor's cache has it; batches are merged where groups are small, and before they go to the
+disk, so that ten thousand groups cost little more than ten.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Any, Final
@@ -21,6 +22,7 @@ import pyarrow as pa
 
 PACKED_BYTES: Final = 256 << 10  # small groups lie together on the disk, up to this
 CHUNK_BYTES: Final = 8 << 20  # of one group, what is read at a time
+SMALL_PIECE_ROWS: Final = 64  # of a group in a batch; below, batches are merged
 AT_ONCE_BYTES: Final = 4 << 20  # a group up to this size is read as a whole
 
 
@@ -28,15 +30,23 @@ AT_ONCE_BYTES: Final = 4 << 20  # a group up to this size is read as a whole
 class _Run:
     """Rows sorted by group, in memory or on the disk.
 
-    Group `g` has the rows from `bounds[g]` to `bounds[g + 1]`. Batch `i` of those on the disk
-    begins at row `starts[i]`.
+    Group `g` has the rows from `bounds[g]` to `bounds[g + 1]`. Those on the disk are in batches;
+    batch `first_batch + i` begins at row `starts[i]`, and `table` has none of them.
     """
 
     bounds: np.ndarray
     row_bytes: float
-    table: pa.Table | None = None
-    starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    table: pa.Table
+    starts: np.ndarray | None = None
     first_batch: int = 0
+
+    def __len__(self) -> int:
+        return int(self.bounds[-1])
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The group of each row."""
+        return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
 
 class GroupedRows:
@@ -52,8 +62,7 @@ class GroupedRows:
 
     def __init__(self, held_bytes: int) -> None:
         self._held_bytes = held_bytes
-        self._tables: list[pa.Table] = []
-        self._groups: list[np.ndarray] = []
+        self._held: list[_Run] = []
         self._bytes = 0
         self._runs: list[_Run] = []
         self._file: IO[bytes] | None = None
@@ -79,19 +88,22 @@ class GroupedRows:
         self.schema = self.schema or table.schema
         if table.num_rows == 0:
             return
-        self._tables.append(table)
-        self._groups.append(groups)
+        run = _sorted(groups, table)
+        self._held.append(run)
         self._bytes += table.nbytes
         if self._bytes >= self._held_bytes:
             self._spill()
 
     def finish(self) -> None:
         """Say that no more rows come."""
-        if self._tables and not self.spilled:
-            table, bounds, row_bytes = self._sorted()
-            self._runs.append(_Run(bounds, row_bytes, table))
-        elif self._tables:
+        if self._held and self.spilled:
             self._spill()
+        elif self._held:
+            rows = sum(len(run) for run in self._held)
+            groups = max(len(run.bounds) for run in self._held)
+            small = len(self._held) > 1 and rows < groups * len(self._held) * SMALL_PIECE_ROWS
+            self._runs = [_merged(self._held)] if small else self._held
+            self._held = []
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -112,27 +124,10 @@ class GroupedRows:
         """How many rows a group has."""
         return sum(_count(run, group) for run in self._runs)
 
-    def _sorted(self) -> tuple[pa.Table, np.ndarray, float]:
-        """What is held, sorted by group; afterwards nothing is held."""
-        groups = np.concatenate(self._groups)
-        highest = int(groups.max())
-        # NumPy sorts integers of 16 bits by radix, several times faster than wider ones.
-        order = np.argsort(groups.astype(np.min_scalar_type(highest)), kind="stable")
-        counts = np.bincount(groups, minlength=highest + 1)
-        whole = pa.concat_tables(self._tables)
-        size = self._bytes
-        self._tables, self._groups, self._bytes = [], [], 0
-        indices = None if highest == 0 else pa.array(order.astype(np.int32))
-        columns: list[Any] = []
-        for position in range(whole.num_columns):  # one at a time, so that few are there twice
-            column = whole.column(position).combine_chunks()
-            columns.append(column if indices is None else column.take(indices))
-        table = pa.Table.from_arrays(columns, schema=whole.schema)
-        bounds = np.concatenate([[0], np.cumsum(counts)])
-        return table, bounds, size / len(groups)
-
     def _spill(self) -> None:
-        table, bounds, row_bytes = self._sorted()
+        run = _merged(self._held)
+        table, bounds, row_bytes = run.table, run.bounds, run.row_bytes
+        self._held, self._bytes = [], 0
         if self._file is None:
             self._file = TemporaryFile()  # noqa: SIM115 - closed with this object
             finalize(self, self._file.close)
@@ -142,7 +137,7 @@ class GroupedRows:
             starts.append(start)
             self._writer.write_batch(table.slice(start, end - start).to_batches()[0])
         self._runs.append(
-            _Run(bounds, row_bytes, starts=np.array(starts), first_batch=self._written)
+            _Run(bounds, row_bytes, table.slice(0, 0), np.array(starts), self._written)
         )
         self._written += len(starts)
 
@@ -150,7 +145,7 @@ class GroupedRows:
         if _count(run, group) == 0:
             return
         start, end = int(run.bounds[group]), int(run.bounds[group + 1])
-        if run.table is not None:
+        if run.starts is None:
             step = max(1, int(CHUNK_BYTES / max(run.row_bytes, 1)))
             for begin in range(start, end, step):
                 yield run.table.slice(begin, min(step, end - begin))
@@ -178,6 +173,28 @@ def _count(run: _Run, group: int) -> int:
     if group + 1 >= len(run.bounds):
         return 0
     return int(run.bounds[group + 1] - run.bounds[group])
+
+
+def _sorted(groups: np.ndarray, table: pa.Table) -> _Run:
+    """Rows sorted by group. Columns of several chunks are put together one by one."""
+    highest = int(groups.max())
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=highest + 1))])
+    row_bytes = table.nbytes / len(groups)
+    if highest == 0:
+        return _Run(bounds, row_bytes, table.combine_chunks())
+    # NumPy sorts integers of 16 bits by radix, several times faster than wider ones.
+    order = np.argsort(groups.astype(np.min_scalar_type(highest)), kind="stable")
+    indices = pa.array(order.astype(np.int32))
+    columns = [column.combine_chunks().take(indices) for column in table.columns]
+    return _Run(bounds, row_bytes, pa.Table.from_arrays(columns, schema=table.schema))
+
+
+def _merged(runs: list[_Run]) -> _Run:
+    """Several runs as one; those of each group stay in the order of the runs."""
+    if len(runs) == 1:
+        return runs[0]
+    groups = np.concatenate([run.groups for run in runs])
+    return _sorted(groups, pa.concat_tables([run.table for run in runs]))
 
 
 def _packs(bounds: np.ndarray, row_bytes: float) -> Iterator[tuple[int, int]]:

@@ -157,7 +157,7 @@ class MemberRows:
             if len(records):
                 yield data, records
             else:
-                self._lines += _line_count(data[: records.end])
+                self._lines += _line_count(data, records.end)
             gathered, size = [rest], len(rest)
         data = self._after_header(b"".join(gathered), last=True)
         if data and not data.endswith((b"\n", b"\r")):
@@ -166,7 +166,7 @@ class MemberRows:
         if len(records):
             yield data, records
         else:
-            self._lines += _line_count(data[: records.end])
+            self._lines += _line_count(data, records.end)
         self._reject_unclosed(data[records.end :])
 
     def _after_header(self, data: bytes, *, last: bool) -> bytes:
@@ -247,7 +247,7 @@ class MemberRows:
         kept = np.flatnonzero(good)
         row_numbers = kept + (self.rows_read + 1)
         self.rows_read += len(records)
-        self._lines += _line_count(batch[: records.end])
+        self._lines += _line_count(batch, records.end)
         return RowBatch(_records(batch, records, kept), fields, row_numbers)
 
     def _read_fields(self, batch: bytes, records: Records) -> tuple[pa.Table, np.ndarray]:
@@ -421,7 +421,9 @@ def record_bytes(records: Any) -> Any:
     return data.slice(int(bounds[0]), int(bounds[-1] - bounds[0]))
 
 
-def _line_count(text: bytes) -> int:
-    """Physical lines in a text: LF, CRLF and lone CR end one."""
-    lines = text.count(b"\n")
-    return lines + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else lines
+def _line_count(text: bytes, end: int | None = None) -> int:
+    """Physical lines in the beginning of a text: LF, CRLF and lone CR end one."""
+    lines = text.count(b"\n", 0, end)
+    if b"\r" not in text:
+        return lines
+    return lines + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)

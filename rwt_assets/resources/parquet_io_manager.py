@@ -39,6 +39,7 @@ from rwt_assets.resources.object_store import ObjectStoreResource
 WORKERS = 3
 AHEAD = 4
 IN_MEMORY_BYTES = 64 << 20
+SAMPLE_ROWS = 500
 REPETITIVE_VALUES = 0.2  # a dictionary pays where at most this share of the values differ
 
 
@@ -130,7 +131,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
                     use_dictionary=_repetitive(table),
                     write_statistics=True,
                 )
-            writer.write_table(table.cast(writer.schema))
+            writer.write_table(table)
             rows += table.num_rows
         writer.add_key_value_metadata(
             {
@@ -147,8 +148,8 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
 
 
 def _repetitive(table: pa.Table) -> list[str]:
-    """Columns for which a dictionary is worth its cost, judged by the first thousand rows."""
-    head = table.slice(0, 1000)
+    """Columns for which a dictionary is worth its cost, judged by its first rows."""
+    head = table.slice(0, SAMPLE_ROWS)
     return [
         name
         for name in table.column_names

@@ -154,7 +154,7 @@ def test_a_member_with_a_column_of_our_name_is_set_aside(with_rule):
 
 
 def test_rows_are_unique_over_all_parts_of_a_shard(with_rule, monkeypatch):
-    monkeypatch.setattr(splitting, "BATCH_BYTES", 1 << 18)
+    monkeypatch.setattr(splitting, "PART_BYTES", 1 << 20)
     shop = with_rule(split_by=None, unique=["item", "price"])
     filler = "x" * 200
     lines = [f"{filler}{n % 9_000},2026-01-01,{n % 3}" for n in range(18_000)]
