@@ -1,28 +1,27 @@
-"""`make bench`: what the data path costs beside pandas scripts, and what the daemon adds.
+"""`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
-python -m rwt_assets_tests.benchmarks [scripts] [daemon] [shards] [sweep] [--rounds N] [--shards N]
+    python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [sweep]
+        [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
+        [--results FOLDER] [--plots FOLDER]
+
+`--size` is that of `scripts`: 150 MB, 1.5 GB or 6 GB of CSV. `memory` takes all three, unless
+one is named.
 """
 
 import argparse
-import json
 import os
 import platform
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
-import boto3
 import psutil
 import pyarrow as pa
 
-from rwt_assets.embedded.server import EmbeddedServer, local_environment
-from rwt_assets_tests.benchmarks.contenders import ARCHIVE, CONTENDERS, SOURCE, TARGET
 from rwt_assets_tests.benchmarks.daemon import measure_daemon
-from rwt_assets_tests.benchmarks.generated import make_archive
+from rwt_assets_tests.benchmarks.generated import CACHE, SIZES
+from rwt_assets_tests.benchmarks.memory import measure_memory
 from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
+from rwt_assets_tests.benchmarks.scripts import run_scripts
 from rwt_assets_tests.benchmarks.sweeping import measure_sweep
 
 
@@ -35,56 +34,28 @@ def machine() -> str:
     )
 
 
-def run_scripts(rounds: int) -> None:
-    """Each contender in a process of its own, interleaved, on one S3 server in memory."""
-    body = make_archive()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedServer(log=Path(folder) / "server.log") as server,
-    ):
-        environment = local_environment(server.endpoint_url, os.environ)
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint_url,
-            region_name=environment["AWS_REGION"],
-            aws_access_key_id="bench",
-            aws_secret_access_key="bench",
-        )
-        for bucket in (SOURCE, TARGET):
-            s3.create_bucket(Bucket=bucket)
-        s3.put_object(Bucket=SOURCE, Key=ARCHIVE, Body=body)
-        taken: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-        for _ in range(rounds):
-            for name in CONTENDERS:
-                command = [sys.executable, "-m", "rwt_assets_tests.benchmarks.contenders", name]
-                answer = subprocess.run(command, env=environment, capture_output=True, check=True)
-                taken[name].append(json.loads(answer.stdout))
-    rows = {one["rows"] for found in taken.values() for one in found}
-    assert len(rows) == 1, f"they did not do the same work: {rows}"
-    print(f"{len(body) / 1e6:.0f} MB of ZIP, {rows.pop():,} rows, {rounds} rounds, medians\n")
-    print(f"{'':<20}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'wall ratio':>12}{'CPU ratio':>11}")
-    median = {
-        name: {key: statistics.median(one[key] for one in found) for key in found[0]}
-        for name, found in taken.items()
-    }
-    own = median["ours"]
-    for name, one in median.items():
-        print(
-            f"{name:<20}{one['wall']:>9.2f}{one['cpu']:>9.2f}{one['peak_mb']:>9.0f}"
-            f"{one['wall'] / own['wall']:>11.2f}x{one['cpu'] / own['cpu']:>10.2f}x"
-        )
-
-
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("what", nargs="*", default=["scripts", "daemon", "shards", "sweep"])
+    everything = ["scripts", "memory", "daemon", "shards", "sweep"]
+    parser.add_argument("what", nargs="*", default=everything)
+    parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shards", type=int, default=10_000)
+    parser.add_argument("--only", nargs="*", default=[], help="contenders; all without it")
+    parser.add_argument("--results", type=Path, default=CACHE / "results", help="for JSON")
+    parser.add_argument("--plots", type=Path, help="for SVG; without it beside the JSON")
     arguments = parser.parse_args()
-    print(f"{time.strftime('%Y-%m-%d')}, {machine()}\n")
+    if unknown := {*arguments.what} - {*everything}:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    results: Path = arguments.results
+    plots: Path = arguments.plots or results
+    print(f"{time.strftime('%Y-%m-%d')}, {machine()}\n", flush=True)
     if "scripts" in arguments.what:
-        run_scripts(arguments.rounds)
+        size = arguments.size or "small"
+        run_scripts(SIZES[size], size, arguments.rounds, results, plots, arguments.only)
+    if "memory" in arguments.what:
+        measure_memory([arguments.size] if arguments.size else list(SIZES), results)
     if "daemon" in arguments.what:
         measure_daemon(arguments.rounds)
     if "shards" in arguments.what:

@@ -1,0 +1,59 @@
+"""Ours: what the assets do, by the functions that they call, without Dagster around them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dagster_aws.s3 import S3Resource
+
+from rwt_assets.concurrency import map_ahead
+from rwt_assets.enriched import EnrichedShard
+from rwt_assets.feed import Feed
+from rwt_assets.frames import member_frame_type
+from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.processing import shard_runs, write_manifest
+from rwt_assets.resources.object_store import S3ObjectStoreResource
+from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
+from rwt_assets.unpacking import unpack_archive
+from rwt_assets_tests.benchmarks.contenders.endpoint import ARCHIVE, KEY, SOURCE, SPLIT, TARGET
+
+
+def with_shards() -> Callable[[], int]:
+    """Archive to CSV shards on S3, each read back, held to the contract, enriched, put up."""
+    return _work(feed("ours"))
+
+
+def direct() -> Callable[[], int]:
+    """The same without keeping shards. If it takes other functions than these, call them here."""
+    return _work(feed("ours_direct", keep_shards=False))
+
+
+def feed(prefix: str, **settings: Any) -> Feed:
+    """The feed of the benchmark's archive; its results lie below the prefix."""
+    return Feed.model_validate(
+        {
+            "name": "bench",
+            "source": {"bucket": SOURCE, "queue": "bench", "prefix": "bench/"},
+            "target": {"bucket": TARGET, "prefix": prefix},
+            "members": [{"include": ["*.csv"], "split_by": SPLIT, "key_column": KEY}],
+            **settings,
+        }
+    )
+
+
+def _work(declared: Feed) -> Callable[[], int]:
+    target = declared.target
+    resource = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
+    manager = S3ParquetIOManager(bucket=TARGET, prefix=target.prefix, object_store=resource)
+    kind = member_frame_type("BenchRows", declared.members[0])
+
+    def work() -> int:
+        store = resource.objects()
+        head = store.head(SOURCE, ARCHIVE)
+        revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
+        manifest = unpack_archive(store, declared, revision)
+        write_manifest(store, target, manifest)
+        runs = shard_runs(store, declared, [shard.partition_key for shard in manifest.shards])
+        shards = (EnrichedShard(run, kind) for run in runs)
+        return sum(w.rows for w in map_ahead(manager.write, shards, workers=WORKERS, ahead=AHEAD))
+
+    return work
