@@ -55,7 +55,7 @@ def main() -> None:
         size = arguments.size or "small"
         run_scripts(SIZES[size], size, arguments.rounds, results, plots, arguments.only)
     if "memory" in arguments.what:
-        measure_memory([arguments.size] if arguments.size else list(SIZES), results)
+        measure_memory([arguments.size] if arguments.size else list(SIZES), results, plots)
     if "daemon" in arguments.what:
         measure_daemon(arguments.rounds)
     if "shards" in arguments.what:

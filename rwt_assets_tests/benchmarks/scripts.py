@@ -61,11 +61,13 @@ class Endpoint:
 
 
 @contextmanager
-def endpoint(archive: Archive) -> Iterator[Endpoint]:
-    """A server in memory that has the archive."""
+def endpoint(archive: Archive, *, on_disk: bool = False) -> Iterator[Endpoint]:
+    """A server that has the archive; in memory, unless its results would not fit there."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        EmbeddedServer(log=Path(folder) / "server.log") as server,
+        EmbeddedServer(
+            log=Path(folder) / "server.log", state=Path(folder) / "state" if on_disk else None
+        ) as server,
     ):
         environment = local_environment(server.endpoint_url, os.environ)
         # Each client has its own idea of a default checksum. The server computes pyarrow's in
@@ -80,7 +82,7 @@ def endpoint(archive: Archive) -> Iterator[Endpoint]:
         )
         for bucket in (SOURCE, TARGET):
             s3.create_bucket(Bucket=bucket)
-        s3.put_object(Bucket=SOURCE, Key=ARCHIVE, Body=archive_file(archive).read_bytes())
+        s3.upload_file(str(archive_file(archive)), SOURCE, ARCHIVE)
         yield Endpoint(s3, psutil.Process(server.process.pid), environment)
 
 
