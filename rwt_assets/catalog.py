@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rwt_assets.event_batches import report_materializations
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
@@ -35,7 +36,7 @@ from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage, St
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
-    from rwt_assets.manifest import ArchiveManifest
+    from rwt_assets.manifest import ArchiveManifest, Shard
 
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
@@ -160,33 +161,36 @@ class FeedCatalog:
     ) -> None:
         """Report one materialization for each shard of a manifest (or of `only` these)."""
         wanted = None if only is None else set(only)
-        for shard in manifest.shards:
-            if wanted is not None and shard.partition_key not in wanted:
-                continue
-            kept = shard.parts[0].key
-            uri = {} if kept is None else {"dagster/uri": f"s3://{self.feed.target.bucket}/{kept}"}
-            self.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    asset_key=self.graph.csv_shard,
-                    partition=shard.partition_key,
-                    metadata={
-                        "archive": manifest.key,
-                        "revision": manifest.revision,
-                        "member": shard.member,
-                        "value": "" if shard.value is None else shard.value,
-                        "dagster/row_count": shard.rows,
-                        "bytes": shard.bytes,
-                        **uri,
-                        "via": via,
-                    },
-                    tags={"dagster/data_version": shard.checksum},
-                )
-            )
+        self.report(
+            self._shard_reported(manifest, shard, via)
+            for shard in manifest.shards
+            if wanted is None or shard.partition_key in wanted
+        )
+
+    def _shard_reported(
+        self, manifest: "ArchiveManifest", shard: "Shard", via: str
+    ) -> dg.AssetMaterialization:
+        kept = shard.parts[0].key
+        uri = {} if kept is None else {"dagster/uri": f"s3://{self.feed.target.bucket}/{kept}"}
+        return dg.AssetMaterialization(
+            asset_key=self.graph.csv_shard,
+            partition=shard.partition_key,
+            metadata={
+                "archive": manifest.key,
+                "revision": manifest.revision,
+                "member": shard.member,
+                "value": "" if shard.value is None else shard.value,
+                "dagster/row_count": shard.rows,
+                "bytes": shard.bytes,
+                **uri,
+                "via": via,
+            },
+            tags={"dagster/data_version": shard.checksum},
+        )
 
     def report(self, materializations: Iterable[dg.AssetMaterialization]) -> None:
         """Report materializations that no run made."""
-        for one in materializations:
-            self.instance.report_runless_asset_event(one)
+        report_materializations(self.instance, materializations)
 
     def retire_shards(self, partition_keys: Iterable[str]) -> None:
         """Take shards that the newest revision no longer has out of the catalog."""

@@ -16,12 +16,14 @@ names this module. Files and tables are the same, so either storage reads what t
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.events import ASSET_EVENTS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
@@ -80,6 +82,35 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             self._initialized_dbs.add(shard)
         return engine
 
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events of assets in one transaction for each database: all of them or none.
+
+        The base class stores them one by one, with a transaction or two for each. What an event
+        comes to in the tables is as there; of the row that an asset has for its newest event,
+        only the last state is written.
+        """
+        if not all(_is_asset_event(event) for event in events):
+            super().store_event_batch(events)
+            return
+        rows = [self._event_to_row(event) for event in events]
+        by_run: dict[str, list[dict[str, Any]]] = {}
+        for event, row in zip(events, rows, strict=True):
+            by_run.setdefault(event.run_id, []).append(row)
+        for run_id, own in by_run.items():
+            with self.run_connection(run_id) as connection:
+                connection.execute(SqlEventLogStorageTable.insert(), own)
+        newest = {
+            (row["asset_key"], row["dagster_event_type"]): place for place, row in enumerate(rows)
+        }
+        with self.index_transaction() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            # The transaction has the only writer: what it inserted has the last ids, in order.
+            last = connection.execute(sa.select(sa.func.max(SqlEventLogStorageTable.c.id))).scalar()
+            ids = range(int(last or 0) - len(rows) + 1, int(last or 0) + 1)
+            self._store_asset_event_tags(connection, events, ids)
+            for place in sorted(newest.values()):
+                self._store_asset_event(connection, events[place], ids[place])
+
     def wipe(self) -> None:
         """Remove everything; the files must not be open then."""
         with self._db_lock:
@@ -94,6 +125,14 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def _close(self) -> None:
         while self._engines:
             self._engines.popitem()[1].dispose()
+
+
+def _is_asset_event(event: EventLogEntry) -> bool:
+    return (
+        event.dagster_event is not None
+        and event.dagster_event.asset_key is not None
+        and event.dagster_event_type in ASSET_EVENTS
+    )
 
 
 def _relax(connection: Any, _record: object) -> None:

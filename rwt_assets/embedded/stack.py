@@ -52,6 +52,7 @@ from rwt_assets.embedded.processes import (
 )
 from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
 from rwt_assets.errors import StackError
+from rwt_assets.event_batches import BATCH_SIZE_VARIABLE
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
 from rwt_assets.provisioning import provision
@@ -69,6 +70,7 @@ RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 STACK_FILE = "stack.json"
 SOCKET_VARIABLE = "RWT_RUN_SOCKET"
+EVENT_BATCH_SIZE = "1000"  # events that are one transaction; more costs memory and saves little
 
 
 class StackRecord(BaseModel):
@@ -120,6 +122,7 @@ class EmbeddedStack:
             "DAGSTER_HOME": str(dagster_home(self.state)),
             STACK_VARIABLE: str(self.state),
             "PYTHONUNBUFFERED": "1",
+            BATCH_SIZE_VARIABLE: os.environ.get(BATCH_SIZE_VARIABLE, EVENT_BATCH_SIZE),
             # A socket's path has at most 107 bytes, which a state folder's may exceed.
             SOCKET_VARIABLE: str(Path(tempfile.gettempdir()) / f"rwt-{uuid4().hex[:12]}.socket"),
         }

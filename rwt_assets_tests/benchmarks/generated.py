@@ -61,7 +61,9 @@ def _write(archive: Archive, path: Path) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             with (
                 written.open(entry, "w", force_zip64=True) as member,
-                arrow_csv.CSVWriter(member, _block(random, 0, 1).schema, write_options=options) as w,
+                arrow_csv.CSVWriter(
+                    member, _block(random, 0, 1).schema, write_options=options
+                ) as w,
             ):
                 for start in range(0, archive.rows, BLOCK_ROWS):
                     rows = min(BLOCK_ROWS, archive.rows - start)
@@ -78,7 +80,9 @@ def _block(random: np.random.Generator, rows: int, values: int) -> pa.Table:
         {
             "ticket": _numbers(random.integers(0, 375 * 10**9, rows), 12, 10, b"T"),
             "station": _numbers(random.integers(0, values, rows), width, 10, b"station-"),
-            "sold_at": pa.array(np.datetime_as_string(seconds.astype("datetime64[s]")), pa.string()),
+            "sold_at": pa.array(
+                np.datetime_as_string(seconds.astype("datetime64[s]")), pa.string()
+            ),
             "price": prices.take(pa.array(cents)),
             "quantity": _numbers(random.integers(1, 9, rows), 1, 10, b""),
             "channel": CHANNELS.take(pa.array(random.integers(0, 4, rows))),

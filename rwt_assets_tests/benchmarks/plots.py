@@ -25,13 +25,17 @@ def write_bars(file: Path, title: str, unit: str, groups: Mapping[str, Sequence[
     longest = max((bar.value for bars in given.values() for bar in bars), default=1.0)
     height = TOP + sum(HEAD + ROW * len(bars) for bars in given.values()) + 12
     drawn = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" role="img" font-family="system-ui, sans-serif" '
-        f'font-size="13" fill="{TEXT}">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+            f'width="{WIDTH}" height="{height}" role="img" font-family="system-ui, sans-serif" '
+            f'font-size="13" fill="{TEXT}">'
+        ),
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="16" y="26" font-size="16" font-weight="600">{escape(title)} ({unit}, '
-        "less is better)</text>",
+        (
+            f'<text x="16" y="26" font-size="16" font-weight="600">{escape(title)} ({unit}, '
+            "less is better)</text>"
+        ),
     ]
     y = TOP
     for name, bars in given.items():
@@ -43,10 +47,14 @@ def write_bars(file: Path, title: str, unit: str, groups: Mapping[str, Sequence[
             shown = f"{bar.value:,.0f}" if bar.value >= 100 else f"{bar.value:.1f}"
             weight = ' font-weight="600"' if bar.own else ""
             drawn += [
-                f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end"{weight}>'
-                f"{escape(bar.label)}</text>",
-                f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2" '
-                f'fill="{OWN if bar.own else OTHERS}"/>',
+                (
+                    f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end"{weight}>'
+                    f"{escape(bar.label)}</text>"
+                ),
+                (
+                    f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2" '
+                    f'fill="{OWN if bar.own else OTHERS}"/>'
+                ),
                 f'<text x="{LEFT + width + 8:.1f}" y="{middle}"{weight}>{shown}</text>',
             ]
             y += ROW

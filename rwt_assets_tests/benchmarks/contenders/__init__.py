@@ -13,8 +13,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Literal
 
-from rwt_assets.feed import Feed
-
 Form = Literal["shards kept", "direct"]
 
 
@@ -40,7 +38,8 @@ class Contender:
 KEPT: Form = "shards kept"
 DIRECT: Form = "direct"
 _ALL = (
-    Contender("ours", "rwt_assets", KEPT, "ours", "with_shards"),
+    Contender("ours", "rwt_assets, one pass", KEPT, "ours", "with_shards"),
+    Contender("ours_by_shards", "rwt_assets, by shards", KEPT, "ours", "by_shards"),
     Contender("pandas_kept", "pandas", KEPT, "pandas_script", "with_shards"),
     Contender("pandas_arrow_kept", "pandas, pyarrow", KEPT, "pandas_arrow_script", "with_shards"),
     Contender("polars_kept", "Polars", KEPT, "polars_script", "with_shards", needs=("polars",)),
@@ -48,7 +47,6 @@ _ALL = (
         "duckdb_kept", "DuckDB", KEPT, "duckdb_script", "with_shards", ordered=False,
         needs=("duckdb",),
     ),
-    # ours_direct joins the table here, once a feed can say `keep_shards: false`; see `ours.py`.
     Contender("ours_direct", "rwt_assets", DIRECT, "ours", "direct"),
     Contender("pandas_direct", "pandas", DIRECT, "pandas_script", "direct"),
     Contender("pandas_arrow_direct", "pandas, pyarrow", DIRECT, "pandas_arrow_script", "direct"),
@@ -67,9 +65,4 @@ _ALL = (
 
 def contenders() -> dict[str, Contender]:
     """Those whose packages are there, by name."""
-    return {
-        one.name: one
-        for one in _ALL
-        if all(find_spec(package) for package in one.needs)
-        and (one.name != "ours_direct" or "keep_shards" in Feed.model_fields)
-    }
+    return {one.name: one for one in _ALL if all(find_spec(package) for package in one.needs)}

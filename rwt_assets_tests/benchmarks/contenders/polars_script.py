@@ -54,9 +54,7 @@ def sink() -> Callable[[], int]:
 def _enriched(lines: pl.LazyFrame, member: str) -> pl.LazyFrame:
     return lines.with_columns(
         pl.col("_row").cast(pl.Int64),
-        pl.col(KEY)
-        .map_batches(_crc32, return_dtype=pl.UInt32, is_elementwise=True)
-        .alias("crc32"),
+        pl.col(KEY).map_batches(_crc32, return_dtype=pl.UInt32, is_elementwise=True).alias("crc32"),
         pl.lit(ARCHIVE).alias("_archive"),
         pl.lit(member).alias("_member"),
     )
