@@ -1,160 +1,44 @@
-"""The object store on S3.
+"""Who gets which object store.
 
-What belongs here: calls of boto3 for objects. What does not: names of objects (`layout.py`)
-and what is in them. Credentials, region and endpoint come from the environment alone
-(Boto3 documentation: "Credentials", "Configuration"; `AWS_ENDPOINT_URL` for a local server).
-Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV2", "DeleteObjects".
+What belongs here: the resources. What does not: the requests (`resources/s3_objects.py`).
+Dagster documentation: "External resources", "Testing assets" (resources in tests).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import Final
 
+import boto3
 import dagster as dg
-from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError
 from dagster_aws.s3 import S3Resource
 from pydantic import PrivateAttr
 
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.object_store import ObjectHead, ObjectStore
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.resources.quick_s3_objects import QuickS3Objects
+from rwt_assets.resources.s3_objects import S3Objects
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-STREAM_CHUNK_BYTES = 1 << 20
-MULTIPART_BYTES = 64 << 20
-DELETE_BATCH = 1_000  # the most that DeleteObjects takes
-MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound"}
-REPLACED = {"412", "PreconditionFailed"}
+# With others of its settings, the credentials are not those of a plain session.
+PLAIN_SETTINGS: Final = {"max_attempts", "region_name", "endpoint_url", "profile_name"}
 _CONNECTING = Lock()
-
-
-class S3Objects:
-    """`ObjectStore` on S3, over one boto3 client, which threads may share."""
-
-    def __init__(self, client: "S3Client") -> None:
-        self._client = client
-
-    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectHead:
-        """See `ObjectStore.head`."""
-        pin = {"VersionId": version_id} if version_id else {}
-        with _missing_explained(bucket, key):
-            answer = self._client.head_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
-        return ObjectHead(
-            key=key,
-            size=answer["ContentLength"],
-            etag=answer["ETag"].strip('"'),
-            last_modified=answer["LastModified"],
-            version_id=answer.get("VersionId"),
-        )
-
-    def read(
-        self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
-    ) -> bytes:
-        """See `ObjectStore.read`."""
-        if end is not None and end <= start:
-            return b""
-        whole = start == 0 and end is None
-        extra = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-        if etag:
-            extra["IfMatch"] = etag
-        with _missing_explained(bucket, key):
-            return self._client.get_object(Bucket=bucket, Key=key, **extra)["Body"].read()  # type: ignore[arg-type]
-
-    def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
-        """See `ObjectStore.tail`."""
-        with _missing_explained(bucket, key):
-            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{length}")
-            body = answer["Body"].read()
-        size = answer.get("ContentRange", "").rpartition("/")[2]
-        return body, int(size) if size.isdigit() else len(body)
-
-    def stream(
-        self, bucket: str, key: str, start: int, end: int, *, etag: str = ""
-    ) -> Iterator[bytes]:
-        """See `ObjectStore.stream`."""
-        if end <= start:
-            return
-        extra = {"IfMatch": etag} if etag else {}
-        with _missing_explained(bucket, key):
-            body = self._client.get_object(
-                Bucket=bucket,
-                Key=key,
-                Range=f"bytes={start}-{end - 1}",
-                **extra,  # type: ignore[arg-type]
-            )["Body"]
-        try:
-            yield from body.iter_chunks(STREAM_CHUNK_BYTES)
-        finally:
-            body.close()
-
-    def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
-        """See `ObjectStore.put`. A file goes up in parts, which S3 joins at the end."""
-        if isinstance(body, bytes | memoryview):
-            self._client.put_object(Bucket=bucket, Key=key, Body=bytes(body))
-        else:
-            parts = TransferConfig(
-                multipart_threshold=MULTIPART_BYTES,
-                multipart_chunksize=MULTIPART_BYTES,
-                use_threads=False,
-            )
-            self._client.upload_fileobj(body, bucket, key, Config=parts)
-
-    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
-        """See `ObjectStore.list`."""
-        pages = self._client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after):
-            for entry in page.get("Contents", ()):
-                yield ObjectHead(
-                    key=entry["Key"],
-                    size=entry["Size"],
-                    etag=entry["ETag"].strip('"'),
-                    last_modified=entry["LastModified"],
-                )
-
-    def delete(self, bucket: str, keys: Iterable[str]) -> None:
-        """See `ObjectStore.delete`."""
-        remaining = iter(keys)
-        while batch := list(islice(remaining, DELETE_BATCH)):
-            objects = [{"Key": key} for key in batch]
-            self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
-
-
-@contextmanager
-def _missing_explained(bucket: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        _explain(error, bucket, key)
-
-
-def _explain(error: ClientError, bucket: str, key: str) -> NoReturn:
-    code = error.response.get("Error", {}).get("Code", "")
-    where = f"s3://{bucket}/{key}"
-    if code in MISSING:
-        raise ArchiveMissingError(
-            "the object is not there",
-            where=where,
-            fate="Nothing was read.",
-            remedy="Upload it again, or remove its partition.",
-        ) from error
-    if code in REPLACED:
-        raise ArchiveMissingError(
-            "the object was replaced by another content while it was read",
-            where=where,
-            fate="What was written for the old content is not delivered.",
-            remedy="Nothing to do: the new content is announced by itself, or found by the sweep.",
-        ) from error
-    raise error
 
 
 def connect_objects() -> S3Objects:
     """An object store from the environment's credentials, region and endpoint."""
-    return S3Objects(S3Resource(max_attempts=5).get_client())
+    return _objects_of(S3Resource(max_attempts=5))
+
+
+def _objects_of(s3: S3Resource) -> S3Objects:
+    """The store that this client's settings make; the quick one if they are plain."""
+    client = s3.get_client()
+    fields = type(s3).model_fields
+    plain = all(
+        getattr(s3, name) == field.default
+        for name, field in fields.items()
+        if name not in PLAIN_SETTINGS
+    )
+    if not plain:
+        return S3Objects(client)
+    return QuickS3Objects(client, boto3.Session(profile_name=s3.profile_name))
 
 
 class ObjectStoreResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
@@ -175,5 +59,5 @@ class S3ObjectStoreResource(ObjectStoreResource):
         """An object store over one client, which threads share."""
         with _CONNECTING:  # boto3's default session is not safe to use from several threads
             if self._objects is None:
-                self._objects = S3Objects(self.s3.get_client())
+                self._objects = _objects_of(self.s3)
             return self._objects

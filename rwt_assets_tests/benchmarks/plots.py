@@ -20,7 +20,7 @@ class Bar:
 
 
 def write_bars(file: Path, title: str, unit: str, groups: Mapping[str, Sequence[Bar]]) -> None:
-    """Write groups of bars, each under its name, the shortest bar first; empty ones are left out."""
+    """Write groups of bars, each under its name, the shortest first; empty ones are left out."""
     given = {name: sorted(bars, key=lambda bar: bar.value) for name, bars in groups.items() if bars}
     longest = max((bar.value for bars in given.values() for bar in bars), default=1.0)
     height = TOP + sum(HEAD + ROW * len(bars) for bars in given.values()) + 12

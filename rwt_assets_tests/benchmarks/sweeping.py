@@ -13,7 +13,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import REGION, EmbeddedServer
 from rwt_assets.intake import Budget, sweep
-from rwt_assets.resources.object_store import S3Objects
+from rwt_assets.resources.s3_objects import S3Objects
 
 OBJECTS = 20_000
 UPLOADERS = 8

@@ -22,7 +22,7 @@ from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.embedded.processes import leftovers
 from rwt_assets.embedded.server import REGION
-from rwt_assets.resources.object_store import S3Objects
+from rwt_assets.resources.s3_objects import S3Objects
 
 START_SECONDS = 180
 STOP_SECONDS = 90

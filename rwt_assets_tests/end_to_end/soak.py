@@ -43,7 +43,7 @@ from rwt_assets.errors import RwtError
 from rwt_assets.feed_graph import INTERRUPTED_TAG, REASON_TAG
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.provisioning import provision
-from rwt_assets.resources.object_store import S3Objects
+from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets.standing import Standing, take_standing
 from rwt_assets_tests.archives import TIMES, make_zip
 from rwt_assets_tests.end_to_end.faulty_proxy import FAULTS, UNREACHABLE, FaultyProxy

@@ -11,8 +11,8 @@ from botocore.config import Config
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets.provisioning import provision
-from rwt_assets.resources.object_store import S3Objects
 from rwt_assets.resources.queue import SqsQueue
+from rwt_assets.resources.s3_objects import S3Objects
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,39 @@
 import io
 from hashlib import md5
 
+import boto3
 import pytest
+from dagster_aws.s3 import S3Resource
 
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.resources.object_store import MULTIPART_BYTES
+from rwt_assets.resources.object_store import S3ObjectStoreResource
+from rwt_assets.resources.quick_s3_objects import QuickS3Objects
+from rwt_assets.resources.s3_objects import MULTIPART_BYTES, S3Objects
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
 pytestmark = pytest.mark.endpoint
 
 
-@pytest.fixture(params=["s3", "in memory"])
+@pytest.fixture(params=["s3", "s3, quick", "in memory"])
 def store(request):
     if request.param == "in memory":
         return InMemoryObjects()
-    request.getfixturevalue("s3").create_bucket(Bucket="box")
-    return request.getfixturevalue("objects")
+    s3 = request.getfixturevalue("s3")
+    s3.create_bucket(Bucket="box")
+    return QuickS3Objects(s3, boto3.Session()) if "quick" in request.param else S3Objects(s3)
+
+
+class Counted:
+    """A boto3 client that notes which requests are made of it."""
+
+    def __init__(self, client):
+        self._client = client
+        self.made = []
+
+    def __getattr__(self, name):
+        if name in ("get_object", "put_object"):
+            self.made.append(name)
+        return getattr(self._client, name)
 
 
 BODY = bytes(range(256)) * 10
@@ -85,3 +103,26 @@ def test_many_objects_are_listed_over_several_pages(objects, s3):
     assert sum(1 for _ in objects.list("box", "")) == 1005
     objects.delete("box", (f"{number:05d}" for number in range(1005)))
     assert list(objects.list("box", "")) == []
+
+
+def test_boto3_makes_a_request_again_that_fails_with_the_quick_client(s3):
+    s3.create_bucket(Bucket="box")
+    counted = Counted(s3)
+    store = QuickS3Objects(counted, boto3.Session())
+    store.put("box", "a", BODY)
+    assert store.read("box", "a", 1, 3) == BODY[1:3]
+    assert store.tail("box", "a", 3)[0] == BODY[-3:]
+    assert counted.made == []
+    store.put("box", "a//b", BODY)  # which is no path for the quick client
+    assert store.read("box", "a//b") == BODY
+    assert counted.made == ["put_object", "get_object"]
+    with pytest.raises(ArchiveMissingError):
+        store.read("box", "none")
+    assert counted.made == ["put_object", "get_object", "get_object"]
+
+
+def test_the_quick_client_is_for_plain_settings(endpoint):
+    plain = S3ObjectStoreResource(s3=S3Resource(max_attempts=5)).objects()
+    assert isinstance(plain, QuickS3Objects)
+    keyed = S3Resource(aws_access_key_id="a", aws_secret_access_key="b")
+    assert type(S3ObjectStoreResource(s3=keyed).objects()) is S3Objects

@@ -1,0 +1,113 @@
+"""The object store on S3, with the requests that each shard makes by a quicker client.
+
+What belongs here: reads and puts of bytes by obstore, the Python side of Rust's `object_store`.
+What does not: all other requests, which are boto3's (`resources/s3_objects.py`). obstore
+documentation: "Authentication" (boto3 as the provider of credentials).
+
+A shard is small, and boto3 takes four to five times as much of the processor for a request.
+Credentials, region and endpoint are those of the boto3 client. A request that fails here for
+any reason is made once more by boto3, so that trying again, and what an error means, are
+boto3's alone.
+"""
+
+from datetime import timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from urllib.parse import urlsplit
+
+import boto3
+import obstore
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from rwt_assets.resources.s3_objects import S3Objects
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from obstore import GetResult
+    from obstore.store import S3Config
+
+AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
+REQUEST_SECONDS: Final = 120
+# What obstore raises; a key that it takes for no path is a ValueError.
+FAILED: Final = (BaseError, ValueError)
+
+
+class QuickS3Objects(S3Objects):
+    """`ObjectStore` on S3; threads may share it.
+
+    Args:
+        client: for all that is not done here.
+        session: where the client has its credentials from.
+    """
+
+    def __init__(self, client: "S3Client", session: boto3.Session) -> None:
+        super().__init__(client)
+        self._session = session
+        self._stores: dict[str, S3Store] = {}
+        self._lock = Lock()
+
+    def read(
+        self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
+    ) -> bytes:
+        """See `ObjectStore.read`."""
+        if end is not None and end <= start:
+            return b""
+        options: dict[str, Any] = {"if_match": f'"{etag}"'} if etag else {}
+        if end is not None:
+            options["range"] = (start, end)
+        elif start:
+            options["range"] = {"offset": start}
+        try:
+            return bytes(self._get(bucket, key, options).bytes())
+        except FAILED:
+            return super().read(bucket, key, start, end, etag=etag)
+
+    def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
+        """See `ObjectStore.tail`."""
+        try:
+            found = self._get(bucket, key, {"range": {"suffix": length}})
+            size = int(found.meta["size"])
+            return bytes(found.bytes()), size
+        except FAILED:
+            return super().tail(bucket, key, length)
+
+    def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
+        """See `ObjectStore.put`."""
+        if not isinstance(body, bytes | memoryview):
+            super().put(bucket, key, body)
+            return
+        try:
+            obstore.put(self._store(bucket), key, body, use_multipart=False)
+        except FAILED:
+            super().put(bucket, key, body)
+
+    def _get(self, bucket: str, key: str, options: Any) -> "GetResult":
+        return obstore.get(self._store(bucket), key, options=options)
+
+    def _store(self, bucket: str) -> S3Store:
+        with self._lock:
+            if bucket not in self._stores:
+                self._stores[bucket] = self._open(bucket)
+            return self._stores[bucket]
+
+    def _open(self, bucket: str) -> S3Store:
+        endpoint = self._client.meta.endpoint_url
+        ours = (urlsplit(endpoint).hostname or "").endswith(AWS_DOMAINS)
+        settings: S3Config = {
+            "region": self._client.meta.region_name,
+            "virtual_hosted_style_request": ours and "." not in bucket,
+        }
+        if not ours:  # without it, the endpoint is that of the region
+            settings["endpoint"] = endpoint
+        return S3Store(
+            bucket,
+            config=settings,
+            credential_provider=Boto3CredentialProvider(self._session),
+            client_options={
+                "allow_http": endpoint.startswith("http://"),
+                "timeout": timedelta(seconds=REQUEST_SECONDS),
+            },
+            retry_config={"max_retries": 0},
+        )

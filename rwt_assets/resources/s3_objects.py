@@ -1,0 +1,148 @@
+"""The object store on S3 by boto3.
+
+What belongs here: `ObjectStore` over boto3. What does not: who gets it
+(`resources/object_store.py`) and the quicker client for what is done many times
+(`resources/quick_s3_objects.py`). Credentials, region and endpoint come from the environment
+alone (Boto3 documentation: "Credentials", "Configuration"; `AWS_ENDPOINT_URL` for a local
+server). Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV2",
+"DeleteObjects".
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.object_store import ObjectHead
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+STREAM_CHUNK_BYTES = 1 << 20
+MULTIPART_BYTES = 64 << 20
+DELETE_BATCH = 1_000  # the most that DeleteObjects takes
+MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound"}
+REPLACED = {"412", "PreconditionFailed"}
+
+
+class S3Objects:
+    """`ObjectStore` on S3, over one boto3 client, which threads may share."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectHead:
+        """See `ObjectStore.head`."""
+        pin = {"VersionId": version_id} if version_id else {}
+        with _missing_explained(bucket, key):
+            answer = self._client.head_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
+        return ObjectHead(
+            key=key,
+            size=answer["ContentLength"],
+            etag=answer["ETag"].strip('"'),
+            last_modified=answer["LastModified"],
+            version_id=answer.get("VersionId"),
+        )
+
+    def read(
+        self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
+    ) -> bytes:
+        """See `ObjectStore.read`."""
+        if end is not None and end <= start:
+            return b""
+        whole = start == 0 and end is None
+        extra = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        if etag:
+            extra["IfMatch"] = etag
+        with _missing_explained(bucket, key):
+            return self._client.get_object(Bucket=bucket, Key=key, **extra)["Body"].read()  # type: ignore[arg-type]
+
+    def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
+        """See `ObjectStore.tail`."""
+        with _missing_explained(bucket, key):
+            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{length}")
+            body = answer["Body"].read()
+        size = answer.get("ContentRange", "").rpartition("/")[2]
+        return body, int(size) if size.isdigit() else len(body)
+
+    def stream(
+        self, bucket: str, key: str, start: int, end: int, *, etag: str = ""
+    ) -> Iterator[bytes]:
+        """See `ObjectStore.stream`."""
+        if end <= start:
+            return
+        extra = {"IfMatch": etag} if etag else {}
+        with _missing_explained(bucket, key):
+            body = self._client.get_object(
+                Bucket=bucket,
+                Key=key,
+                Range=f"bytes={start}-{end - 1}",
+                **extra,  # type: ignore[arg-type]
+            )["Body"]
+        try:
+            yield from body.iter_chunks(STREAM_CHUNK_BYTES)
+        finally:
+            body.close()
+
+    def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
+        """See `ObjectStore.put`. A file goes up in parts, which S3 joins at the end."""
+        if isinstance(body, bytes | memoryview):
+            self._client.put_object(Bucket=bucket, Key=key, Body=bytes(body))
+        else:
+            parts = TransferConfig(
+                multipart_threshold=MULTIPART_BYTES,
+                multipart_chunksize=MULTIPART_BYTES,
+                use_threads=False,
+            )
+            self._client.upload_fileobj(body, bucket, key, Config=parts)
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
+        """See `ObjectStore.list`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after):
+            for entry in page.get("Contents", ()):
+                yield ObjectHead(
+                    key=entry["Key"],
+                    size=entry["Size"],
+                    etag=entry["ETag"].strip('"'),
+                    last_modified=entry["LastModified"],
+                )
+
+    def delete(self, bucket: str, keys: Iterable[str]) -> None:
+        """See `ObjectStore.delete`."""
+        remaining = iter(keys)
+        while batch := list(islice(remaining, DELETE_BATCH)):
+            objects = [{"Key": key} for key in batch]
+            self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
+
+
+@contextmanager
+def _missing_explained(bucket: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        _explain(error, bucket, key)
+
+
+def _explain(error: ClientError, bucket: str, key: str) -> NoReturn:
+    code = error.response.get("Error", {}).get("Code", "")
+    where = f"s3://{bucket}/{key}"
+    if code in MISSING:
+        raise ArchiveMissingError(
+            "the object is not there",
+            where=where,
+            fate="Nothing was read.",
+            remedy="Upload it again, or remove its partition.",
+        ) from error
+    if code in REPLACED:
+        raise ArchiveMissingError(
+            "the object was replaced by another content while it was read",
+            where=where,
+            fate="What was written for the old content is not delivered.",
+            remedy="Nothing to do: the new content is announced by itself, or found by the sweep.",
+        ) from error
+    raise error
