@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 REQUEST_SECONDS: Final = 120
-# What obstore raises; a key that it takes for no path is a ValueError.
-FAILED: Final = (BaseError, ValueError)
+# What obstore raises: what is missing is an OSError, a key that is no path a ValueError.
+FAILED: Final = (BaseError, OSError, ValueError)
 
 
 class QuickS3Objects(S3Objects):
