@@ -197,6 +197,47 @@ class FeedCatalog:
         for key in partition_keys:
             self.instance.delete_dynamic_partition(self.graph.csv_shards_name, key)
 
+    def retire_archive(self, archive: ArchiveFacts) -> bool:
+        """Take an archive out of the catalog, unless a newer revision came in meanwhile.
+
+        That it was retired is on record first: so the sweep, which still sees its ZIP, knows
+        that it was not forgotten. Repeating it finishes what was cut short.
+
+        Returns:
+            Whether it is out of the catalog.
+        """
+        key = archive.partition_key
+        self.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                asset_key=self.graph.zip_archive,
+                partition=key,
+                metadata={"revision": archive.arrived.revision if archive.arrived else ""},
+                description="Retired: it is no longer in the catalog.",
+            )
+        )
+        if self._arrived_since(archive):
+            return False
+        self.retire_shards(shard.partition_key for shard in archive.shards)
+        self.instance.delete_dynamic_partition(self.graph.zip_archives_name, key)
+        if self._arrived_since(archive):
+            self.instance.add_dynamic_partitions(self.graph.zip_archives_name, [key])
+            return False
+        return True
+
+    def _arrived_since(self, archive: ArchiveFacts) -> bool:
+        key = archive.partition_key
+        seen = archive.arrived.storage_id if archive.arrived else 0
+        return self._ids(self.graph.zip_archive, {key}).get(key, 0) > seen
+
+    def is_registered(self, partition_key: str) -> bool:
+        """Whether the catalog has this archive."""
+        return self.instance.has_dynamic_partition(self.graph.zip_archives_name, partition_key)
+
+    def retired(self, arrivals: Mapping[str, Event]) -> set[str]:
+        """Those of these archives that were retired after they arrived, by partition key."""
+        found = self._ids(self.graph.zip_archive, set(arrivals), OBSERVATION) if arrivals else {}
+        return {key for key, event in arrivals.items() if found.get(key, 0) > event.storage_id}
+
     def reported_via(self, shard: str) -> str:
         """What last reported a shard: "split", "heal", or "" for a person."""
         found = self.instance.fetch_materializations(
@@ -382,6 +423,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
         record.storage_id,
         str(values.get("revision", "")),
         sum(number for number in set_aside if isinstance(number, int)),
+        record.timestamp,
     )
 
 

@@ -39,6 +39,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.quarantine import quarantine_app
+from rwt_assets.commands.retire import retire_command
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
@@ -78,6 +79,7 @@ app = typer.Typer(
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(aws_app, name="aws")
+app.command("retire")(retire_command)
 app.command()(doctor)
 
 SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"

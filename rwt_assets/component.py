@@ -28,6 +28,7 @@ from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStore
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
 from rwt_assets.resources.queue import QueueResource, SqsQueueResource
 from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsResource
+from rwt_assets.schedules.retirement import retirement_job, retirement_schedule
 from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
 from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
@@ -134,6 +135,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         ),
     }
     jobs = step_jobs(feed)
+    retirement = [] if feed.retire is None else [retirement_job(feed, feed.retire)]
     on_queue = [one for one in others if one.source.queue == feed.source.queue]
     on_queue = sorted([feed, *on_queue], key=lambda one: one.name)
     return dg.Definitions(
@@ -148,7 +150,8 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
             nothing_forgotten_check(feed),
             *([feed_is_fresh_check(feed)] if feed.expected_every_hours is not None else []),
         ],
-        jobs=jobs,
+        jobs=[*jobs, *retirement],
+        schedules=[retirement_schedule(feed, job) for job in retirement],
         sensors=[
             *([queue_sensor(on_queue)] if on_queue[0] is feed else []),
             dispatch_sensor(feed, jobs),

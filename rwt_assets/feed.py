@@ -314,6 +314,16 @@ class Tolerance(_Declaration):
     members: int | None = Field(default=None, ge=0)
 
 
+class Retirement(_Declaration):
+    """When archives leave the catalog by themselves: so many days after their delivery.
+
+    With `keep_data` off, what was written of them goes, too; the partner's ZIP never does.
+    """
+
+    after_days: float = Field(gt=0)
+    keep_data: bool = True
+
+
 class Feed(_Declaration):
     """One kind of delivery.
 
@@ -326,7 +336,8 @@ class Feed(_Declaration):
 
     `broken_members` says what becomes of an archive with a member that cannot be read:
     `quarantine` sets that member aside and the others go through, `fail` fails the archive.
-    `expected_every_hours` is how often an archive should arrive at least.
+    `expected_every_hours` is how often an archive should arrive at least. With `retire`, old
+    archives leave the catalog every night.
 
     With `one_pass` the run that splits an archive enriches its shards at once, each record
     parsed once; without, shards are read back by runs of their own, which may be on other
@@ -343,6 +354,7 @@ class Feed(_Declaration):
     broken_members: BrokenMembers = "quarantine"
     tolerance: Tolerance = Field(default_factory=Tolerance)
     expected_every_hours: float | None = Field(default=None, gt=0)
+    retire: Retirement | None = None
     one_pass: bool = False
     keep_shards: bool = True
     attempts: int = Field(default=2, ge=1, le=10)

@@ -13,7 +13,7 @@ sweep asks the bucket itself.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -183,14 +183,30 @@ def _record_announced(
 ) -> None:
     """Record a revision that is new; one on record, or older than that, changes nothing.
 
-    So a message may come twice and in any order.
+    So a message may come twice and in any order. A retired archive that is uploaded again is
+    taken in again, also with the same content.
     """
     known = catalog.latest_revision(revision.key)
-    if known is not None and (known.revision == revision.revision or _is_late(revision, known)):
+    again = known is not None and _is_back(catalog, revision, known)
+    on_record = known is not None and (
+        known.revision == revision.revision or _is_late(revision, known)
+    )
+    if on_record and not again:
         report.unchanged += 1
         return
     catalog.record_arrival(revision, via="notification", message_id=message_id)
+    if again:
+        catalog.ask_replay(archive_partition_key(revision.key), revision.revision)
     report.recorded.append(revision.key)
+
+
+def _is_back(catalog: "FeedCatalog", revision: ArchiveRevision, known: ArchiveRevision) -> bool:
+    """Whether the content on record was uploaded again after its archive was retired."""
+    return (
+        known.revision == revision.revision
+        and _is_late(known, revision)
+        and not catalog.is_registered(archive_partition_key(revision.key))
+    )
 
 
 def _is_late(revision: ArchiveRevision, known: ArchiveRevision) -> bool:
@@ -232,8 +248,9 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     source = catalog.feed.source
     budget = budget or Budget()
     heads = objects.list(source.bucket, source.prefix, start_after=start_after)
+    registered = set(catalog.archives())
     while page := list(islice(heads, PAGE)):
-        for head, revision in _unrecorded(catalog, objects, page, since, report):
+        for head, revision in _unrecorded(catalog, objects, page, since, report, registered):
             report.full = budget.is_full(report)
             if report.full:
                 return report
@@ -248,18 +265,22 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     return report
 
 
-def _unrecorded(
+def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and how
     catalog: "FeedCatalog",
     objects: "ObjectStore",
     page: "Sequence[ObjectHead]",
     since: datetime | None,
     report: IntakeReport,
+    registered: Container[str],
 ) -> "Iterator[tuple[ObjectHead, ArchiveRevision]]":
     """The archives of a page whose content is not on record."""
     source = catalog.feed.source
     archives = [head for head in page if source.names(source.bucket, head.key)]
     report.ignored["object that is no archive"] += len(page) - len(archives)
     on_record = catalog.arrivals_of(archive_partition_key(head.key) for head in archives)
+    gone = {key: event for key, event in on_record.items() if key not in registered}
+    lost = gone.keys() - catalog.retired(gone)  # arrived while its archive was retired
+    on_record = {key: event for key, event in on_record.items() if key not in lost}
     for head in archives:
         known = on_record.get(archive_partition_key(head.key))
         older = since is not None and head.last_modified < since

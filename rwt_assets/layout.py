@@ -5,6 +5,7 @@ Polars, Athena and Spark read them as partitions (Amazon Athena User Guide: "Par
 data"). A key has at most 1,024 bytes (Amazon S3 User Guide: "Naming Amazon S3 objects").
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -51,6 +52,15 @@ class Layout:
     def shard_quarantine(self, revision: str, shard: ShardKey) -> str:
         """What was set aside when a shard was held to the contract."""
         return f"{self._member('quarantine', revision, shard)}contract.parquet"
+
+    def folders(self, archive: str, members: Iterable[str]) -> list[str]:
+        """Below which lies what was written of an archive's members, whatever the revision."""
+        own = f"archive={_segment(archive)}/"
+        return [
+            *(f"{self.prefix}/enriched/member={_segment(member)}/{own}" for member in members),
+            f"{self.prefix}/quarantine/{own}",
+            f"{self.prefix}/shards/{own}",
+        ]
 
     def manifest(self, archive: str) -> str:
         """What the newest split revision of an archive consists of."""

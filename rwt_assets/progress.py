@@ -38,11 +38,15 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The latest event of a partition; `set_aside` counts rows and members in quarantine."""
+    """The latest event of a partition.
+
+    `set_aside` counts rows and members in quarantine; `timestamp` is in seconds since 1970.
+    """
 
     storage_id: int
     revision: str
     set_aside: int = 0
+    timestamp: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

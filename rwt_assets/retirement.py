@@ -1,0 +1,116 @@
+"""Old archives taken out of the catalog, with what was written of them or without.
+
+What belongs here: which archives are old, and the order in which they go. What does not: the
+catalog (`catalog.py`) and when it is done (`schedules/retirement.py`, `rwt retire`).
+
+Dagster recommends at most 100,000 partitions an asset (documentation: "Partitioning assets"),
+so what is no longer looked at has to leave. The partner's ZIP is never touched, and Dagster
+keeps the events.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.layout import Layout
+from rwt_assets.partitions import parse_archive_partition_key
+from rwt_assets.processing import read_manifest
+from rwt_assets.progress import ArchiveFacts, Stage, locate
+
+if TYPE_CHECKING:
+    from rwt_assets.catalog import FeedCatalog
+    from rwt_assets.feed import Feed
+    from rwt_assets.object_store import ObjectStore
+
+AGE: Final = re.compile(r"([0-9]+)([dhw])")
+HOURS: Final = {"h": 1, "d": 24, "w": 24 * 7}
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What became of one archive: `gone`, unless a newer revision came in meanwhile."""
+
+    partition_key: str
+    shards: int
+    objects: int
+    gone: bool
+
+
+def parse_age(text: str) -> timedelta:
+    """An age such as `30d`, `12h` or `8w`.
+
+    Raises:
+        FeedError: it is none.
+    """
+    found = AGE.fullmatch(text.strip())
+    if found is None:
+        raise FeedError(
+            f"{text!r} is no age",
+            remedy="Give a number with d, h or w for days, hours or weeks, such as 30d.",
+        )
+    return timedelta(hours=int(found[1]) * HOURS[found[2]])
+
+
+def is_old(facts: ArchiveFacts, before: float) -> bool:
+    """Whether an archive may go: delivered, at rest, and not since this time (since 1970).
+
+    One that waits or failed is never old: nobody has had anything of it yet.
+    """
+    position = locate(facts)
+    return (
+        facts.delivery is not None
+        and position.stage is Stage.DELIVERED
+        and position.open_need is None
+        and facts.running is None
+        and facts.delivery.timestamp < before
+    )
+
+
+def find_old(
+    catalog: "FeedCatalog", age: timedelta, *, now: datetime | None = None
+) -> list[ArchiveFacts]:
+    """The archives of a feed that were delivered longer ago than this."""
+    before = ((now or datetime.now(UTC)) - age).timestamp()
+    return [facts for facts in catalog.facts() if is_old(facts, before)]
+
+
+def retire(
+    catalog: "FeedCatalog", store: "ObjectStore", old: list[ArchiveFacts], *, keep_data: bool
+) -> Iterator[Retired]:
+    """Take archives out of the catalog, one after the other.
+
+    Data go first, the delivery that names them before the rest, and the catalog last: what is
+    cut short is still old, and the next time finishes it.
+
+    Args:
+        catalog: of the feed.
+        store: where what was written lies.
+        old: see `find_old`.
+        keep_data: leave what was written; only the catalog forgets it.
+    """
+    for facts in old:
+        removed = 0 if keep_data else _remove(store, catalog.feed, facts)
+        gone = catalog.retire_archive(facts)
+        yield Retired(facts.partition_key, len(facts.shards), removed, gone)
+
+
+def _remove(store: "ObjectStore", feed: "Feed", facts: ArchiveFacts) -> int:
+    """Remove what was written of an archive; how many objects that were, documents included."""
+    archive, bucket = parse_archive_partition_key(facts.partition_key), feed.target.bucket
+    layout = Layout(feed.target.prefix)
+    try:
+        manifest = read_manifest(store, feed.target, archive)
+        members = {report.name for report in manifest.members}
+    except ArchiveMissingError:
+        members = set()  # cut short after it: what lay below the members is gone
+    store.delete(bucket, [layout.delivery(archive)])
+    removed = 0
+    for folder in layout.folders(archive, sorted(members)):
+        keys = [head.key for head in store.list(bucket, folder)]
+        store.delete(bucket, keys)
+        removed += len(keys)
+    store.delete(bucket, [layout.manifest(archive)])
+    return removed

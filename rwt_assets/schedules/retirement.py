@@ -1,0 +1,76 @@
+"""Job and schedule `<feed>_retire`: old archives leave the catalog every night.
+
+What belongs here: when, and what a run of it says. What does not: which archives and how
+(`retirement.py` of the package). Dagster documentation: "Schedules", "Ops".
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.feed import Feed, Retirement
+from rwt_assets.feed_graph import FEED_TAG
+from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.retirement import find_old, retire
+
+EVERY_NIGHT = "30 3 * * *"
+
+
+class RetirementConfig(dg.Config):
+    """What a person may set who starts the job by hand."""
+
+    older_than_days: float
+    keep_data: bool = True
+
+
+def retirement_job(feed: Feed, retirement: Retirement) -> Any:
+    """A run of it retires what is older than the feed says, or than its config does."""
+
+    @dg.op(name=f"{feed.name}_retire_archives")
+    def retire_archives(
+        context: dg.OpExecutionContext, config: RetirementConfig, object_store: ObjectStoreResource
+    ) -> None:
+        catalog = FeedCatalog(context.instance, feed)
+        old = find_old(catalog, timedelta(days=config.older_than_days))
+        context.log.info(
+            "%d archives were delivered more than %g days ago", len(old), config.older_than_days
+        )
+        store = object_store.objects()
+        for one in retire(catalog, store, old, keep_data=config.keep_data):
+            context.log.info(
+                "%s: %s, %d shards, %d objects removed",
+                one.partition_key,
+                "retired" if one.gone else "left, since a newer revision came in",
+                one.shards,
+                one.objects,
+            )
+
+    @dg.job(
+        name=f"{feed.name}_retire",
+        description="Take archives out of the catalog that were delivered long ago.",
+        tags={FEED_TAG: feed.name},
+        executor_def=dg.in_process_executor,
+        config=dg.RunConfig(
+            ops={
+                f"{feed.name}_retire_archives": RetirementConfig(
+                    older_than_days=retirement.after_days, keep_data=retirement.keep_data
+                )
+            }
+        ),
+    )
+    def retire_job() -> None:
+        retire_archives()
+
+    return retire_job
+
+
+def retirement_schedule(feed: Feed, job: Any) -> dg.ScheduleDefinition:
+    """Runs the job every night."""
+    return dg.ScheduleDefinition(
+        name=f"{feed.name}_retire_nightly",
+        job=job,
+        cron_schedule=EVERY_NIGHT,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
