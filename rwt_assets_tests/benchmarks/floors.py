@@ -86,7 +86,11 @@ def measure(server_pid: int) -> list[Floor]:
     clients = putters()
     for put in clients.values():
         put("floors/first", b"connections are opened")
-    body = floors.take("get", s3.get_object(Bucket=SOURCE, Key=ARCHIVE)["Body"].read)
+
+    def get() -> bytes:
+        return bytes(s3.get_object(Bucket=SOURCE, Key=ARCHIVE)["Body"].read())
+
+    body = floors.take("get", get)
     for raw, info in members(body):
         text = floors.take("inflate (zlib)", lambda raw=raw: zlib.decompress(raw, -15))
         del text

@@ -20,22 +20,18 @@ class Bar:
 
 
 def write_bars(file: Path, title: str, unit: str, groups: Mapping[str, Sequence[Bar]]) -> None:
-    """Write groups of bars, each under its name, the shortest first; empty ones are left out."""
+    """Write groups of bars, each under its name, the shortest bar first; no empty group."""
     given = {name: sorted(bars, key=lambda bar: bar.value) for name, bars in groups.items() if bars}
     longest = max((bar.value for bars in given.values() for bar in bars), default=1.0)
     height = TOP + sum(HEAD + ROW * len(bars) for bars in given.values()) + 12
+    heading = f"{title} ({unit}, less is better)"
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    font = f'font-family="system-ui, sans-serif" font-size="13" fill="{TEXT}"'
     drawn = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            f'width="{WIDTH}" height="{height}" role="img" font-family="system-ui, sans-serif" '
-            f'font-size="13" fill="{TEXT}">'
-        ),
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" {font}>',
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        (
-            f'<text x="16" y="26" font-size="16" font-weight="600">{escape(title)} ({unit}, '
-            "less is better)</text>"
-        ),
+        f'<text x="16" y="26" font-size="16" font-weight="600">{escape(heading)}</text>',
     ]
     y = TOP
     for name, bars in given.items():
@@ -46,15 +42,11 @@ def write_bars(file: Path, title: str, unit: str, groups: Mapping[str, Sequence[
             middle = y + BAR / 2 + 5
             shown = f"{bar.value:,.0f}" if bar.value >= 100 else f"{bar.value:.1f}"
             weight = ' font-weight="600"' if bar.own else ""
+            label = f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end"{weight}>'
+            shape = f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"'
             drawn += [
-                (
-                    f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end"{weight}>'
-                    f"{escape(bar.label)}</text>"
-                ),
-                (
-                    f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2" '
-                    f'fill="{OWN if bar.own else OTHERS}"/>'
-                ),
+                f"{label}{escape(bar.label)}</text>",
+                f'{shape} fill="{OWN if bar.own else OTHERS}"/>',
                 f'<text x="{LEFT + width + 8:.1f}" y="{middle}"{weight}>{shown}</text>',
             ]
             y += ROW

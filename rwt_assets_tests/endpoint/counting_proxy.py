@@ -43,7 +43,7 @@ class CountingProxy(FaultyProxy):
         url = urlsplit(target)
         bucket, _, key = unquote(url.path).lstrip("/").partition("/")
         if bucket and "x-amz-target" not in headers:
-            listing = method == "GET" and not key or "list-type" in parse_qs(url.query)
+            listing = (method == "GET" and not key) or "list-type" in parse_qs(url.query)
             kind = "list" if listing else method.lower()
             self.seen.append(Request(kind, bucket, key, _size(method, headers)))
         return super()._choose(head)
