@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from rwt_assets_tests.end_to_end.faulty_proxy import FaultyProxy
 
+SQS = "AmazonSQS."
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -26,11 +27,12 @@ class Request:
 
 
 class CountingProxy(FaultyProxy):
-    """Passes everything on and keeps what was asked of S3."""
+    """Passes everything on and keeps what was asked: of S3 in `seen`, of SQS by action."""
 
     def __init__(self, upstream_port: int) -> None:
         super().__init__(upstream_port, error_share=0)
         self.seen: list[Request] = []
+        self.of_queue: Counter[str] = Counter()
 
     def _choose(self, head: bytes) -> str:
         method, target, _ = head.decode("latin-1").split(" ", 2)
@@ -42,7 +44,10 @@ class CountingProxy(FaultyProxy):
         }
         url = urlsplit(target)
         bucket, _, key = unquote(url.path).lstrip("/").partition("/")
-        if bucket and "x-amz-target" not in headers:
+        action = headers.get("x-amz-target", "")
+        if action.startswith(SQS):
+            self.of_queue[action.removeprefix(SQS)] += 1
+        elif bucket:
             listing = (method == "GET" and not key) or "list-type" in parse_qs(url.query)
             kind = "list" if listing else method.lower()
             self.seen.append(Request(kind, bucket, key, _size(method, headers)))

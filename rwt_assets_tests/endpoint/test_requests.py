@@ -52,7 +52,24 @@ def proxy(server):
 
 
 @pytest.fixture
-def deliver(instance, feed, provisioned, proxy, s3, monkeypatch):
+def tick(instance, proxy, monkeypatch):
+    """One tick of the queue sensor through the proxy; what it asked of the queue."""
+    cursor = None
+
+    def ticked(feed):
+        nonlocal cursor
+        monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 1)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        proxy.of_queue.clear()
+        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+            cursor = queue_sensor([feed])(context, queue_client=SqsQueueResource()).cursor
+        return Counter(proxy.of_queue)
+
+    return ticked
+
+
+@pytest.fixture
+def deliver(instance, feed, provisioned, proxy, s3, tick):
     """Deliver an archive; the requests of each step."""
 
     def delivered(body, *, keeps_shards=True, **limits):
@@ -62,10 +79,7 @@ def deliver(instance, feed, provisioned, proxy, s3, monkeypatch):
         catalog = FeedCatalog(instance, Feed.model_validate(settings))
         definitions = build_feed_definitions(catalog.feed)
         s3.put_object(Bucket=feed.source.bucket, Key=KEY, Body=body)
-        monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 1)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        with dg.build_sensor_context(instance=instance) as context:
-            queue_sensor([catalog.feed])(context, queue_client=SqsQueueResource())
+        tick(catalog.feed)
         taken = {"noticed": proxy.taken()}
         while requests := plan(catalog):
             for request in requests:
@@ -135,3 +149,18 @@ def test_a_shard_is_one_object_however_large_its_member_is(deliver, feed):
     found = counted(taken, feed)
     assert found["split"]["put", "shards"] == SHARDS
     assert found["enrich"]["put", "enriched"] == SHARDS
+
+
+def test_an_idle_tick_asks_the_queue_once(feed, provisioned, tick):
+    tick(feed)  # takes the test message of the set-up, and the figures, which are due once a minute
+    assert tick(feed) == {"GetQueueUrl": 1, "ReceiveMessage": 1}
+
+
+def test_ten_archives_are_received_and_deleted_by_one_request_each(feed, provisioned, s3, tick):
+    tick(feed)
+    for number in range(10):
+        s3.put_object(Bucket=feed.source.bucket, Key=f"gtfs/{number}.zip", Body=b"x")
+    found = tick(feed)
+    assert found["DeleteMessageBatch"] <= 2
+    assert found["ReceiveMessage"] <= 3
+    assert found.total() <= 6
