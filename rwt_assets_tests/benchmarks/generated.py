@@ -38,6 +38,7 @@ class Archive:
 SMALL = Archive(4, 375_000)  # 150 MB of CSV
 MEDIUM = Archive(4, 3_750_000)  # 1.5 GB
 LARGE = Archive(4, 15_000_000)  # 6 GB
+SHOWN = {"small": "150 MB of CSV", "medium": "1.5 GB of CSV", "large": "6 GB of CSV"}
 SIZES = {"small": SMALL, "medium": MEDIUM, "large": LARGE}
 
 

@@ -26,7 +26,7 @@ from rwt_assets_tests.benchmarks.contenders import DIRECT, KEPT, Contender, cont
 from rwt_assets_tests.benchmarks.contenders.endpoint import ARCHIVE, SOURCE, TARGET
 from rwt_assets_tests.benchmarks.contenders.sameness import hold_to_ours, remove_below
 from rwt_assets_tests.benchmarks.floors import CHOSEN
-from rwt_assets_tests.benchmarks.generated import Archive, archive_file
+from rwt_assets_tests.benchmarks.generated import SHOWN, Archive, archive_file
 from rwt_assets_tests.benchmarks.plots import Bar, write_bars
 
 if TYPE_CHECKING:
@@ -192,5 +192,5 @@ def _plot(name: str, found: Mapping[str, Contender], medians: Medians, folder: P
             ]
             for form in (KEPT, DIRECT)
         }
-        write_bars(folder / f"scripts-{name}-{figure.split('_')[0]}.svg", f"{title}, {name}", unit,
+        write_bars(folder / f"scripts-{name}-{figure.split('_')[0]}.svg", f"{title}, {SHOWN[name]}", unit,
                    groups)  # fmt: skip
