@@ -192,5 +192,5 @@ def _plot(name: str, found: Mapping[str, Contender], medians: Medians, folder: P
             ]
             for form in (KEPT, DIRECT)
         }
-        write_bars(folder / f"scripts-{name}-{figure.split('_')[0]}.svg", f"{title}, {SHOWN[name]}", unit,
-                   groups)  # fmt: skip
+        file = folder / f"scripts-{name}-{figure.split('_')[0]}.svg"
+        write_bars(file, f"{title}, {SHOWN[name]}", unit, groups)
