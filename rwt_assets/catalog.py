@@ -11,11 +11,11 @@ own; it is the one query that answers for all partitions of an asset at once.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rwt_assets.archive_facts import read_facts, read_open_facts
 from rwt_assets.event_batches import report_materializations
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
@@ -31,8 +31,8 @@ from rwt_assets.feed_graph import (
     FeedGraph,
 )
 from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.partitions import ShardKey, archive_partition_key
-from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage, Step
+from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
+from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
@@ -96,15 +96,16 @@ class FeedCatalog:
 
     def shards_of(self, object_key: str) -> list[str]:
         """Partition keys of one archive's shards, in the order of registration."""
-        return [key for key in self.shards() if _archive_of(key) == object_key]
+        prefix = shard_partition_prefix(object_key)
+        return [key for key in self.shards() if key.startswith(prefix)]
 
     def arrivals(self) -> Mapping[str, Event]:
         """The newest recorded revision of every archive, by partition key."""
-        return self._events(self.graph.zip_archive)
+        return self.latest_events(self.graph.zip_archive)
 
     def arrivals_of(self, partition_keys: Iterable[str]) -> Mapping[str, Event]:
         """The newest recorded revision of these archives, as far as there is one."""
-        return self._events(self.graph.zip_archive, set(partition_keys))
+        return self.latest_events(self.graph.zip_archive, set(partition_keys))
 
     def latest_revision(self, object_key: str) -> ArchiveRevision | None:
         """The newest revision of an archive that was recorded, or None."""
@@ -227,7 +228,7 @@ class FeedCatalog:
     def _arrived_since(self, archive: ArchiveFacts) -> bool:
         key = archive.partition_key
         seen = archive.arrived.storage_id if archive.arrived else 0
-        return self._ids(self.graph.zip_archive, {key}).get(key, 0) > seen
+        return self.latest_ids(self.graph.zip_archive, {key}).get(key, 0) > seen
 
     def is_registered(self, partition_key: str) -> bool:
         """Whether the catalog has this archive."""
@@ -235,7 +236,9 @@ class FeedCatalog:
 
     def retired(self, arrivals: Mapping[str, Event]) -> set[str]:
         """Those of these archives that were retired after they arrived, by partition key."""
-        found = self._ids(self.graph.zip_archive, set(arrivals), OBSERVATION) if arrivals else {}
+        found = (
+            self.latest_ids(self.graph.zip_archive, set(arrivals), OBSERVATION) if arrivals else {}
+        )
         return {key for key, event in arrivals.items() if found.get(key, 0) > event.storage_id}
 
     def reported_via(self, shard: str) -> str:
@@ -250,74 +253,60 @@ class FeedCatalog:
         return str(via.value) if via is not None else ""
 
     def facts(self) -> list[ArchiveFacts]:
-        """The facts of all archives, from which `progress.locate` decides.
+        """The facts of all archives, from which `progress.locate` decides."""
+        return read_facts(self)
 
-        Who is at work is read first: a run that ends meanwhile is then still taken to be at
-        work, and never its results to be missing.
+    def open_facts(self) -> list[ArchiveFacts]:
+        """The facts of the archives that are not at rest; those at rest need nothing."""
+        return read_open_facts(self)
+
+    def storage_name(self) -> str:
+        """What tells apart the instances that one process may see."""
+        return storage_name(self.instance)
+
+    def newest_event(self) -> int:
+        """The number of the newest event of all assets; 0 if there is none."""
+        return self.instance.event_log_storage.get_maximum_record_id() or 0
+
+    def partitions_since(
+        self,
+        key: dg.AssetKey,
+        storage_id: int,
+        at_most: int,
+        *,
+        event_type: dg.DagsterEventType = MATERIALIZATION,
+    ) -> set[str] | None:
+        """The partitions of an asset with an event after this one; None if it has too many."""
+        fetch = (
+            self.instance.fetch_observations
+            if event_type == OBSERVATION
+            else self.instance.fetch_materializations
+        )
+        wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=storage_id)
+        found = fetch(wanted, limit=at_most).records
+        if len(found) == at_most:
+            return None
+        return {record.partition_key for record in found if record.partition_key is not None}
+
+    def runs_under_way(self) -> tuple[dict[str, Stage], bool]:
+        """What the unfinished runs that dispatch asked for do, by archive.
+
+        Returns:
+            That, and whether there are others, of which only their assets know what they do.
         """
-        graph = self.graph
-        busy = self._archives_with_runs()
-        archives, shards = self.archives(), self.shards()
-        splitting = self._statuses(graph.archive_manifest, archives, graph.zip_archives)
-        delivering = self._statuses(graph.delivery, archives, graph.zip_archives)
-        enriching = self._statuses(graph.enriched_shard, shards, graph.csv_shards)
-        arrived, manifest, delivery = (
-            self._events(key) for key in (graph.zip_archive, graph.archive_manifest, graph.delivery)
-        )
-        replay = self._events(graph.archive_manifest, event_type=OBSERVATION)
-        reported, enriched = self._ids(graph.csv_shard), self._ids(graph.enriched_shard)
-        in_progress = dg.AssetPartitionStatus.IN_PROGRESS
-        by_archive: dict[str, list[ShardFacts]] = {}
-        for key in shards:
-            by_archive.setdefault(archive_partition_key(_archive_of(key)), []).append(
-                ShardFacts(
-                    partition_key=key,
-                    reported=reported.get(key),
-                    enriched=enriched.get(key),
-                    running=enriching.get(key) == in_progress,
-                    failed=enriching.get(key) == dg.AssetPartitionStatus.FAILED,
-                )
-            )
-        facts: list[ArchiveFacts] = []
-        for key in archives:
-            own = by_archive.get(key, [])
-            running: Stage | None = None
-            if splitting.get(key) == in_progress:
-                running = Stage.SPLITTING
-            elif delivering.get(key) == in_progress:
-                running = Stage.DELIVERING
-            elif any(shard.running for shard in own):
-                running = Stage.ENRICHING
-            else:
-                running = busy.get(key)
-            facts.append(
-                ArchiveFacts(
-                    partition_key=key,
-                    arrived=arrived.get(key),
-                    manifest=manifest.get(key),
-                    delivery=delivery.get(key),
-                    running=running,
-                    shards=own,
-                    replay=replay.get(key),
-                )
-            )
-        return facts
-
-    def _archives_with_runs(self) -> dict[str, Stage]:
-        """What the unfinished runs that dispatch asked for do, by archive."""
-        runs = self.instance.get_runs(
-            dg.RunsFilter(tags={FEED_TAG: self.feed.name}, statuses=list(UNFINISHED))
-        )
         stages = {
             Step.SPLIT.value: Stage.SPLITTING,
             Step.ENRICH.value: Stage.ENRICHING,
             Step.DELIVER.value: Stage.DELIVERING,
         }
-        return {
-            run.tags[ARCHIVE_TAG]: stages[run.tags[STEP_TAG]]
-            for run in runs
-            if run.tags.get(STEP_TAG) in stages and ARCHIVE_TAG in run.tags
-        }
+        busy: dict[str, Stage] = {}
+        others = False
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED))):
+            asked = run.tags.get(STEP_TAG) in stages and ARCHIVE_TAG in run.tags
+            if asked and run.tags.get(FEED_TAG) == self.feed.name:
+                busy[run.tags[ARCHIVE_TAG]] = stages[run.tags[STEP_TAG]]
+            others |= not asked
+        return busy, others
 
     def attempts(self, archive: str, need: Need) -> Attempts:
         """The runs that were asked for this need of this archive, newest first."""
@@ -371,23 +360,24 @@ class FeedCatalog:
         ).records
         return datetime.now(UTC).timestamp() - asked[0].timestamp if asked else 0.0
 
-    def _ids(
+    def latest_ids(
         self,
         key: dg.AssetKey,
         partitions: set[str] | None = None,
         event_type: dg.DagsterEventType = MATERIALIZATION,
     ) -> Mapping[str, int]:
+        """Storage ids of the latest events, by partition; of these partitions or of all."""
         return self.instance.get_latest_storage_id_by_partition(key, event_type, partitions)
 
-    def _events(
+    def latest_events(
         self,
         key: dg.AssetKey,
         partitions: set[str] | None = None,
         event_type: dg.DagsterEventType = MATERIALIZATION,
     ) -> dict[str, Event]:
         """Latest events by partition. What an event says never changes, so it is read once."""
-        ids = self._ids(key, partitions, event_type)
-        storage = _storage_id(self.instance)
+        ids = self.latest_ids(key, partitions, event_type)
+        storage = storage_name(self.instance)
         unknown = [number for number in ids.values() if (storage, number) not in _EVENTS]
         if len(_EVENTS) + len(unknown) > _EVENTS_KEPT:
             _EVENTS.clear()
@@ -407,9 +397,10 @@ class FeedCatalog:
             for partition, number in ids.items()
         }
 
-    def _statuses(
+    def statuses(
         self, key: dg.AssetKey, partitions: Sequence[str], definition: dg.PartitionsDefinition[str]
     ) -> Mapping[str, dg.AssetPartitionStatus | None]:
+        """Whether the partitions are materialized, in progress or failed."""
         if not partitions:
             return {}
         return self.instance.get_status_by_partition(key, partitions, definition) or {}
@@ -427,7 +418,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
     )
 
 
-def _storage_id(instance: dg.DagsterInstance) -> str:
+def storage_name(instance: dg.DagsterInstance) -> str:
     """What tells apart the instances that one process may see: tests make many."""
     ask = getattr(instance.run_storage, "get_run_storage_id", None)  # storages in SQL have it
     return "" if ask is None else str(ask())
@@ -436,11 +427,6 @@ def _storage_id(instance: dg.DagsterInstance) -> str:
 def _numbers(runs: Iterable[dg.DagsterRun]) -> int:
     """How many attempts these runs are: one attempt may be several ranges of shards."""
     return len({run.tags.get(ATTEMPT_TAG, "1") for run in runs})
-
-
-@lru_cache(maxsize=100_000)
-def _archive_of(shard: str) -> str:
-    return ShardKey.parse(shard).archive
 
 
 def _metadata_from(revision: ArchiveRevision, *, via: str, message_id: str) -> dict[str, Any]:

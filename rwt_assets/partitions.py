@@ -100,6 +100,11 @@ def shard_partition_prefix(object_key: str) -> str:
     return _escape(object_key) + SEPARATOR
 
 
+def archive_of_shard(partition_key: str) -> str:
+    """The partition key of the archive of a shard; both are written the same way."""
+    return partition_key.partition(SEPARATOR)[0]
+
+
 def _escape(text: str, must: re.Pattern[str] = _MUST_ESCAPE) -> str:
     return must.sub(
         lambda match: "".join(

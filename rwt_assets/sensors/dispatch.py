@@ -147,7 +147,7 @@ def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunR
 
     None is asked for while `at_most` archives of the feed have a run under way or waiting.
     """
-    facts = catalog.facts()
+    facts = catalog.open_facts()
     room = at_most - sum(archive.running is not None for archive in facts)
     requests: list[dg.RunRequest] = []
     for archive in sorted(facts, key=_arrival):

@@ -63,7 +63,7 @@ POINTS = {
     "after one of two messages is recorded": Point(FeedCatalog, "record_arrival", after=True),
     "between recording and deleting": Point(InMemoryQueue, "delete"),
     "after deleting, before the tick is stored": Point(InMemoryQueue, "delete", after=True),
-    "while dispatch looks": Point(FeedCatalog, "facts"),
+    "while dispatch looks": Point(FeedCatalog, "open_facts"),
     "before dispatch asks": Point(FeedCatalog, "attempts"),
     "while the first shard is written": Point(InMemoryObjects, "put", only="/shards/"),
     "between two shards": Point(InMemoryObjects, "put", call=2, only="/shards/"),
@@ -74,7 +74,7 @@ POINTS = {
     "before shards are registered": Point(FeedCatalog, "register_shards"),
     "between registering and reporting": Point(FeedCatalog, "register_shards", after=True),
     "between two reports": Point(
-        dg.DagsterInstance, "report_runless_asset_event", call=2, only="csv_shard"
+        dg.DagsterInstance, "report_dagster_event", call=2, only="csv_shard"
     ),
     "between reporting and retiring": Point(FeedCatalog, "report_shards", after=True),
     "after retiring, before the run's event": Point(FeedCatalog, "retire_shards", after=True),

@@ -1,0 +1,181 @@
+"""The facts of a feed's archives, read so that those at rest cost nothing.
+
+What belongs here: which partitions are read again at each look. What does not: the queries
+(`catalog.py`) and what the facts mean (`progress.py`). Dagster documentation: "Dagster
+instance" (internals).
+
+An archive is at rest when it is delivered and needs nothing. It leaves that state only by an
+event on one of its partitions: so each process remembers the facts of archives at rest, asks
+for the events that came since, and reads anew the archives that these are about. Everything is
+read anew after some minutes, in case a partition was removed by hand, or an event became
+visible later than one with a higher number, as two transactions of PostgreSQL can have it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from rwt_assets.partitions import archive_of_shard
+from rwt_assets.progress import ArchiveFacts, ShardFacts, Stage, locate
+
+if TYPE_CHECKING:
+    from rwt_assets.catalog import FeedCatalog
+
+REMEMBERED_SECONDS: Final = 600.0
+EVENTS_AT_MOST: Final = 5_000  # beyond, reading everything is quicker than one by one
+OVERLAP: Final = 200  # events that are looked at once more, until nothing came for a while
+SETTLES_SECONDS: Final = 10.0
+OBSERVATION: Final = dg.DagsterEventType.ASSET_OBSERVATION
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What a process knows of the archives at rest of one feed, up to the event `newest`."""
+
+    lock: Lock = field(default_factory=Lock)
+    at_rest: dict[str, ArchiveFacts] = field(default_factory=dict)
+    newest: int = 0
+    moved_at: float = 0.0
+    read_at: float = float("-inf")
+
+
+_MEMORIES: dict[tuple[str, str], _Memory] = {}
+_MAKING = Lock()
+
+
+def read_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
+    """The facts of all archives, in the order of their registration."""
+    archives, found, at_rest = _look(catalog)
+    return [found[key] if key in found else at_rest[key] for key in archives]
+
+
+def read_open_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
+    """The facts of the archives that are not at rest, in the order of their registration."""
+    archives, found, at_rest = _look(catalog)
+    return [found[key] for key in archives if key in found and key not in at_rest]
+
+
+def _look(
+    catalog: "FeedCatalog",
+) -> tuple[Sequence[str], dict[str, ArchiveFacts], Mapping[str, ArchiveFacts]]:
+    """All archives, the facts of those that were read now, and of those at rest."""
+    memory = _memory(catalog)
+    with memory.lock:
+        now = monotonic()
+        newest = catalog.newest_event()
+        if now - memory.read_at > REMEMBERED_SECONDS or newest < memory.newest:
+            memory.at_rest, memory.read_at = {}, now
+        elif newest != memory.newest or now - memory.moved_at < SETTLES_SECONDS:
+            for key in _changed(catalog, memory):
+                memory.at_rest.pop(key, None)
+        if newest != memory.newest:
+            memory.newest, memory.moved_at = newest, now
+        # Who is at work is read first: a run that ends meanwhile is then still taken to be at
+        # work, and never its results to be missing.
+        busy, others = catalog.runs_under_way()
+        archives = catalog.archives()
+        known = set(archives)
+        memory.at_rest = {key: facts for key, facts in memory.at_rest.items() if key in known}
+        opened = [key for key in archives if key not in memory.at_rest or key in busy]
+        found = _read(catalog, opened, busy, others=others) if opened else {}
+        for key, facts in found.items():
+            if _is_at_rest(facts):
+                memory.at_rest[key] = facts
+            else:
+                memory.at_rest.pop(key, None)
+        return archives, found, dict(memory.at_rest)
+
+
+def _memory(catalog: "FeedCatalog") -> _Memory:
+    with _MAKING:
+        return _MEMORIES.setdefault((catalog.storage_name(), catalog.feed.name), _Memory())
+
+
+def _is_at_rest(facts: ArchiveFacts) -> bool:
+    position = locate(facts)
+    return position.stage is Stage.DELIVERED and position.open_need is None
+
+
+def _changed(catalog: "FeedCatalog", memory: _Memory) -> Iterable[str]:
+    """The archives with an event since; all if there are too many."""
+    graph, since = catalog.graph, max(0, memory.newest - OVERLAP)
+    changed: set[str] = set()
+    by_archive = (graph.zip_archive, graph.archive_manifest, graph.delivery)
+    for key in (*by_archive, graph.csv_shard, graph.enriched_shard):
+        partitions = catalog.partitions_since(key, since, EVENTS_AT_MOST)
+        if partitions is None:
+            return list(memory.at_rest)
+        changed.update(partitions if key in by_archive else map(archive_of_shard, partitions))
+    asked_again = catalog.partitions_since(
+        graph.archive_manifest, since, EVENTS_AT_MOST, event_type=OBSERVATION
+    )
+    return list(memory.at_rest) if asked_again is None else changed | asked_again
+
+
+def _read(
+    catalog: "FeedCatalog", archives: Sequence[str], busy: Mapping[str, Stage], *, others: bool
+) -> dict[str, ArchiveFacts]:
+    """The facts of these archives.
+
+    What dispatch asked for is known by `busy`. Only if there are `others` at work, such as a
+    person's backfill, the assets are asked, which takes a while in a large catalog.
+    """
+    graph, wanted = catalog.graph, set(archives)
+    by_archive: dict[str, list[str]] = {}
+    for key in catalog.shards():
+        if (archive := archive_of_shard(key)) in wanted:
+            by_archive.setdefault(archive, []).append(key)
+    keys = [key for own in by_archive.values() for key in own]
+    splitting = delivering = enriching = _NOTHING
+    if others:
+        splitting = catalog.statuses(graph.archive_manifest, archives, graph.zip_archives)
+        delivering = catalog.statuses(graph.delivery, archives, graph.zip_archives)
+        enriching = catalog.statuses(graph.enriched_shard, keys, graph.csv_shards)
+    arrived, manifest, delivery = (
+        catalog.latest_events(key, wanted)
+        for key in (graph.zip_archive, graph.archive_manifest, graph.delivery)
+    )
+    replay = catalog.latest_events(graph.archive_manifest, wanted, OBSERVATION)
+    reported, enriched = (
+        catalog.latest_ids(key, set(keys)) if keys else {}
+        for key in (graph.csv_shard, graph.enriched_shard)
+    )
+    in_progress, failed = dg.AssetPartitionStatus.IN_PROGRESS, dg.AssetPartitionStatus.FAILED
+    facts: dict[str, ArchiveFacts] = {}
+    for key in archives:
+        shards = [
+            ShardFacts(
+                partition_key=shard,
+                reported=reported.get(shard),
+                enriched=enriched.get(shard),
+                running=enriching.get(shard) == in_progress,
+                failed=enriching.get(shard) == failed,
+            )
+            for shard in by_archive.get(key, ())
+        ]
+        running: Stage | None = None
+        if splitting.get(key) == in_progress:
+            running = Stage.SPLITTING
+        elif delivering.get(key) == in_progress:
+            running = Stage.DELIVERING
+        elif any(shard.running for shard in shards):
+            running = Stage.ENRICHING
+        else:
+            running = busy.get(key)
+        facts[key] = ArchiveFacts(
+            partition_key=key,
+            arrived=arrived.get(key),
+            manifest=manifest.get(key),
+            delivery=delivery.get(key),
+            running=running,
+            shards=shards,
+            replay=replay.get(key),
+        )
+    return facts
+
+
+_NOTHING: Final[Mapping[str, dg.AssetPartitionStatus | None]] = {}
