@@ -45,6 +45,7 @@ class EnrichedShard:
     """
 
     def __init__(self, run: ShardTables, frame_type: dg.DagsterType | None) -> None:
+        self.at_hand = frame_type is None  # nothing is fetched; to encode it is all there is
         self.partition_key = run.partition_key
         self.revision = run.revision
         self._run = run

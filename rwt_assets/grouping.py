@@ -56,14 +56,12 @@ class GroupedRows:
     (`TMPDIR`). It is gone with this object and whatever is still to be read of it, and with the
     process, however that ends.
 
-    Args:
-        held_bytes: what is held in memory before it goes to the disk.
+    `held_bytes` are in memory; whoever adds rows says when they go to the disk.
     """
 
-    def __init__(self, held_bytes: int) -> None:
-        self._held_bytes = held_bytes
+    def __init__(self) -> None:
+        self.held_bytes = 0
         self._held: list[_Run] = []
-        self._bytes = 0
         self._runs: list[_Run] = []
         self._file: IO[bytes] | None = None
         self._writer: Any = None
@@ -90,14 +88,12 @@ class GroupedRows:
             return
         run = _sorted(groups, table)
         self._held.append(run)
-        self._bytes += table.nbytes
-        if self._bytes >= self._held_bytes:
-            self._spill()
+        self.held_bytes += table.nbytes
 
     def finish(self) -> None:
         """Say that no more rows come."""
         if self._held and self.spilled:
-            self._spill()
+            self.spill()
         elif self._held:
             rows = sum(len(run) for run in self._held)
             groups = max(len(run.bounds) for run in self._held)
@@ -124,10 +120,13 @@ class GroupedRows:
         """How many rows a group has."""
         return sum(_count(run, group) for run in self._runs)
 
-    def _spill(self) -> None:
+    def spill(self) -> None:
+        """Put what is held on the disk."""
+        if not self._held:
+            return
         run = _merged(self._held)
         table, bounds, row_bytes = run.table, run.bounds, run.row_bytes
-        self._held, self._bytes = [], 0
+        self._held, self.held_bytes = [], 0
         if self._file is None:
             self._file = TemporaryFile()  # noqa: SIM115 - closed with this object
             finalize(self, self._file.close)

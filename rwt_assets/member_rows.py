@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.concurrency import read_ahead
 from rwt_assets.contract import check_columns
 from rwt_assets.dialect import (
     SAMPLE_BYTES,
@@ -32,10 +33,11 @@ from rwt_assets.dialect import (
 from rwt_assets.errors import LimitError, MemberHeaderError
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.fields import TRAILING, parse_record, read_fields, read_names
-from rwt_assets.records import Records, find_records, shown_record
+from rwt_assets.records import Records, count_lines, find_records, shown_record
 
 BATCH_BYTES: Final = 8 << 20
 HEADER_BYTES: Final = 64 << 10
+CHUNKS_AHEAD: Final = 4  # of about a MiB
 UNCLOSED: Final = "unclosed_quote"
 LINE: Final = re.compile(rb"\r\n|\r|\n")
 
@@ -118,6 +120,13 @@ class MemberRows:
         if not self._begun:
             raise self._header_error("the member is empty: it has no header line")
 
+    def batches_ahead(self, chunks: Iterable[bytes]) -> Iterator[RowBatch]:
+        """The same batches, made in threads.
+
+        While one is worked on the next is parsed, and what follows is fetched and unpacked.
+        """
+        return read_ahead(self.batches(read_ahead(chunks, ahead=CHUNKS_AHEAD)), ahead=1)
+
     def _in_dialect(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The member in UTF-8, its dialect found out from the beginning, skipped lines left out."""
         head, rest = _beginning(chunks)
@@ -133,7 +142,7 @@ class MemberRows:
         for _ in range(self.dialect.skip_lines):
             found = LINE.search(text)
             cut = found.end() if found else len(text)
-            self._lines += _line_count(text[:cut])
+            self._lines += count_lines(text[:cut])
             text = text[cut:]
         return chain([text], rest)
 
@@ -157,7 +166,7 @@ class MemberRows:
             if len(records):
                 yield data, records
             else:
-                self._lines += _line_count(data, records.end)
+                self._lines += records.lines
             gathered, size = [rest], len(rest)
         data = self._after_header(b"".join(gathered), last=True)
         if data and not data.endswith((b"\n", b"\r")):
@@ -166,7 +175,7 @@ class MemberRows:
         if len(records):
             yield data, records
         else:
-            self._lines += _line_count(data, records.end)
+            self._lines += records.lines
         self._reject_unclosed(data[records.end :])
 
     def _after_header(self, data: bytes, *, last: bool) -> bytes:
@@ -193,7 +202,7 @@ class MemberRows:
         self._begin(data[start:end])
         if self.dialect.header:
             self.header = data[start:end]
-            self._lines += _line_count(data[:end])
+            self._lines += count_lines(data[:end])
             data = data[end:]
         self._body_line = self._lines
         return data
@@ -247,7 +256,7 @@ class MemberRows:
         kept = np.flatnonzero(good)
         row_numbers = kept + (self.rows_read + 1)
         self.rows_read += len(records)
-        self._lines += _line_count(batch, records.end)
+        self._lines += records.lines
         return RowBatch(_records(batch, records, kept), fields, row_numbers)
 
     def _read_fields(self, batch: bytes, records: Records) -> tuple[pa.Table, np.ndarray]:
@@ -330,7 +339,7 @@ class MemberRows:
         start, end = records.span(index)
         self.rejected.append(
             RejectedRow(
-                line=self._lines + _line_count(batch[:start]),
+                line=self._lines + count_lines(batch[:start]),
                 row=self.rows_read + index + 1,
                 rows=1,
                 rule=rule,
@@ -419,11 +428,3 @@ def record_bytes(records: Any) -> Any:
     _, offsets, data = records.buffers()
     bounds = np.frombuffer(offsets, np.int64)[records.offset : records.offset + len(records) + 1]
     return data.slice(int(bounds[0]), int(bounds[-1] - bounds[0]))
-
-
-def _line_count(text: bytes, end: int | None = None) -> int:
-    """Physical lines in the beginning of a text: LF, CRLF and lone CR end one."""
-    lines = text.count(b"\n", 0, end)
-    if b"\r" not in text:
-        return lines
-    return lines + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)

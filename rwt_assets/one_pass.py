@@ -100,10 +100,10 @@ class OnePass:
             None if only is None or rule.split_by is None else pa.array([*only], pa.string())
         )
         self._sums = _Sums()
-        held = limits.buffer_bytes // (2 if keep_shards else 1)
-        self._enriched = GroupedRows(held)
-        self._records = GroupedRows(held) if keep_shards else None
-        self._rejected = GroupedRows(limits.buffer_bytes // 8)
+        self._held_bytes = limits.buffer_bytes
+        self._enriched = GroupedRows()
+        self._records = GroupedRows() if keep_shards else None
+        self._rejected = GroupedRows()
 
     def shards(self, chunks: Iterable[bytes]) -> Iterator[OnePassShard]:
         """Read the member.
@@ -121,11 +121,15 @@ class OnePass:
                 refuses.
             LimitError: too many columns, a record too long, or too many values.
         """
-        for batch in self.rows.batches(chunks):
+        grouped = [self._enriched, self._rejected]
+        grouped += [] if self._records is None else [self._records]
+        for batch in self.rows.batches_ahead(chunks):
             self._take(batch if self._only is None else self._wanted(batch))
+            if sum(one.held_bytes for one in grouped) >= self._held_bytes:
+                for one in grouped:
+                    one.spill()
         if self._enriched.schema is None:
             self._take(_no_rows(self.rows))
-        grouped = [self._enriched, self._rejected, *([self._records] if self._records else [])]
         for one in grouped:
             one.finish()
         header = self.rows.header

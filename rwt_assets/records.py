@@ -25,13 +25,14 @@ SHOWN_BYTES: Final = 500
 class Records:
     """Complete records of a text, as `offsets` of all and the indices of those that are rows.
 
-    The others are blank lines and comments.
+    The others are blank lines and comments. `lines` counts the physical lines that they take.
 
     Record `i` is `text[offsets[filled[i]] : offsets[filled[i] + 1]]`, line end included.
     """
 
     offsets: np.ndarray
     filled: np.ndarray
+    lines: int
 
     def __len__(self) -> int:
         return len(self.filled)
@@ -72,7 +73,18 @@ def find_records(text: bytes, dialect: CsvDialect, *, last: bool) -> Records:
     left_out = (lengths <= 2) & ((first == LF) | (first == CR))  # noqa: PLR2004
     if marks.comment is not None:
         left_out |= first == marks.comment
-    return Records(offsets, np.flatnonzero(~left_out))
+    # Where nothing can hide a line end, each record is a line.
+    plain = not marks.quotes(text) and not marks.escapes(text)
+    lines = len(ends) if plain else count_lines(text, int(offsets[-1]))
+    return Records(offsets, np.flatnonzero(~left_out), lines)
+
+
+def count_lines(text: bytes, end: int | None = None) -> int:
+    """Physical lines in the beginning of a text: LF, CRLF and lone CR end one."""
+    lines = text.count(b"\n", 0, end)
+    if b"\r" not in text:
+        return lines
+    return lines + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)
 
 
 def header_end(text: bytes, dialect: CsvDialect) -> int:
@@ -99,6 +111,14 @@ class _Marks:
     escape: int | None
     comment: int | None
 
+    def quotes(self, text: bytes) -> bool:
+        """Whether a text has quotes."""
+        return self.quote is not None and self.quote in text
+
+    def escapes(self, text: bytes) -> bool:
+        """Whether a text has escapes."""
+        return self.escape is not None and self.escape in text
+
     @property
     def pattern(self) -> re.Pattern[bytes]:
         """Every character that may end a field or a record."""
@@ -118,8 +138,7 @@ class _Marks:
 
 def _ends(text: bytes, view: np.ndarray, marks: _Marks, *, last: bool) -> np.ndarray:
     """Where records end, comments being records too."""
-    has_quotes = marks.quote is not None and marks.quote in text
-    has_escapes = marks.escape is not None and marks.escape in text
+    has_quotes, has_escapes = marks.quotes(text), marks.escapes(text)
     if not has_quotes and not has_escapes:
         return _line_ends(text, view, last=last)
     if _has_comment(text, marks):

@@ -115,9 +115,11 @@ class MemberSplitter:
             MemberSchemaError, ArchiveSchemaError: columns that the feed's evolution refuses.
             LimitError: too many columns, a record too long, or too many values.
         """
-        grouped = GroupedRows(self._held_bytes)
-        for batch in self.rows.batches(chunks):
+        grouped = GroupedRows()
+        for batch in self.rows.batches_ahead(chunks):
             grouped.add(self._values.numbers(batch), record_table(batch))
+            if grouped.held_bytes >= self._held_bytes:
+                grouped.spill()
         grouped.finish()
         for number, value in enumerate(self._values):
             yield SplitShard(value, parts(grouped.tables(number), self.rows.header))

@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 
-from rwt_assets.concurrency import map_ahead
+from rwt_assets.concurrency import map_ahead, read_ahead
 
 
 def test_results_come_in_order():
@@ -44,3 +44,49 @@ def test_the_first_error_ends_it_and_nothing_new_is_begun():
 def test_work_is_done_side_by_side():
     meeting = threading.Barrier(3, timeout=30)
     assert len(list(map_ahead(lambda _: meeting.wait(), range(3), workers=3, ahead=3))) == 3
+
+
+def test_items_are_made_ahead_in_their_order_a_bounded_number():
+    made = []
+
+    def items():
+        for n in range(100):
+            made.append(n)
+            yield n
+
+    ahead = read_ahead(items(), ahead=2)
+    assert next(ahead) == 0
+    most = 0
+    for n in range(1, 100):
+        assert next(ahead) == n
+        most = max(most, len(made) - n)
+    assert most <= 4  # the one in hand, two ahead, and one that waits to be handed over
+    assert list(ahead) == []
+
+
+def test_an_error_is_raised_where_its_item_would_have_come():
+    def items():
+        yield 1
+        raise ValueError("two")
+
+    ahead = read_ahead(items(), ahead=5)
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="two"):
+        next(ahead)
+
+
+def test_the_thread_ends_when_no_more_is_asked_for():
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield from count()
+        finally:
+            closed.set()
+
+    before = threading.active_count()
+    ahead = read_ahead(items(), ahead=3)
+    assert next(ahead) == 0
+    ahead.close()
+    assert closed.wait(30)
+    assert threading.active_count() == before

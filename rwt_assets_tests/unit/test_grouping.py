@@ -16,12 +16,14 @@ from rwt_assets.grouping import GroupedRows
 def grouped(batches: list[list[int]], held_bytes: int) -> dict:
     """Every group's rows, each given by its ordinal and a text."""
     number = 0
-    rows = GroupedRows(held_bytes)
+    rows = GroupedRows()
     for groups in batches:
         ordinals = np.arange(number, number + len(groups))
         number += len(groups)
         table = pa.table({"row": ordinals, "text": [f"{n}:" + "x" * (n % 7) for n in ordinals]})
         rows.add(np.array(groups, np.int64), table)
+        if rows.held_bytes >= held_bytes:
+            rows.spill()
     rows.finish()
     count = max((max(groups) for groups in batches if groups), default=-1) + 1
     found = {g: [r for t in rows.tables(g) for r in t.to_pylist()] for g in range(count)}
@@ -50,10 +52,12 @@ def test_what_was_spilled_is_read_in_pieces_of_bounded_size(
     monkeypatch.setattr(grouping, "PACKED_BYTES", 100)
     monkeypatch.setattr(grouping, "CHUNK_BYTES", 1_000)
     monkeypatch.setattr(grouping, "AT_ONCE_BYTES", 500)
-    rows = GroupedRows(10_000)
+    rows = GroupedRows()
     for start in range(0, 10_000, 100):
         groups = np.arange(start, start + 100) % 50 // 49
         rows.add(groups, pa.table({"row": np.arange(start, start + 100)}))
+        if start % 1_300 == 0:
+            rows.spill()
     rows.finish()
     pieces = list(rows.tables(0))
     assert rows.spilled
@@ -65,8 +69,9 @@ def test_what_was_spilled_is_read_in_pieces_of_bounded_size(
 def test_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     open_before = len(list(Path("/proc/self/fd").iterdir()))
-    rows = GroupedRows(10)
+    rows = GroupedRows()
     rows.add(np.zeros(100, np.int64), pa.table({"row": np.arange(100)}))
+    rows.spill()
     rows.finish()
     left = rows.tables(0)
     assert rows.spilled
@@ -78,7 +83,7 @@ def test_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_rows_that_fit_stay_in_memory() -> None:
-    rows = GroupedRows(1 << 20)
+    rows = GroupedRows()
     rows.add(np.arange(10), pa.table({"row": np.arange(10)}))
     rows.finish()
     assert not rows.spilled
