@@ -31,8 +31,9 @@ from rwt_assets.feed_graph import (
     FeedGraph,
 )
 from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
-from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
+from rwt_assets.partitions import ShardKey, archive_partition_key
+from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage, Step
+from rwt_assets.reporting import report_materializations
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
@@ -163,16 +164,14 @@ class FeedCatalog:
         """Report one materialization for each shard of a manifest (or of `only` these)."""
         wanted = None if only is None else set(only)
         self.report(
-            self._shard_reported(manifest, shard, via)
+            self._shard_materialization(manifest, shard, via)
             for shard in manifest.shards
             if wanted is None or shard.partition_key in wanted
         )
 
-    def _shard_reported(
+    def _shard_materialization(
         self, manifest: "ArchiveManifest", shard: "Shard", via: str
     ) -> dg.AssetMaterialization:
-        kept = shard.parts[0].key
-        uri = {} if kept is None else {"dagster/uri": f"s3://{self.feed.target.bucket}/{kept}"}
         return dg.AssetMaterialization(
             asset_key=self.graph.csv_shard,
             partition=shard.partition_key,
@@ -183,14 +182,18 @@ class FeedCatalog:
                 "value": "" if shard.value is None else shard.value,
                 "dagster/row_count": shard.rows,
                 "bytes": shard.bytes,
-                **uri,
+                "dagster/uri": f"s3://{self.feed.target.bucket}/{shard.parts[0].key}",
                 "via": via,
             },
             tags={"dagster/data_version": shard.checksum},
         )
 
     def report(self, materializations: Iterable[dg.AssetMaterialization]) -> None:
-        """Report materializations that no run made."""
+        """Report materializations that no run made, many in one transaction.
+
+        All are durable when this returns. If it raises, some that came first may be on record;
+        reporting all of them again does no harm.
+        """
         report_materializations(self.instance, materializations)
 
     def retire_shards(self, partition_keys: Iterable[str]) -> None:

@@ -1,8 +1,9 @@
 """The event log of the stack on this machine: Dagster's SQLite storage with its connections kept.
 
-What belongs here: how connections are opened. What does not: what is stored, which is all
-Dagster's. Dagster documentation: "dagster.yaml reference" (`event_log_storage`). SQLite
-documentation: "Write-Ahead Logging" and "PRAGMA synchronous".
+What belongs here: how connections are opened, and batches of events in one transaction. What
+does not: what is stored, which is all Dagster's. Dagster documentation: "dagster.yaml reference"
+(`event_log_storage`), "Environment variables" (`DAGSTER_EVENT_BATCH_SIZE`). SQLite documentation:
+"Write-Ahead Logging" and "PRAGMA synchronous".
 
 Dagster's own storage opens its databases anew for each event and waits for the disk at each
 commit; with some thousand shards that is most of what an archive takes. Here a connection is
@@ -10,26 +11,38 @@ kept for the index and for the runs used last, and commits wait for the disk at 
 only. No process that dies loses an event by that; a computer that loses power may lose the
 last ones, and the sweep and dispatch then find the archives that they were about.
 
+Dagster hands over the events of one output, and those planned for one run, as batches; its own
+SQLite storage stores them one by one. Here a batch is one transaction in the run's database and
+one in the index, so it is seen whole or not at all. The index, from which everything is decided,
+is committed first: if the process dies between the two, the run's own log is all that lacks them.
+
 The base class has no public name, as little as in `dagster.yaml`, where its own documentation
 names this module. Files and tables are the same, so either storage reads what the other wrote.
 """
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, Final
 
+import dagster as dg
 import sqlalchemy as sa
-from dagster._core.events import ASSET_EVENTS
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
 EVENTS_FOLDER: Final = "history/runs"  # where Dagster keeps them if nothing else is said
 KEPT: Final = 8
 BUSY_TIMEOUT_SECONDS: Final = 60
+BATCHED: Final = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_OBSERVATION,
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+}
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -38,6 +51,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         self._process = os.getpid()
+        self._tables: set[str] = set()
+        self._own_lock = threading.RLock()  # a batch has two databases open
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -49,7 +64,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
-        with self._db_lock:
+        with self._own_lock:
             engine = self._engine(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
@@ -82,38 +97,40 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             self._initialized_dbs.add(shard)
         return engine
 
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events of assets in one transaction for each database: all of them or none.
-
-        The base class stores them one by one, with a transaction or two for each. What an event
-        comes to in the tables is as there; of the row that an asset has for its newest event,
-        only the last state is written.
-        """
-        if not all(_is_asset_event(event) for event in events):
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store events that came together: all of them, or none if this raises."""
+        if not all(one.is_dagster_event and one.dagster_event_type in BATCHED for one in events):
             super().store_event_batch(events)
             return
+        for run_id, of_run in groupby(events, key=lambda one: one.run_id):
+            self._store_events_of_run(run_id, list(of_run))
+
+    def _store_events_of_run(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
         rows = [self._event_to_row(event) for event in events]
-        by_run: dict[str, list[dict[str, Any]]] = {}
-        for event, row in zip(events, rows, strict=True):
-            by_run.setdefault(event.run_id, []).append(row)
-        for run_id, own in by_run.items():
-            with self.run_connection(run_id) as connection:
-                connection.execute(SqlEventLogStorageTable.insert(), own)
-        newest = {
-            (row["asset_key"], row["dagster_event_type"]): place for place, row in enumerate(rows)
-        }
-        with self.index_transaction() as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
-            # The transaction has the only writer: what it inserted has the last ids, in order.
-            last = connection.execute(sa.select(sa.func.max(SqlEventLogStorageTable.c.id))).scalar()
-            ids = range(int(last or 0) - len(rows) + 1, int(last or 0) + 1)
-            self._store_asset_event_tags(connection, events, ids)
-            for place in sorted(newest.values()):
-                self._store_asset_event(connection, events[place], ids[place])
+        table = SqlEventLogStorageTable
+        with self.run_connection(run_id) as of_run:
+            of_run.execute(table.insert(), rows)
+            with self.index_connection() as index:
+                inserted = table.insert().returning(table.c.id, sort_by_parameter_order=True)
+                ids = list(index.execute(inserted, rows).scalars())
+                self._store_asset_event_tags(index, events, ids)
+                # The asset's own row shows its newest event of each kind and no other.
+                newest = {
+                    (row["asset_key"], row["dagster_event_type"]): (event, number)
+                    for row, event, number in zip(rows, events, ids, strict=True)
+                }
+                for event, number in newest.values():
+                    self._store_asset_event(index, event, number)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether there is a table. None is ever removed, so it is asked for once."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def wipe(self) -> None:
         """Remove everything; the files must not be open then."""
-        with self._db_lock:
+        with self._own_lock:
             self._close()
         super().wipe()
 
