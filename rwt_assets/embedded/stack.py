@@ -56,6 +56,7 @@ from rwt_assets.event_batches import BATCH_SIZE_VARIABLE
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
 from rwt_assets.provisioning import provision
+from rwt_assets.reporting import REPORTED_TOGETHER
 from rwt_assets.resources.object_store import connect_objects
 
 UI_PORT = 3000
@@ -122,7 +123,8 @@ class EmbeddedStack:
             "DAGSTER_HOME": str(dagster_home(self.state)),
             STACK_VARIABLE: str(self.state),
             "PYTHONUNBUFFERED": "1",
-            BATCH_SIZE_VARIABLE: os.environ.get(BATCH_SIZE_VARIABLE, EVENT_BATCH_SIZE),
+            # Events of one output, and those planned for one run, are stored together.
+            "DAGSTER_EVENT_BATCH_SIZE": str(REPORTED_TOGETHER),
             # A socket's path has at most 107 bytes, which a state folder's may exceed.
             SOCKET_VARIABLE: str(Path(tempfile.gettempdir()) / f"rwt-{uuid4().hex[:12]}.socket"),
         }

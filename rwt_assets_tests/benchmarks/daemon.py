@@ -7,21 +7,25 @@ import time
 from pathlib import Path
 from random import Random
 
-import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from rwt_assets.catalog import FeedCatalog
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.embedded.server import local_environment
 from rwt_assets.enriched import EnrichedShard
 from rwt_assets.frames import member_frame_type
 from rwt_assets.processing import shard_runs, write_manifest
-from rwt_assets.reconciliation import take_account
+from rwt_assets.reconciliation import take_account as reconcile
 from rwt_assets.resources.object_store import S3ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
 from rwt_assets.standing import archive_progress
 from rwt_assets.unpacking import unpack_archive
 from rwt_assets_tests.archives import TIMES, make_zip, timetable
+from rwt_assets_tests.benchmarks.account import (
+    Account,
+    medians,
+    print_account,
+    take_account,
+)
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
 PATIENCE_SECONDS = 600
@@ -31,7 +35,7 @@ SHARDS = 199  # and one for stops.txt
 TRIPS = 500
 
 
-def measure_daemon(rounds: int) -> None:
+def measure_daemon(rounds: int, storage: str = "") -> None:
     """Print the time from upload to delivery, and the share that is bookkeeping."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder).resolve() / "state"
@@ -41,15 +45,19 @@ def measure_daemon(rounds: int) -> None:
         try:
             time.sleep(SETTLE_SECONDS)
             small = [_small(number) for number in range(rounds)]
-            taken = [_deliver(stack, f"small-{n}.zip", body) for n, body in enumerate(small)]
+            accounts = [_deliver(stack, f"small-{n}.zip", body) for n, body in enumerate(small)]
+            taken = [account.delivered for account in accounts]
             size = statistics.median(map(len, small)) / 1e6
             print(
                 f"\n{rounds} archives of {size:.1f} MB, {SMALL_STOPS + 1} shards each, one after "
                 f"the other, upload to delivery: median {statistics.median(taken):.1f} s, "
-                f"{min(taken):.1f} to {max(taken):.1f} s"
+                f"{min(taken):.1f} to {max(taken):.1f} s; of these, at the median:"
             )
+            for name, seconds in medians(accounts):
+                print(f"  {name:<66}{seconds:>6.1f} s")
             body = timetable(trips=TRIPS, stops=SHARDS)
-            whole = _deliver(stack, "large.zip", body)
+            account = _deliver(stack, "large.zip", body)
+            whole = account.delivered
             work = _work_seconds(stack, "gtfs/large.zip")
             print(
                 f"\nan archive of {SHARDS + 1} shards, {TRIPS * SHARDS:,} rows, "
@@ -57,8 +65,9 @@ def measure_daemon(rounds: int) -> None:
                 f"  on data (reading, splitting, enriching, writing, footers) {work:.1f} s, "
                 f"{work / whole:.0%}\n"
                 f"  bookkeeping (events, queueing, starting runs, sensors) "
-                f"{whole - work:.1f} s, {1 - work / whole:.0%}"
+                f"{whole - work:.1f} s, {1 - work / whole:.0%}\n"
             )
+            print_account(account, SHARDS + 1)
         finally:
             stack.stop()
 
@@ -76,25 +85,20 @@ def _small(number: int) -> bytes:
     return make_zip({"stop_times.txt": "\n".join(lines), "stops.txt": "stop_id\nS1\n"})
 
 
-def _deliver(stack: RunningStack, name: str, body: bytes) -> float:
-    """Seconds from the upload to the delivery's event."""
+def _deliver(stack: RunningStack, name: str, body: bytes) -> Account:
+    """Upload an archive, wait for its delivery, and tell where the time went."""
     began = time.time()
     stack.upload(name, body)
     key = f"{stack.feed.source.prefix}{name}"
 
     def delivered() -> bool:
+        time.sleep(1)  # looking costs the stack time
         progress = stack.ask(lambda catalog: archive_progress(catalog, key))
         return progress.stage == "delivered"
 
     stack.wait_for(delivered, PATIENCE_SECONDS)
     with stack.instance() as instance:
-        event = instance.fetch_materializations(
-            dg.AssetRecordsFilter(
-                FeedCatalog(instance, stack.feed).graph.delivery, asset_partitions=[key]
-            ),
-            limit=1,
-        ).records[0]
-    return event.timestamp - began
+        return take_account(instance, stack.feed.name, key, began)
 
 
 def _work_seconds(stack: RunningStack, archive: str) -> float:
@@ -114,5 +118,5 @@ def _work_seconds(stack: RunningStack, archive: str) -> float:
     runs = shard_runs(store, feed, [shard.partition_key for shard in manifest.shards])
     shards = (EnrichedShard(run, kinds[run.rule.include]) for run in runs)
     list(map_ahead(manager.write, shards, workers=WORKERS, ahead=AHEAD))
-    assert take_account(store, feed, manifest).reconciled
+    assert reconcile(store, feed, manifest).reconciled
     return time.perf_counter() - began

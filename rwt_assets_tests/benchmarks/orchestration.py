@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import dagster as dg
 from dagster_graphql import DagsterGraphQLClient
 
-from rwt_assets.feed_graph import ARCHIVE_TAG, PARTITION_TAG, STEP_TAG, FeedGraph
+from rwt_assets.feed_graph import PARTITION_TAG, FeedGraph
 from rwt_assets.progress import Step
 from rwt_assets.standing import archive_progress
 from rwt_assets_tests.archives import timetable
+from rwt_assets_tests.benchmarks.account import print_account, take_account
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
 PATIENCE_SECONDS = 3_600
@@ -20,8 +21,13 @@ NAIVE_SHARDS = 50
 TRIPS = 5
 
 
-def measure_orchestration(shards: int) -> None:
-    """Print what each step of one archive takes, and the same for a run a shard."""
+def measure_orchestration(shards: int, storage: str = "") -> None:
+    """Print what each step of one archive takes, and the same for a run a shard.
+
+    Args:
+        shards: how many.
+        storage: Dagster's storage as `rwt up --storage` takes it; by default SQLite.
+    """
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder).resolve() / "state"
         state.mkdir()
@@ -34,11 +40,18 @@ def measure_orchestration(shards: int) -> None:
             stack.upload("many.zip", timetable(trips=TRIPS, stops=shards - 1))
             stack.wait_for(lambda: _delivered(stack, key), PATIENCE_SECONDS)
             with stack.instance() as instance:
-                whole = _account(instance, stack.feed.name, key, shards, began)
+                account = take_account(instance, stack.feed.name, key, began)
+                print(
+                    f"\none archive of {shards:,} shards, {TRIPS * (shards - 1):,} rows, "
+                    f"{storage or 'SQLite'}: {account.delivered:.1f} s from upload to delivery, "
+                    f"{account.delivered / shards * 1_000:.1f} ms a shard\n",
+                    flush=True,
+                )
+                print_account(account, shards)
                 naive = _a_run_a_shard(stack, instance)
             print(
                 f"\na run for each of {NAIVE_SHARDS} shards: {naive * 1_000:.0f} ms a shard, "
-                f"{naive * shards / whole:.0f} times as much for enriching alone"
+                f"{naive * shards / account.delivered:.0f} times as much, for enriching alone"
             )
         finally:
             stack.stop()
@@ -47,30 +60,6 @@ def measure_orchestration(shards: int) -> None:
 def _delivered(stack: RunningStack, key: str) -> bool:
     time.sleep(1)  # looking costs the stack time
     return stack.ask(lambda catalog: archive_progress(catalog, key)).stage == "delivered"
-
-
-def _account(instance: dg.DagsterInstance, feed: str, key: str, shards: int, began: float) -> float:
-    """Print the steps of the archive; seconds from upload to the delivery's event."""
-    graph = FeedGraph(feed)
-    delivery = instance.fetch_materializations(
-        dg.AssetRecordsFilter(graph.delivery, asset_partitions=[key]), limit=1
-    ).records[0]
-    whole = delivery.timestamp - began
-    print(
-        f"\none archive of {shards:,} shards, {TRIPS * (shards - 1):,} rows: {whole:.1f} s from "
-        f"upload to delivery, {whole / shards * 1_000:.1f} ms a shard\n"
-    )
-    print(f"{'':<12}{'begins at s':>12}{'takes s':>10}{'ms a shard':>12}{'events of the run':>20}")
-    records = instance.get_run_records(dg.RunsFilter(tags={ARCHIVE_TAG: key}))
-    for record in sorted(records, key=lambda one: one.start_time or 0.0):
-        start, end = record.start_time or began, record.end_time or time.time()
-        events = len(instance.all_logs(record.dagster_run.run_id))
-        step = record.dagster_run.tags[STEP_TAG]
-        print(
-            f"{step:<12}{start - began:>12.1f}{end - start:>10.1f}"
-            f"{(end - start) / shards * 1_000:>12.2f}{events:>20,}"
-        )
-    return float(whole)
 
 
 def _a_run_a_shard(stack: RunningStack, instance: dg.DagsterInstance) -> float:
