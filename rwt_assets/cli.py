@@ -131,11 +131,19 @@ def up(
             help="S3 and SQS server that runs already; takes any credentials. None is started.",
         ),
     ] = "",
+    storage: Annotated[
+        str,
+        typer.Option(
+            envvar="RWT_STORAGE_URL",
+            metavar="URL",
+            help="PostgreSQL database for runs and events (postgresql://...); else SQLite.",
+        ),
+    ] = "",
 ) -> None:
     """Start everything on this machine: S3, SQS, webserver, daemon."""
     with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
-        with _stack(state, feeds, endpoint) as stack:
+        with _stack(state, feeds, endpoint, storage) as stack:
             for feed in feeds:
                 _show_addresses(stack, feed)
             _stay(stack)
@@ -418,10 +426,12 @@ def _as_dict(standing: Standing) -> dict[str, Any]:
 
 @contextmanager
 def _stack(
-    state: Path, feeds: Sequence[Feed], endpoint: str = ""
+    state: Path, feeds: Sequence[Feed], endpoint: str = "", storage: str = ""
 ) -> Iterator[embedded.EmbeddedStack]:
     console.print(f"Starting {'' if endpoint else 'S3, SQS, '}webserver and daemon ...")
-    stack = embedded.EmbeddedStack(state, tuple(feeds), console.print, endpoint=endpoint)
+    stack = embedded.EmbeddedStack(
+        state, tuple(feeds), console.print, endpoint=endpoint, storage=storage
+    )
     try:
         with stack:
             console.print(f"Started; the UI is at {stack.ui_url}")

@@ -31,18 +31,14 @@ from typing import Any, Final
 import dagster as dg
 import sqlalchemy as sa
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
+
+from rwt_assets.embedded.event_batches import EVENTS, can_be_batched, insert_into_index
 
 EVENTS_FOLDER: Final = "history/runs"  # where Dagster keeps them if nothing else is said
 KEPT: Final = 8
 BUSY_TIMEOUT_SECONDS: Final = 60
-BATCHED: Final = {
-    dg.DagsterEventType.ASSET_MATERIALIZATION,
-    dg.DagsterEventType.ASSET_OBSERVATION,
-    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-}
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -99,28 +95,16 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events that came together: all of them, or none if this raises."""
-        if not all(one.is_dagster_event and one.dagster_event_type in BATCHED for one in events):
+        if not can_be_batched(events):
             super().store_event_batch(events)
             return
         for run_id, of_run in groupby(events, key=lambda one: one.run_id):
-            self._store_events_of_run(run_id, list(of_run))
-
-    def _store_events_of_run(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
-        table = SqlEventLogStorageTable
-        with self.run_connection(run_id) as of_run:
-            of_run.execute(table.insert(), rows)
-            with self.index_connection() as index:
-                inserted = table.insert().returning(table.c.id, sort_by_parameter_order=True)
-                ids = list(index.execute(inserted, rows).scalars())
-                self._store_asset_event_tags(index, events, ids)
-                # The asset's own row shows its newest event of each kind and no other.
-                newest = {
-                    (row["asset_key"], row["dagster_event_type"]): (event, number)
-                    for row, event, number in zip(rows, events, ids, strict=True)
-                }
-                for event, number in newest.values():
-                    self._store_asset_event(index, event, number)
+            together = list(of_run)
+            rows = [self._event_to_row(event) for event in together]
+            with self.run_connection(run_id) as run:
+                run.execute(EVENTS.insert(), rows)
+                with self.index_connection() as index:
+                    insert_into_index(self, index, together, rows)
 
     def has_table(self, table_name: str) -> bool:
         """Whether there is a table. None is ever removed, so it is asked for once."""

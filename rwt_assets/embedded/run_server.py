@@ -16,6 +16,7 @@ import os
 import random
 import signal
 import sys
+from importlib.util import find_spec
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from time import monotonic, sleep
@@ -93,7 +94,9 @@ def _load() -> None:
     try:
         importlib.import_module(CODE_LOCATION).defs()
         importlib.import_module("dagster._cli.api")
-        importlib.import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
+        importlib.import_module("rwt_assets.embedded.event_storage")
+        if find_spec("dagster_postgres") is not None:
+            importlib.import_module("rwt_assets.embedded.postgresql_events")
     except Exception:
         # Each run loads the code itself and reports what is wrong with it as its own failure.
         log.exception("the code location does not load")

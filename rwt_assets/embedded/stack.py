@@ -29,7 +29,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from string import Template
 from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Self
@@ -40,7 +39,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.embedded.event_storage import EVENTS_FOLDER
 from rwt_assets.embedded.interruption import fail_interrupted, mark_interrupted
 from rwt_assets.embedded.processes import (
     LOOPBACK,
@@ -51,6 +49,7 @@ from rwt_assets.embedded.processes import (
     listens,
 )
 from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
+from rwt_assets.embedded.storage import opened, storage_settings
 from rwt_assets.errors import StackError
 from rwt_assets.event_batches import BATCH_SIZE_VARIABLE
 from rwt_assets.feed import Feed
@@ -91,6 +90,8 @@ class EmbeddedStack:
         tell: gets one line for each thing that a person wants to know.
         endpoint: URL of an S3 and SQS server that somebody else runs and that accepts any
             credentials; without one, the stack starts a server of its own.
+        storage: URL of a PostgreSQL database for Dagster's runs, events and schedules; without
+            one, they are in SQLite below the state folder.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class EmbeddedStack:
         tell: Callable[[str], None] = print,
         *,
         endpoint: str = "",
+        storage: str = "",
     ) -> None:
         self.state = state.resolve()
+        self._storage_url = storage
         self._feeds = feeds
         self._tell = tell
         self._lock: IO[str] | None = None
@@ -218,13 +221,17 @@ class EmbeddedStack:
             del os.environ[name]
         home = dagster_home(self.state)
         home.mkdir(exist_ok=True)
-        settings = Template(Path(__file__).with_name("dagster.yaml").read_text())
-        folder = json.dumps(str(home / EVENTS_FOLDER))
-        (home / "dagster.yaml").write_text(settings.substitute(events_folder=folder))
+        settings = home / "dagster.yaml"
+        settings.touch(mode=0o600)  # the storage's URL may have a password
+        settings.chmod(0o600)
+        settings.write_text(
+            storage_settings(self._storage_url, home)
+            + Path(__file__).with_name("dagster.yaml").read_text()
+        )
         workspace = {"grpc_server": {"host": LOOPBACK, "port": self._code_port}}
         workspace["grpc_server"]["location_name"] = "rwt_assets"
         (home / "workspace.yaml").write_text(json.dumps({"load_from": [workspace]}))
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with opened(home) as instance:
             interrupted = fail_interrupted(instance)
         if interrupted:
             self._tell(f"{interrupted} runs were interrupted; their steps are asked for again.")

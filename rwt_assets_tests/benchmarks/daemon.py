@@ -26,6 +26,7 @@ from rwt_assets_tests.benchmarks.account import (
     print_account,
     take_account,
 )
+from rwt_assets_tests.benchmarks.databases import database
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
 PATIENCE_SECONDS = 600
@@ -35,12 +36,12 @@ SHARDS = 199  # and one for stops.txt
 TRIPS = 500
 
 
-def measure_daemon(rounds: int, storage: str = "") -> None:
+def measure_daemon(rounds: int, storage: str) -> None:
     """Print the time from upload to delivery, and the share that is bookkeeping."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, database(storage) as url:
         state = Path(folder).resolve() / "state"
         state.mkdir()
-        stack = RunningStack(state)
+        stack = RunningStack(state, storage=url)
         stack.start()
         try:
             time.sleep(SETTLE_SECONDS)

@@ -13,6 +13,7 @@ from rwt_assets.progress import Step
 from rwt_assets.standing import archive_progress
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.account import print_account, take_account
+from rwt_assets_tests.benchmarks.databases import database
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
 PATIENCE_SECONDS = 3_600
@@ -21,17 +22,17 @@ NAIVE_SHARDS = 50
 TRIPS = 5
 
 
-def measure_orchestration(shards: int, storage: str = "") -> None:
+def measure_orchestration(shards: int, storage: str) -> None:
     """Print what each step of one archive takes, and the same for a run a shard.
 
     Args:
         shards: how many.
-        storage: Dagster's storage as `rwt up --storage` takes it; by default SQLite.
+        storage: of Dagster: sqlite or postgresql.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, database(storage) as url:
         state = Path(folder).resolve() / "state"
         state.mkdir()
-        stack = RunningStack(state)
+        stack = RunningStack(state, storage=url)
         stack.start()
         try:
             time.sleep(SETTLE_SECONDS)
@@ -43,7 +44,7 @@ def measure_orchestration(shards: int, storage: str = "") -> None:
                 account = take_account(instance, stack.feed.name, key, began)
                 print(
                     f"\none archive of {shards:,} shards, {TRIPS * (shards - 1):,} rows, "
-                    f"{storage or 'SQLite'}: {account.delivered:.1f} s from upload to delivery, "
+                    f"{storage}: {account.delivered:.1f} s from upload to delivery, "
                     f"{account.delivered / shards * 1_000:.1f} ms a shard\n",
                     flush=True,
                 )

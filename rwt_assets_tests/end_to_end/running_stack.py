@@ -30,11 +30,12 @@ T = TypeVar("T")
 
 
 class RunningStack:
-    """`rwt up` in a folder of its own; with an endpoint, on a server that the caller runs."""
+    """`rwt up` in a folder of its own; with an endpoint or a storage, on what the caller runs."""
 
-    def __init__(self, state: Path, endpoint: str = "") -> None:
+    def __init__(self, state: Path, endpoint: str = "", storage: str = "") -> None:
         self.state = state
-        self._endpoint = ["--endpoint", endpoint] if endpoint else []
+        self._elsewhere = ["--endpoint", endpoint] if endpoint else []
+        self._elsewhere += ["--storage", storage] if storage else []
         self.feed = declared_feeds()[0]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +45,7 @@ class RunningStack:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "rwt_assets.cli", "up"),
-                *("--state", str(self.state), *self._endpoint),
+                *("--state", str(self.state), *self._elsewhere),
             ],
             env=_environment(),
             stdout=output,
@@ -166,5 +167,5 @@ class RunningStack:
 
 
 def _environment() -> dict[str, str]:
-    elsewhere = ("CI", "DAGSTER_HOME", "RWT_ENDPOINT_URL")
+    elsewhere = ("CI", "DAGSTER_HOME", "RWT_ENDPOINT_URL", "RWT_STORAGE_URL")
     return {k: v for k, v in os.environ.items() if k not in elsewhere}

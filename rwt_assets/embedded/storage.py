@@ -1,0 +1,106 @@
+"""Where the stack's Dagster keeps runs, events and schedules.
+
+That is SQLite below the state folder, or a PostgreSQL database that somebody else runs.
+
+What belongs here: the storage section of `dagster.yaml`. What does not: its other settings
+(`dagster.yaml` beside this file) and the storages themselves. Dagster documentation:
+"dagster.yaml reference" (`run_storage`, `event_log_storage`, `schedule_storage`), "Deploying
+Dagster with PostgreSQL".
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
+from rwt_assets.embedded.event_storage import EVENTS_FOLDER
+from rwt_assets.errors import StackError
+
+SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg2")
+
+
+def storage_settings(url: str, home: Path) -> str:
+    """The part of `dagster.yaml` that says where everything is kept.
+
+    Args:
+        url: of a PostgreSQL database; empty for SQLite below Dagster's home.
+        home: Dagster's home.
+
+    Returns:
+        YAML, a line for each storage. It holds the password if the URL does.
+
+    Raises:
+        StackError: the URL is of another database, or what PostgreSQL needs is not installed.
+    """
+    if not url:
+        return _section(
+            event_log_storage={
+                "module": "rwt_assets.embedded.event_storage",
+                "class": "PooledSqliteEventLogStorage",
+                "config": {"base_dir": str(home / EVENTS_FOLDER)},
+            }
+        )
+    scheme, separator, rest = url.partition("://")
+    if scheme not in SCHEMES or not separator:
+        raise StackError(
+            "Dagster's storage cannot be there",
+            where=f"{scheme}{separator}…",  # the rest may have a password
+            fate="Nothing was started.",
+            remedy="Give a URL that begins with postgresql://, or none for SQLite.",
+        )
+    if find_spec("dagster_postgres") is None:
+        raise StackError(
+            "what Dagster needs for PostgreSQL is not installed",
+            where="--storage or RWT_STORAGE_URL",
+            fate="Nothing was started.",
+            remedy="Install it: pip install 'rwt_assets[postgresql]'.",
+        )
+    # SQLAlchemy 2.1 would take psycopg 3 for the short form, with which dagster-postgres fails.
+    config = {"postgres_url": f"postgresql+psycopg2://{rest}"}
+    return _section(
+        run_storage={
+            "module": "dagster_postgres.run_storage",
+            "class": "PostgresRunStorage",
+            "config": config,
+        },
+        event_log_storage={
+            "module": "rwt_assets.embedded.postgresql_events",
+            "class": "BatchingPostgresEventLogStorage",
+            "config": config,
+        },
+        schedule_storage={
+            "module": "dagster_postgres.schedule_storage",
+            "class": "PostgresScheduleStorage",
+            "config": config,
+        },
+    )
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance of Dagster's home, for the first time since the settings were written.
+
+    Raises:
+        StackError: its database does not answer.
+    """
+    try:
+        instance = dg.DagsterInstance.from_config(str(home))
+    except SQLAlchemyError as error:
+        raise StackError(
+            f"Dagster's storage does not answer: {str(error).splitlines()[0]}",
+            where=str(home / "dagster.yaml"),
+            fate="Nothing was started.",
+            remedy="Start the database of --storage (or RWT_STORAGE_URL), or correct the URL.",
+        ) from error
+    with instance:
+        yield instance
+
+
+def _section(**storages: dict[str, Any]) -> str:
+    # A value in JSON is one in YAML.
+    return "".join(f"{name}: {json.dumps(settings)}\n" for name, settings in storages.items())
