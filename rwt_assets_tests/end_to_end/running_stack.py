@@ -82,7 +82,7 @@ class RunningStack:
     def daemon(self) -> psutil.Process:
         for process in leftovers(self.state):
             with suppress(psutil.NoSuchProcess):
-                if "dagster._daemon" in process.cmdline():
+                if "rwt_assets.embedded.daemon" in process.cmdline():
                     return process
         raise AssertionError("there is no daemon")
 
