@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rwt_assets.archive_facts import read_facts, read_open_facts
-from rwt_assets.event_batches import report_materializations
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
@@ -31,8 +30,8 @@ from rwt_assets.feed_graph import (
     FeedGraph,
 )
 from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.partitions import ShardKey, archive_partition_key
-from rwt_assets.progress import ArchiveFacts, Event, Need, ShardFacts, Stage, Step
+from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
+from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
 from rwt_assets.reporting import report_materializations
 
 if TYPE_CHECKING:
@@ -172,6 +171,8 @@ class FeedCatalog:
     def _shard_materialization(
         self, manifest: "ArchiveManifest", shard: "Shard", via: str
     ) -> dg.AssetMaterialization:
+        kept = shard.parts[0].key
+        uri = {} if kept is None else {"dagster/uri": f"s3://{self.feed.target.bucket}/{kept}"}
         return dg.AssetMaterialization(
             asset_key=self.graph.csv_shard,
             partition=shard.partition_key,
@@ -182,7 +183,7 @@ class FeedCatalog:
                 "value": "" if shard.value is None else shard.value,
                 "dagster/row_count": shard.rows,
                 "bytes": shard.bytes,
-                "dagster/uri": f"s3://{self.feed.target.bucket}/{shard.parts[0].key}",
+                **uri,
                 "via": via,
             },
             tags={"dagster/data_version": shard.checksum},

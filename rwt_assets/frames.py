@@ -29,6 +29,7 @@ from dagster_pandas.constraints import (
     DataFrameConstraintViolationException,
     MaxValueColumnConstraint,
     MinValueColumnConstraint,
+    NonNullableColumnConstraint,
 )
 
 from rwt_assets.beta import accept_beta_features

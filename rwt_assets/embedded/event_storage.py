@@ -128,13 +128,5 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             self._engines.popitem()[1].dispose()
 
 
-def _is_asset_event(event: EventLogEntry) -> bool:
-    return (
-        event.dagster_event is not None
-        and event.dagster_event.asset_key is not None
-        and event.dagster_event_type in ASSET_EVENTS
-    )
-
-
 def _relax(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")

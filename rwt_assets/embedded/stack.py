@@ -51,7 +51,6 @@ from rwt_assets.embedded.processes import (
 from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
 from rwt_assets.embedded.storage import opened, storage_settings
 from rwt_assets.errors import StackError
-from rwt_assets.event_batches import BATCH_SIZE_VARIABLE
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
 from rwt_assets.provisioning import provision
@@ -70,7 +69,6 @@ RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 STACK_FILE = "stack.json"
 SOCKET_VARIABLE = "RWT_RUN_SOCKET"
-EVENT_BATCH_SIZE = "1000"  # events that are one transaction; more costs memory and saves little
 
 
 class StackRecord(BaseModel):

@@ -20,6 +20,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from dagster._core.storage.event_log import SqlEventLogStorage
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
@@ -73,9 +74,7 @@ POINTS = {
     ),
     "before shards are registered": Point(FeedCatalog, "register_shards"),
     "between registering and reporting": Point(FeedCatalog, "register_shards", after=True),
-    "between two reports": Point(
-        dg.DagsterInstance, "report_dagster_event", call=2, only="csv_shard"
-    ),
+    "between two reports": Point(SqlEventLogStorage, "store_event", call=2, only="csv_shard"),
     "between reporting and retiring": Point(FeedCatalog, "report_shards", after=True),
     "after retiring, before the run's event": Point(FeedCatalog, "retire_shards", after=True),
     "before the first Parquet is written": Point(InMemoryObjects, "put", only="/enriched/"),

@@ -1,7 +1,11 @@
 """`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
-python -m rwt_assets_tests.benchmarks [scripts] [daemon] [shards] [sweep] [--rounds N] [--shards N]
-    [--storage sqlite|postgresql]
+    python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [sweep]
+        [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
+        [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
+
+`--size` is that of `scripts`: 150 MB, 1.5 GB or 6 GB of CSV. `memory` takes all three, unless
+one is named.
 """
 
 import argparse
@@ -39,6 +43,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--only", nargs="*", default=[], help="contenders; all without it")
+    parser.add_argument("--results", type=Path, default=CACHE / "results", help="for JSON")
+    parser.add_argument("--plots", type=Path, help="for SVG; without it beside the JSON")
     arguments = parser.parse_args()
     if unknown := {*arguments.what} - {*everything}:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
