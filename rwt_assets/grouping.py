@@ -43,11 +43,6 @@ class _Run:
     def __len__(self) -> int:
         return int(self.bounds[-1])
 
-    @property
-    def groups(self) -> np.ndarray:
-        """The group of each row."""
-        return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
-
 
 class GroupedRows:
     """Rows by group.
@@ -97,9 +92,10 @@ class GroupedRows:
         elif self._held:
             rows = sum(len(run) for run in self._held)
             groups = max(len(run.bounds) for run in self._held)
-            small = len(self._held) > 1 and rows < groups * len(self._held) * SMALL_PIECE_ROWS
-            self._runs = [_merged(self._held)] if small else self._held
-            self._held = []
+            if len(self._held) > 1 and rows < groups * len(self._held) * SMALL_PIECE_ROWS:
+                self.spill()
+            else:
+                self._runs, self._held = self._held, []
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -121,23 +117,28 @@ class GroupedRows:
         return sum(_count(run, group) for run in self._runs)
 
     def spill(self) -> None:
-        """Put what is held on the disk."""
+        """Put what is held on the disk, the rows of each group together."""
         if not self._held:
             return
-        run = _merged(self._held)
-        table, bounds, row_bytes = run.table, run.bounds, run.row_bytes
-        self._held, self.held_bytes = [], 0
+        held, self._held, self.held_bytes = self._held, [], 0
         if self._file is None:
             self._file = TemporaryFile()  # noqa: SIM115 - closed with this object
             finalize(self, self._file.close)
-            self._writer = pa.ipc.new_file(self._file, table.schema)
+            self._writer = pa.ipc.new_file(self._file, held[0].table.schema)
+        counts = np.zeros(max(len(run.bounds) for run in held) - 1, np.int64)
+        for run in held:
+            counts[: len(run.bounds) - 1] += np.diff(run.bounds)
+        bounds = np.concatenate([[0], np.cumsum(counts)])
+        row_bytes = sum(run.row_bytes * len(run) for run in held) / int(bounds[-1])
         starts: list[int] = []
-        for start, end in _packs(bounds, row_bytes):
-            starts.append(start)
-            self._writer.write_batch(table.slice(start, end - start).to_batches()[0])
-        self._runs.append(
-            _Run(bounds, row_bytes, table.slice(0, 0), np.array(starts), self._written)
-        )
+        start = 0
+        for first, last in _packs(bounds, row_bytes):
+            for table in _together(held, first, last, row_bytes):
+                self._writer.write_batch(table.combine_chunks().to_batches()[0])
+                starts.append(start)
+                start += table.num_rows
+        empty = held[0].table.schema.empty_table()
+        self._runs.append(_Run(bounds, row_bytes, empty, np.array(starts), self._written))
         self._written += len(starts)
 
     def _chunks(self, run: _Run, group: int) -> Iterator[pa.Table]:
@@ -188,23 +189,35 @@ def _sorted(groups: np.ndarray, table: pa.Table) -> _Run:
     return _Run(bounds, row_bytes, pa.Table.from_arrays(columns, schema=table.schema))
 
 
-def _merged(runs: list[_Run]) -> _Run:
-    """Several runs as one; those of each group stay in the order of the runs."""
-    if len(runs) == 1:
-        return runs[0]
-    groups = np.concatenate([run.groups for run in runs])
-    return _sorted(groups, pa.concat_tables([run.table for run in runs]))
-
-
 def _packs(bounds: np.ndarray, row_bytes: float) -> Iterator[tuple[int, int]]:
-    """Cut sorted rows: small groups together, a large one by itself and in several pieces."""
+    """From which group to which rows lie together: a large one alone, small ones with others."""
     packed = max(1, int(PACKED_BYTES / max(row_bytes, 1)))
-    step = max(1, int(CHUNK_BYTES / max(row_bytes, 1)))
-    start = 0
-    for end in bounds[1:].tolist():
-        if end - start >= packed:
-            for begin in range(start, end, step):
-                yield begin, min(begin + step, end)
-            start = end
-    if start < bounds[-1]:
-        yield start, int(bounds[-1])
+    first = 0
+    for group in range(len(bounds) - 1):
+        if bounds[group + 1] - bounds[group] >= packed:
+            if bounds[first] < bounds[group]:
+                yield first, group
+            yield group, group + 1
+            first = group + 1
+        elif bounds[group + 1] - bounds[first] >= packed:
+            yield first, group + 1
+            first = group + 1
+    if bounds[first] < bounds[-1]:
+        yield first, len(bounds) - 1
+
+
+def _together(runs: list[_Run], first: int, last: int, row_bytes: float) -> Iterator[pa.Table]:
+    """The rows of some groups from several runs: of one group in pieces, else sorted."""
+    slices, groups = list[pa.Table](), list[np.ndarray]()
+    for run in runs:
+        ends = run.bounds[np.minimum(np.arange(first, last + 1), len(run.bounds) - 1)]
+        if ends[0] < ends[-1]:
+            slices.append(run.table.slice(ends[0], ends[-1] - ends[0]))
+            groups.append(np.repeat(np.arange(last - first), np.diff(ends)))
+    if last - first > 1:
+        yield _sorted(np.concatenate(groups), pa.concat_tables(slices)).table
+        return
+    rows = max(1, int(CHUNK_BYTES / max(row_bytes, 1)))
+    whole = pa.concat_tables(slices)
+    for start in range(0, whole.num_rows, rows):
+        yield whole.slice(start, rows)

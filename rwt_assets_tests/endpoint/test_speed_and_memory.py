@@ -61,7 +61,6 @@ def archives():
     return {megabytes: _poorly_compressible(megabytes * 10**6) for megabytes in (FEW_MB, MANY_MB)}
 
 
-@pytest.mark.xfail(reason="with shards kept 360 MB grow to 648 MB", raises=AssertionError)
 def test_the_peak_for_300_mb_is_that_for_30_mb(form, s3, buckets, archives):
     peaks = {}
     for megabytes, body in archives.items():

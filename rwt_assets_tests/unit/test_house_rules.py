@@ -30,6 +30,7 @@ PURE = [
     "layout",
     "manifest",
     "member_rows",
+    "memory",
     "nesting",
     "notifications",
     "object_store",

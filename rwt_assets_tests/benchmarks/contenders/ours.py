@@ -10,6 +10,7 @@ from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard
 from rwt_assets.feed import Feed
 from rwt_assets.frames import member_frame_type
+from rwt_assets.memory import give_back_memory
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.processing import shard_runs, write_manifest
 from rwt_assets.resources.object_store import S3ObjectStoreResource
@@ -53,6 +54,7 @@ def _work(declared: Feed) -> Callable[[], int]:
     kind = member_frame_type("BenchRows", declared.members[0])
 
     def work() -> int:
+        give_back_memory()
         store = resource.objects()
         head = store.head(SOURCE, ARCHIVE)
         revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
