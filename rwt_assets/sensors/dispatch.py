@@ -38,6 +38,7 @@ from rwt_assets.standing import Standing, take_standing
 WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
 PAUSE_TO_LOOK = 4
+REST_SECONDS = 20.0  # a tick may take a minute
 INTERVAL_SECONDS = 1
 RUNS_UNDER_WAY = 20  # asked for and not ended; more would only wait in the run queue
 OUTAGE_PAUSES_SECONDS = (10.0, 300.0)
@@ -56,11 +57,14 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
     )
     def dispatch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         catalog = FeedCatalog(context.instance, feed)
-        requests = watch(lambda: plan(catalog))
+        requests = watch(lambda: plan(catalog), seconds=WATCH_SECONDS)
+        if requests:
+            # What is asked for need not wait for the account of everything.
+            return dg.SensorResult(run_requests=requests, cursor=context.cursor)
         standing = take_standing(catalog)
         counts, told = _counts(standing), _Told.parse(context.cursor or "")
         evaluations: list[dg.AssetCheckEvaluation] = []
-        if not requests and counts != told.counts:
+        if counts != told.counts:
             evaluations.append(standing_evaluation(feed, standing))
             told = replace(told, counts=counts)
         freshness = take_freshness(catalog)
@@ -68,8 +72,7 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
             evaluations.append(freshness_evaluation(feed, freshness))
             told = replace(told, freshness=_word(freshness))
         return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else f"nothing to ask for: {counts}",
+            skip_reason=f"nothing to ask for: {counts}",
             asset_events=evaluations,
             cursor=str(told),
         )
@@ -129,17 +132,20 @@ def watch(
     """Look again and again until there is something to ask for or the time is up.
 
     A look at many shards takes long, at the cost of the run that works on them: so the pause is
-    some times as long as the look.
+    some times as long as the look, also before the next tick, which the daemon begins at once.
     """
     deadline = monotonic() + seconds
     while True:
         began = monotonic()
         requests = look()
         ended = monotonic()
-        rest = max(pause, PAUSE_TO_LOOK * (ended - began))
-        if requests or ended + rest >= deadline:
+        rest = min(PAUSE_TO_LOOK * (ended - began), REST_SECONDS)
+        last = ended + max(pause, rest) >= deadline
+        if requests or (last and rest <= pause):
             return requests
-        sleep(rest)
+        sleep(max(pause, rest))
+        if last:
+            return requests
 
 
 def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunRequest]:

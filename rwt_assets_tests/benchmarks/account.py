@@ -9,6 +9,7 @@ from statistics import median
 import dagster as dg
 
 from rwt_assets.feed_graph import ARCHIVE_TAG, STEP_TAG, FeedGraph
+from rwt_assets.partitions import ShardKey
 
 REPORTED = "reported (csv_shard)"
 NAMES = {
@@ -59,8 +60,9 @@ def take_account(instance: dg.DagsterInstance, feed: str, key: str, began: float
         noticed=arrival.timestamp - began,
         steps=sorted(steps, key=lambda one: one.asked),
         delivered=delivery.timestamp - began,
-        reported=len(
-            instance.get_latest_storage_id_by_partition(
+        reported=sum(
+            ShardKey.parse(shard).archive == key
+            for shard in instance.get_latest_storage_id_by_partition(
                 graph.csv_shard, dg.DagsterEventType.ASSET_MATERIALIZATION
             )
         ),
