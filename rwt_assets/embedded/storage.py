@@ -11,6 +11,7 @@ Dagster with PostgreSQL".
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +50,7 @@ def storage_settings(url: str, home: Path) -> str:
     if scheme not in SCHEMES or not separator:
         raise StackError(
             "Dagster's storage cannot be there",
-            where=f"{scheme}{separator}…",  # the rest may have a password
+            where="--storage or RWT_STORAGE_URL",  # not the URL, which may have a password
             fate="Nothing was started.",
             remedy="Give a URL that begins with postgresql://, or none for SQLite.",
         )
@@ -90,15 +91,22 @@ def opened(home: Path) -> Iterator[dg.DagsterInstance]:
     """
     try:
         instance = dg.DagsterInstance.from_config(str(home))
-    except SQLAlchemyError as error:
+    except _failures() as error:
         raise StackError(
-            f"Dagster's storage does not answer: {str(error).splitlines()[0]}",
+            f"Dagster's storage does not answer: {str(error.__cause__ or error).splitlines()[0]}",
             where=str(home / "dagster.yaml"),
             fate="Nothing was started.",
             remedy="Start the database of --storage (or RWT_STORAGE_URL), or correct the URL.",
         ) from error
     with instance:
         yield instance
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What is raised where a database cannot be reached."""
+    if find_spec("dagster_postgres") is None:
+        return (SQLAlchemyError,)
+    return (SQLAlchemyError, import_module("dagster_postgres.utils").DagsterPostgresException)
 
 
 def _section(**storages: dict[str, Any]) -> str:

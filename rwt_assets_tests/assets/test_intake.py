@@ -318,3 +318,29 @@ def test_watching_ends_at_the_first_request_or_in_time():
     looks = iter([[], [], ["request"]])
     assert watch(lambda: next(looks), seconds=60, pause=0) == ["request"]
     assert watch(list, seconds=0, pause=0.1) == []
+
+
+def test_watching_rests_some_times_as_long_as_a_look_takes_before_the_next_tick(monkeypatch):
+    now, rested = [0.0], []
+
+    def sleep(seconds):
+        rested.append(seconds)
+        now[0] += seconds
+
+    def look_for(seconds):
+        def look():
+            now[0] += seconds
+            return []
+
+        return look
+
+    monkeypatch.setattr("rwt_assets.sensors.dispatch.monotonic", lambda: now[0])
+    monkeypatch.setattr("rwt_assets.sensors.dispatch.sleep", sleep)
+    assert watch(look_for(1), seconds=4, pause=0.5) == []
+    assert rested == [4.0]
+    rested.clear()
+    assert watch(look_for(30), seconds=4, pause=0.5) == []
+    assert rested == [20.0], "a tick may take a minute"
+    rested.clear()
+    assert watch(look_for(0), seconds=4, pause=0.5) == []
+    assert rested == [0.5] * 7, "the daemon itself pauses after the last"

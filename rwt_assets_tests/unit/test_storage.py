@@ -1,0 +1,65 @@
+"""Where the stack's Dagster keeps things, and how often its daemon looks."""
+
+import inspect
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._daemon import sensor
+
+from rwt_assets.embedded import daemon
+from rwt_assets.embedded.storage import opened, storage_settings
+from rwt_assets.errors import StackError
+
+STORAGES = {"run_storage", "event_log_storage", "schedule_storage"}
+
+
+def settings(url, home):
+    return yaml.safe_load(storage_settings(url, home))
+
+
+def test_without_a_url_events_are_in_sqlite_below_dagsters_home(tmp_path):
+    home = tmp_path / "a: b # c"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(storage_settings("", home))
+    with opened(home) as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+        assert instance.has_asset_key(dg.AssetKey("a"))
+    assert list(home.glob("history/runs/index.db"))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_a_database_has_all_storages_by_the_driver_that_dagster_knows(tmp_path, scheme):
+    found = settings(f"{scheme}://me:a%40b@host:5433/dagster?sslmode=require", tmp_path)
+    assert found.keys() == STORAGES
+    assert {one["config"]["postgres_url"] for one in found.values()} == {
+        "postgresql+psycopg2://me:a%40b@host:5433/dagster?sslmode=require"
+    }
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "me:secret@host", "/file"])
+def test_another_database_is_refused_without_showing_the_password(tmp_path, url):
+    with pytest.raises(StackError, match="storage cannot be there") as refused:
+        storage_settings(url, tmp_path)
+    assert "secret" not in str(refused.value)
+
+
+def test_without_its_packages_postgresql_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("rwt_assets.embedded.storage.find_spec", lambda name: None)
+    with pytest.raises(StackError, match=r"pip install 'rwt_assets\[postgresql\]'"):
+        storage_settings("postgresql://host/db", tmp_path)
+
+
+def test_a_database_that_does_not_answer_is_told(tmp_path):
+    url = "postgresql://me:secret@127.0.0.1:1/db"
+    (tmp_path / "dagster.yaml").write_text(storage_settings(url, tmp_path))
+    with pytest.raises(StackError, match="does not answer") as refused, opened(tmp_path):
+        pytest.fail("there is no database")
+    assert "secret" not in str(refused.value)
+
+
+def test_the_interval_is_the_one_that_dagsters_daemon_goes_by(monkeypatch):
+    assert "MIN_INTERVAL_LOOP_TIME" in inspect.getsource(sensor.execute_sensor_iteration_loop)
+    monkeypatch.setattr(sensor, "MIN_INTERVAL_LOOP_TIME", 5)
+    daemon.shorten_the_interval()
+    assert sensor.MIN_INTERVAL_LOOP_TIME == 1
