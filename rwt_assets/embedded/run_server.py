@@ -4,7 +4,8 @@ Starting Python and importing Dagster, pandas and the code location takes severa
 processor, for runs that work for one. The embedded stack's runs are forked from this process
 instead; each executes Dagster's own `dagster api execute_run`, as a run in a container does
 (Dagster documentation: "Run launchers"). It opens no connection and starts no thread, so that
-forking is safe.
+forking is safe. What that command begins with, making the definitions from their declarations,
+it does beforehand: Dagster keeps them in a process for each job's origin.
 
 Only the embedded stack uses this; a deployment has the run launcher of its platform.
 """
@@ -21,6 +22,10 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from time import monotonic, sleep
 from typing import NoReturn
+
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import deserialize_value
+from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from rwt_assets.errors import StackError
 
@@ -82,6 +87,7 @@ def serve(address: str) -> NoReturn:
             # A person edited the code or a feed: runs must not execute the old one.
             connection.send_bytes(json.dumps(RESTARTING).encode())
             os.execv(sys.executable, [sys.executable, "-m", __spec__.name, address])  # noqa: S606
+        _load_code_of(arguments)
         pid = os.fork()
         if pid == 0:
             listener.close()
@@ -100,6 +106,16 @@ def _load() -> None:
     except Exception:
         # Each run loads the code itself and reports what is wrong with it as its own failure.
         log.exception("the code location does not load")
+
+
+def _load_code_of(arguments: str) -> None:
+    """Make the definitions that a run asks for; Dagster keeps them, and so the child has them."""
+    try:
+        origin = deserialize_value(arguments, ExecuteRunArgs).job_origin
+        recon_job_from_origin(origin).get_definition()
+    except Exception:
+        # The run comes upon the same and reports it.
+        log.exception("the code of a run does not load")
 
 
 def _execute(connection: Connection, arguments: str) -> NoReturn:
