@@ -12,6 +12,7 @@ from rwt_assets.feed_graph import PARTITION_TAG, FeedGraph
 from rwt_assets.progress import Step
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.account import print_account, take_account
+from rwt_assets_tests.benchmarks.cpu import CpuMeter
 from rwt_assets_tests.benchmarks.databases import database
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
@@ -36,10 +37,17 @@ def measure_orchestration(shards: int, storage: str) -> None:
         try:
             time.sleep(SETTLE_SECONDS)
             key = f"{stack.feed.source.prefix}many.zip"
+            cpu = CpuMeter(stack.record.pid)
             began = time.time()
             stack.upload("many.zip", timetable(trips=TRIPS, stops=shards - 1))
             with stack.instance() as instance:
-                stack.wait_for(lambda: _delivered(instance, stack.feed.name, key), PATIENCE_SECONDS)
+
+                def delivered() -> bool:
+                    cpu.look()
+                    return _delivered(instance, stack.feed.name, key)
+
+                stack.wait_for(delivered, PATIENCE_SECONDS)
+                own, others = cpu.used()
                 account = take_account(instance, stack.feed.name, key, began)
                 print(
                     f"\none archive of {shards:,} shards, {TRIPS * (shards - 1):,} rows, "
@@ -48,6 +56,11 @@ def measure_orchestration(shards: int, storage: str) -> None:
                     flush=True,
                 )
                 print_account(account, shards)
+                print(
+                    f"\n  CPU: the stack {own:.0f} s, {own / shards * 1_000:.1f} ms a shard; "
+                    f"other programs of the machine meanwhile {others:.0f} s",
+                    flush=True,
+                )
                 naive = _a_run_a_shard(stack, instance)
             print(
                 f"\na run for each of {NAIVE_SHARDS} shards: {naive * 1_000:.0f} ms a shard, "
