@@ -5,9 +5,9 @@ What does not: all other requests, which are boto3's (`resources/s3_objects.py`)
 documentation: "Authentication" (boto3 as the provider of credentials).
 
 A shard is small, and boto3 takes four to five times as much of the processor for a request.
-Credentials, region and endpoint are those of the boto3 client. A request that fails here for
-any reason is made once more by boto3, so that trying again, and what an error means, are
-boto3's alone.
+Credentials, region and endpoint are those of the boto3 client. A request that fails here,
+unless what it asks for is not there, is made once more by boto3, so that trying again, and what
+an error means, are boto3's alone.
 """
 
 from datetime import timedelta
@@ -21,7 +21,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets.resources.s3_objects import S3Objects, missing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 REQUEST_SECONDS: Final = 120
-# What obstore raises: what is missing is an OSError, a key that is no path a ValueError.
+# What obstore raises; some are OSErrors, and a key that it takes for no path is a ValueError.
 FAILED: Final = (BaseError, OSError, ValueError)
 
 
@@ -84,7 +84,10 @@ class QuickS3Objects(S3Objects):
             super().put(bucket, key, body)
 
     def _get(self, bucket: str, key: str, options: Any) -> "GetResult":
-        return obstore.get(self._store(bucket), key, options=options)
+        try:
+            return obstore.get(self._store(bucket), key, options=options)
+        except FileNotFoundError as error:  # no other request would find it
+            raise missing(bucket, key) from error
 
     def _store(self, bucket: str) -> S3Store:
         with self._lock:

@@ -132,12 +132,7 @@ def _explain(error: ClientError, bucket: str, key: str) -> NoReturn:
     code = error.response.get("Error", {}).get("Code", "")
     where = f"s3://{bucket}/{key}"
     if code in MISSING:
-        raise ArchiveMissingError(
-            "the object is not there",
-            where=where,
-            fate="Nothing was read.",
-            remedy="Upload it again, or remove its partition.",
-        ) from error
+        raise missing(bucket, key) from error
     if code in REPLACED:
         raise ArchiveMissingError(
             "the object was replaced by another content while it was read",
@@ -146,3 +141,13 @@ def _explain(error: ClientError, bucket: str, key: str) -> NoReturn:
             remedy="Nothing to do: the new content is announced by itself, or found by the sweep.",
         ) from error
     raise error
+
+
+def missing(bucket: str, key: str) -> ArchiveMissingError:
+    """The error of an object that is not there."""
+    return ArchiveMissingError(
+        "the object is not there",
+        where=f"s3://{bucket}/{key}",
+        fate="Nothing was read.",
+        remedy="Upload it again, or remove its partition.",
+    )
