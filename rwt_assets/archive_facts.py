@@ -54,13 +54,17 @@ def read_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
 
 
 def read_open_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
-    """The facts of the archives that are not at rest, in the order of their registration."""
-    archives, found, at_rest = _look(catalog)
+    """The facts of the archives that are not at rest, in the order of their registration.
+
+    Those that a run of dispatch works on are without their shards: while it works they need
+    nothing, and reading thousands of shards at each look would slow it down.
+    """
+    archives, found, at_rest = _look(catalog, shards_in_work=False)
     return [found[key] for key in archives if key in found and key not in at_rest]
 
 
 def _look(
-    catalog: "FeedCatalog",
+    catalog: "FeedCatalog", *, shards_in_work: bool = True
 ) -> tuple[Sequence[str], dict[str, ArchiveFacts], Mapping[str, ArchiveFacts]]:
     """All archives, the facts of those that were read now, and of those at rest."""
     memory = _memory(catalog)
@@ -81,7 +85,8 @@ def _look(
         known = set(archives)
         memory.at_rest = {key: facts for key, facts in memory.at_rest.items() if key in known}
         opened = [key for key in archives if key not in memory.at_rest or key in busy]
-        found = _read(catalog, opened, busy, others=others) if opened else {}
+        detailed = [key for key in opened if shards_in_work or key not in busy]
+        found = _read(catalog, opened, detailed, busy, others=others) if opened else {}
         for key, facts in found.items():
             if _is_at_rest(facts):
                 memory.at_rest[key] = facts
@@ -117,17 +122,22 @@ def _changed(catalog: "FeedCatalog", memory: _Memory) -> Iterable[str]:
 
 
 def _read(
-    catalog: "FeedCatalog", archives: Sequence[str], busy: Mapping[str, Stage], *, others: bool
+    catalog: "FeedCatalog",
+    archives: Sequence[str],
+    detailed: Sequence[str],
+    busy: Mapping[str, Stage],
+    *,
+    others: bool,
 ) -> dict[str, ArchiveFacts]:
-    """The facts of these archives.
+    """The facts of these archives, of the detailed ones with their shards.
 
     What dispatch asked for is known by `busy`. Only if there are `others` at work, such as a
     person's backfill, the assets are asked, which takes a while in a large catalog.
     """
-    graph, wanted = catalog.graph, set(archives)
+    graph, wanted, with_shards = catalog.graph, set(archives), set(detailed)
     by_archive: dict[str, list[str]] = {}
-    for key in catalog.shards():
-        if (archive := archive_of_shard(key)) in wanted:
+    for key in catalog.shards() if with_shards else ():
+        if (archive := archive_of_shard(key)) in with_shards:
             by_archive.setdefault(archive, []).append(key)
     keys = [key for own in by_archive.values() for key in own]
     splitting = delivering = enriching = _NOTHING

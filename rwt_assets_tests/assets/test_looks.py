@@ -1,0 +1,30 @@
+"""What dispatch reads at each look."""
+
+import dagster as dg
+import pytest
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.feed_graph import ARCHIVE_TAG, FEED_TAG, STEP_TAG
+from rwt_assets.intake import sweep
+from rwt_assets.sensors.dispatch import plan
+from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.stand_ins import run_request
+
+
+def test_the_shards_of_an_archive_are_not_read_while_a_run_works_on_it(shop, monkeypatch):
+    key = shop.drop(
+        "a.zip", make_zip({"sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,7\n"})
+    )
+    sweep(shop.catalog, shop.objects)
+    (split,) = plan(shop.catalog)
+    run_request(shop.definitions, shop.instance, split)
+    (enrich,) = plan(shop.catalog)
+    tags = {FEED_TAG: shop.feed.name, ARCHIVE_TAG: key, STEP_TAG: "enrich"}
+    job = dg.JobDefinition(graph_def=dg.GraphDefinition("nothing"), name="job")
+    run = shop.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    with monkeypatch.context() as reading:
+        reading.setattr(FeedCatalog, "shards", lambda catalog: pytest.fail("they were read"))
+        assert plan(shop.catalog) == []
+    assert shop.counts()[1] == 3, "the account of everything has them all the same"
+    shop.instance.report_run_canceled(run)
+    assert [request.tags for request in plan(shop.catalog)] == [enrich.tags]
