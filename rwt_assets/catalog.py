@@ -30,6 +30,7 @@ from rwt_assets.feed_graph import (
     FeedGraph,
 )
 from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.partition_batches import remove_partitions
 from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
 from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
 from rwt_assets.reporting import report_materializations
@@ -199,8 +200,7 @@ class FeedCatalog:
 
     def retire_shards(self, partition_keys: Iterable[str]) -> None:
         """Take shards that the newest revision no longer has out of the catalog."""
-        for key in partition_keys:
-            self.instance.delete_dynamic_partition(self.graph.csv_shards_name, key)
+        remove_partitions(self.instance, self.graph.csv_shards_name, partition_keys)
 
     def retire_archive(self, archive: ArchiveFacts) -> bool:
         """Take an archive out of the catalog, unless a newer revision came in meanwhile.

@@ -6,6 +6,7 @@ import pytest
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_result
+from rwt_assets.frames import to_table
 from rwt_assets.intake import sweep
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
@@ -150,13 +151,14 @@ def test_a_reader_never_sees_half_a_shard(catalog, s3, feed):
     before = manager.read(shard)
 
     class Breaking:
+        at_hand = True
         partition_key = shard
         revision = catalog.latest_revision("gtfs/a.zip").revision
         checksum = "x"
         rows_quarantined = 0
 
-        def frames(self):
-            yield before
+        def tables(self):
+            yield to_table(before)
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
