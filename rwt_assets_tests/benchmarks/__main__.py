@@ -1,8 +1,9 @@
 """`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
-    python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [sweep]
+    python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [scale] [sweep]
         [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
         [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
+        [--catalog ARCHIVES SHARDS]
 
 `--size` is that of `scripts`: 150 MB, 1.5 GB or 6 GB of CSV. `memory` takes all three, unless
 one is named.
@@ -21,6 +22,7 @@ from rwt_assets_tests.benchmarks.daemon import measure_daemon
 from rwt_assets_tests.benchmarks.generated import CACHE, SIZES
 from rwt_assets_tests.benchmarks.memory import measure_memory
 from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
+from rwt_assets_tests.benchmarks.scale import measure_scale
 from rwt_assets_tests.benchmarks.scripts import run_scripts
 from rwt_assets_tests.benchmarks.sweeping import measure_sweep
 
@@ -37,11 +39,14 @@ def machine() -> str:
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    everything = ["scripts", "memory", "daemon", "shards", "sweep"]
+    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep"]
     parser.add_argument("what", nargs="*", default=everything)
     parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shards", type=int, default=10_000)
+    parser.add_argument(
+        "--catalog", type=int, nargs=2, default=[5_000, 100_000], help="archives and shards in it"
+    )
     parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--only", nargs="*", default=[], help="contenders; all without it")
     parser.add_argument("--results", type=Path, default=CACHE / "results", help="for JSON")
@@ -61,6 +66,8 @@ def main() -> None:
         measure_daemon(arguments.rounds, arguments.storage)
     if "shards" in arguments.what:
         measure_orchestration(arguments.shards, arguments.storage)
+    if "scale" in arguments.what:
+        measure_scale(*arguments.catalog)
     if "sweep" in arguments.what:
         measure_sweep()
 
