@@ -53,9 +53,10 @@ def _work(declared: Feed) -> Callable[[], int]:
     manager = S3ParquetIOManager(bucket=TARGET, prefix=target.prefix, object_store=resource)
     kind = member_frame_type("BenchRows", declared.members[0])
 
+    store = resource.objects()  # the scripts make their client beforehand, too
+
     def work() -> int:
         give_back_memory()
-        store = resource.objects()
         head = store.head(SOURCE, ARCHIVE)
         revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
         enriched = EnrichedWhileSplitting(declared, manager, "bench")
