@@ -172,3 +172,23 @@ def test_who_waits_for_an_archive_is_told_how_to_see_what_was_set_aside(
         "Something is quarantined (2 rows): `rwt quarantine list --archive gtfs/a.zip`"
         in sent.stdout
     )
+
+
+def test_old_archives_are_retired_and_what_was_written_of_them_is_removed(home, s3, feed):
+    s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=timetable(trips=2, stops=2))
+    rwt("sweep")
+    dispatch(feed)
+    assert "0 archives delivered more than 30d ago" in rwt("retire", "--older-than", "30d").stdout
+    tried = rwt("retire", "--older-than", "0h", "--dry-run")
+    assert "Would retire gtfs/a.zip" in tried.stdout
+    assert "1 archives delivered more than 0h ago: would be retired" in tried.stdout
+    wrong = rwt("retire", "--older-than", "soon")
+    assert wrong.exit_code == 1
+    assert "'soon' is no age" in wrong.stderr
+    (told,) = json.loads(rwt("retire", "--older-than", "0h", "--json").stdout)["gtfs"]
+    assert told == {"archive": "gtfs/a.zip", "shards": 3, "objects": 7, "retired": True}
+    left = s3.list_objects_v2(Bucket=feed.target.bucket, Prefix=f"{feed.target.prefix}/")
+    assert [one["Key"] for one in left.get("Contents", []) if "/schemas/" not in one["Key"]] == []
+    assert s3.head_object(Bucket="rwt-incoming", Key="gtfs/a.zip")
+    assert "0 archives recorded, 1 were on record" in rwt("sweep").stdout
+    assert json.loads(rwt("status", "--json").stdout)["gtfs"]["done"] == []
