@@ -11,7 +11,7 @@ read anew after some minutes, in case a partition was removed by hand, or an eve
 visible later than one with a higher number, as two transactions of PostgreSQL can have it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
@@ -26,20 +26,22 @@ if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
 
 REMEMBERED_SECONDS: Final = 600.0
-EVENTS_AT_MOST: Final = 5_000  # beyond, reading everything is quicker than one by one
-OVERLAP: Final = 200  # events that are looked at once more, until nothing came for a while
-SETTLES_SECONDS: Final = 10.0
+OVERLAP: Final = 10_000  # events that may have been under way when everything was read
+SETTLES_SECONDS: Final = 10.0  # a transaction that has begun has ended by then
 OBSERVATION: Final = dg.DagsterEventType.ASSET_OBSERVATION
 
 
 @dataclass(slots=True)
 class _Memory:
-    """What a process knows of the archives at rest of one feed, up to the event `newest`."""
+    """What a process knows of the archives at rest of one feed.
+
+    `marks` are when it looked and the newest event then: the first is older than `SETTLES_SECONDS`,
+    so that no event with a lower number can become visible any more.
+    """
 
     lock: Lock = field(default_factory=Lock)
     at_rest: dict[str, ArchiveFacts] = field(default_factory=dict)
-    newest: int = 0
-    moved_at: float = 0.0
+    marks: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
     read_at: float = float("-inf")
 
 
@@ -71,13 +73,20 @@ def _look(
     with memory.lock:
         now = monotonic()
         newest = catalog.newest_event()
-        if now - memory.read_at > REMEMBERED_SECONDS or newest < memory.newest:
+        removed = newest < memory.marks[-1][1]
+        if removed:
+            catalog.forget_events()
+        if removed or now - memory.read_at > REMEMBERED_SECONDS:
             memory.at_rest, memory.read_at = {}, now
-        elif newest != memory.newest or now - memory.moved_at < SETTLES_SECONDS:
-            for key in _changed(catalog, memory):
+            memory.marks = [(now, max(0, newest - OVERLAP)), (now, newest)]
+        else:
+            while len(memory.marks) > 1 and memory.marks[1][0] <= now - SETTLES_SECONDS:
+                del memory.marks[0]
+            settled = memory.marks[0][1]
+            for key in _changed(catalog, settled) if newest > settled else ():
                 memory.at_rest.pop(key, None)
-        if newest != memory.newest:
-            memory.newest, memory.moved_at = newest, now
+            if newest > memory.marks[-1][1]:
+                memory.marks.append((now, newest))
         # Who is at work is read first: a run that ends meanwhile is then still taken to be at
         # work, and never its results to be missing.
         busy, others = catalog.runs_under_way()
@@ -105,20 +114,16 @@ def _is_at_rest(facts: ArchiveFacts) -> bool:
     return position.stage is Stage.DELIVERED and position.open_need is None
 
 
-def _changed(catalog: "FeedCatalog", memory: _Memory) -> Iterable[str]:
-    """The archives with an event since; all if there are too many."""
-    graph, since = catalog.graph, max(0, memory.newest - OVERLAP)
+def _changed(catalog: "FeedCatalog", since: int) -> set[str]:
+    """The archives with an event since."""
+    graph = catalog.graph
     changed: set[str] = set()
-    by_archive = (graph.zip_archive, graph.archive_manifest, graph.delivery)
-    for key in (*by_archive, graph.csv_shard, graph.enriched_shard):
-        partitions = catalog.partitions_since(key, since, EVENTS_AT_MOST)
-        if partitions is None:
-            return list(memory.at_rest)
-        changed.update(partitions if key in by_archive else map(archive_of_shard, partitions))
-    asked_again = catalog.partitions_since(
-        graph.archive_manifest, since, EVENTS_AT_MOST, event_type=OBSERVATION
-    )
-    return list(memory.at_rest) if asked_again is None else changed | asked_again
+    for key in (graph.zip_archive, graph.archive_manifest, graph.delivery):
+        changed.update(catalog.partitions_since(key, since))
+    for key in (graph.csv_shard, graph.enriched_shard):
+        changed.update(map(archive_of_shard, catalog.partitions_since(key, since)))
+    replays = catalog.partitions_since(graph.archive_manifest, since, OBSERVATION)
+    return changed.union(replays)
 
 
 def _read(

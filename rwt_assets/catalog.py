@@ -8,9 +8,10 @@ intake and unpacking make to the catalog. What does not: deciding what they mean
 own; it is the one query that answers for all partitions of an asset at once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -23,6 +24,8 @@ from rwt_assets.feed_graph import (
     FEED_TAG,
     INTERRUPTED_TAG,
     OUTAGE_TAG,
+    PARTITION_TAG,
+    RANGE_START_TAG,
     REASON_TAG,
     RETRIED_TAG,
     STEP_TAG,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
+AT_ONCE = 5_000  # keys in one query
 OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 OBSERVATION = dg.DagsterEventType.ASSET_OBSERVATION
@@ -155,8 +159,9 @@ class FeedCatalog:
 
     def register_shards(self, manifest: "ArchiveManifest") -> None:
         """Register the partitions of a manifest's shards, before they are reported."""
-        keys = [shard.partition_key for shard in manifest.shards]
-        self.instance.add_dynamic_partitions(self.graph.csv_shards_name, keys)
+        keys = iter([shard.partition_key for shard in manifest.shards])
+        while batch := list(islice(keys, AT_ONCE)):
+            self.instance.add_dynamic_partitions(self.graph.csv_shards_name, batch)
 
     def report_shards(
         self, manifest: "ArchiveManifest", *, only: Iterable[str] | None = None, via: str = "split"
@@ -202,25 +207,24 @@ class FeedCatalog:
         """Take shards that the newest revision no longer has out of the catalog."""
         remove_partitions(self.instance, self.graph.csv_shards_name, partition_keys)
 
-    def retire_archive(self, archive: ArchiveFacts) -> bool:
-        """Take an archive out of the catalog, unless a newer revision came in meanwhile.
-
-        That it was retired is on record first: so the sweep, which still sees its ZIP, knows
-        that it was not forgotten. Repeating it finishes what was cut short.
-
-        Returns:
-            Whether it is out of the catalog.
-        """
-        key = archive.partition_key
+    def mark_retired(self, archive: ArchiveFacts) -> None:
+        """Put on record that it goes, first: the sweep sees its ZIP, and it was not forgotten."""
         self.instance.report_runless_asset_event(
             dg.AssetObservation(
                 asset_key=self.graph.zip_archive,
-                partition=key,
+                partition=archive.partition_key,
                 metadata={"revision": archive.arrived.revision if archive.arrived else ""},
                 description="Retired: it is no longer in the catalog.",
             )
         )
-        if self._arrived_since(archive):
+
+    def retire_archive(self, archive: ArchiveFacts) -> bool:
+        """Take an archive out of the catalog, unless something has happened to it meanwhile.
+
+        Repeating it finishes what was cut short. Returns whether it is out of the catalog.
+        """
+        key = archive.partition_key
+        if not self.is_untouched(archive):
             return False
         self.retire_shards(shard.partition_key for shard in archive.shards)
         self.instance.delete_dynamic_partition(self.graph.zip_archives_name, key)
@@ -228,6 +232,31 @@ class FeedCatalog:
             self.instance.add_dynamic_partitions(self.graph.zip_archives_name, [key])
             return False
         return True
+
+    def is_untouched(self, archive: ArchiveFacts) -> bool:
+        """Whether an archive is as these facts say: no newer event, and no run at work on it."""
+        key, graph = archive.partition_key, self.graph
+        seen = (
+            (graph.zip_archive, MATERIALIZATION, archive.arrived),
+            (graph.archive_manifest, MATERIALIZATION, archive.manifest),
+            (graph.archive_manifest, OBSERVATION, archive.replay),
+            (graph.delivery, MATERIALIZATION, archive.delivery),
+        )
+        return not self._is_at_work(archive) and all(
+            self.latest_ids(asset, {key}, kind).get(key) == (event and event.storage_id)
+            for asset, kind, event in seen
+        )
+
+    def _is_at_work(self, archive: ArchiveFacts) -> bool:
+        """Whether an unfinished run may work on an archive; a person's range may be on any."""
+        own = {archive.partition_key, *(shard.partition_key for shard in archive.shards)}
+        key = archive.partition_key, self.feed.name
+        return any(
+            (run.tags[ARCHIVE_TAG], run.tags.get(FEED_TAG)) == key
+            if ARCHIVE_TAG in run.tags
+            else RANGE_START_TAG in run.tags or run.tags.get(PARTITION_TAG) in own
+            for run in self.instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)))
+        )
 
     def _arrived_since(self, archive: ArchiveFacts) -> bool:
         key = archive.partition_key
@@ -273,24 +302,14 @@ class FeedCatalog:
         return self.instance.event_log_storage.get_maximum_record_id() or 0
 
     def partitions_since(
-        self,
-        key: dg.AssetKey,
-        storage_id: int,
-        at_most: int,
-        *,
-        event_type: dg.DagsterEventType = MATERIALIZATION,
-    ) -> set[str] | None:
-        """The partitions of an asset with an event after this one; None if it has too many."""
-        fetch = (
-            self.instance.fetch_observations
-            if event_type == OBSERVATION
-            else self.instance.fetch_materializations
-        )
-        wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=storage_id)
-        found = fetch(wanted, limit=at_most).records
-        if len(found) == at_most:
-            return None
-        return {record.partition_key for record in found if record.partition_key is not None}
+        self, key: dg.AssetKey, number: int, kind: dg.DagsterEventType = MATERIALIZATION
+    ) -> Collection[str]:
+        """The partitions of an asset with an event after this one."""
+        return self.instance.get_latest_storage_id_by_partition(key, kind, None, number).keys()
+
+    def forget_events(self) -> None:
+        """Read anew what events say: some were removed, and SQLite gives their numbers again."""
+        _EVENTS.clear()
 
     def runs_under_way(self) -> tuple[dict[str, Stage], bool]:
         """What the unfinished runs that dispatch asked for do, by archive.
@@ -370,8 +389,15 @@ class FeedCatalog:
         partitions: set[str] | None = None,
         event_type: dg.DagsterEventType = MATERIALIZATION,
     ) -> Mapping[str, int]:
-        """Storage ids of the latest events, by partition; of these partitions or of all."""
-        return self.instance.get_latest_storage_id_by_partition(key, event_type, partitions)
+        """Storage ids of the latest events, by partition; of these partitions or of all.
+
+        Many are not named in the query: SQLite takes 32,766 variables ("Implementation Limits").
+        """
+        if partitions is not None and not partitions:
+            return {}  # which would be all to Dagster
+        named = partitions if partitions and len(partitions) <= AT_ONCE else None
+        found = self.instance.get_latest_storage_id_by_partition(key, event_type, named)
+        return {one: found[one] for one in partitions & found.keys()} if partitions else found
 
     def latest_events(
         self,

@@ -194,9 +194,10 @@ def _record_announced(
     if on_record and not again:
         report.unchanged += 1
         return
-    catalog.record_arrival(revision, via="notification", message_id=message_id)
     if again:
+        # First: once the archive is in the catalog, the same message would say nothing new.
         catalog.ask_replay(archive_partition_key(revision.key), revision.revision)
+    catalog.record_arrival(revision, via="notification", message_id=message_id)
     report.recorded.append(revision.key)
 
 
@@ -280,6 +281,7 @@ def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and h
     on_record = catalog.arrivals_of(archive_partition_key(head.key) for head in archives)
     gone = {key: event for key, event in on_record.items() if key not in registered}
     lost = gone.keys() - catalog.retired(gone)  # arrived while its archive was retired
+    lost = {key for key in lost if not catalog.is_registered(key)}  # nor since this sweep began
     on_record = {key: event for key, event in on_record.items() if key not in lost}
     for head in archives:
         known = on_record.get(archive_partition_key(head.key))

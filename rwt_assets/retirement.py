@@ -22,7 +22,6 @@ from rwt_assets.progress import ArchiveFacts, Stage, locate
 
 if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
-    from rwt_assets.feed import Feed
     from rwt_assets.object_store import ObjectStore
 
 AGE: Final = re.compile(r"([0-9]+)([dhw])")
@@ -31,7 +30,7 @@ HOURS: Final = {"h": 1, "d": 24, "w": 24 * 7}
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What became of one archive: `gone`, unless a newer revision came in meanwhile."""
+    """What became of one archive: `gone`, unless something happened to it meanwhile."""
 
     partition_key: str
     shards: int
@@ -82,8 +81,10 @@ def retire(
 ) -> Iterator[Retired]:
     """Take archives out of the catalog, one after the other.
 
-    Data go first, the delivery that names them before the rest, and the catalog last: what is
-    cut short is still old, and the next time finishes it.
+    That an archive is retired is on record first. Then its data go, the delivery that names them
+    before the rest, and the catalog last: what is cut short is still old, and the next time
+    finishes it. Many archives take long, so each is looked at again before anything of it goes: a
+    revision that arrived since, a replay that was asked for or a run at work keeps it.
 
     Args:
         catalog: of the feed.
@@ -92,13 +93,22 @@ def retire(
         keep_data: leave what was written; only the catalog forgets it.
     """
     for facts in old:
-        removed = 0 if keep_data else _remove(store, catalog.feed, facts)
+        if not catalog.is_untouched(facts):
+            yield Retired(facts.partition_key, 0, 0, gone=False)
+            continue
+        catalog.mark_retired(facts)
+        removed = 0 if keep_data else _remove(catalog, store, facts)
         gone = catalog.retire_archive(facts)
-        yield Retired(facts.partition_key, len(facts.shards), removed, gone)
+        yield Retired(facts.partition_key, len(facts.shards) if gone else 0, removed, gone)
 
 
-def _remove(store: "ObjectStore", feed: "Feed", facts: ArchiveFacts) -> int:
-    """Remove what was written of an archive; how many objects that were, documents included."""
+def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -> int:
+    """Remove what was written of an archive; how many objects that were, documents included.
+
+    It stops where something has happened to the archive since. A revision is on record before
+    anything of it is written, so what was listed before a look that finds none is not its own.
+    """
+    feed = catalog.feed
     archive, bucket = parse_archive_partition_key(facts.partition_key), feed.target.bucket
     layout = Layout(feed.target.prefix)
     try:
@@ -106,11 +116,16 @@ def _remove(store: "ObjectStore", feed: "Feed", facts: ArchiveFacts) -> int:
         members = {report.name for report in manifest.members}
     except ArchiveMissingError:
         members = set()  # cut short after it: what lay below the members is gone
+    if not catalog.is_untouched(facts):
+        return 0
     store.delete(bucket, [layout.delivery(archive)])
     removed = 0
     for folder in layout.folders(archive, sorted(members)):
         keys = [head.key for head in store.list(bucket, folder)]
+        if not catalog.is_untouched(facts):
+            return removed
         store.delete(bucket, keys)
         removed += len(keys)
-    store.delete(bucket, [layout.manifest(archive)])
+    if catalog.is_untouched(facts):
+        store.delete(bucket, [layout.manifest(archive)])
     return removed

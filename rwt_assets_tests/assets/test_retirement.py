@@ -1,6 +1,7 @@
 """Old archives leave the catalog, nothing else does, and they come back only if asked."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_result
 from rwt_assets.feed import Retirement
 from rwt_assets.intake import Budget, sweep, take_messages
+from rwt_assets.layout import Layout
 from rwt_assets.progress import ArchiveFacts, Event, ShardFacts, Stage
 from rwt_assets.retirement import find_old, is_old, parse_age, retire
 from rwt_assets.sensors.dispatch import plan
@@ -122,7 +124,7 @@ def test_what_is_cut_short_is_finished_the_next_time(stored, monkeypatch, step):
         if step == "data":
             patch.setattr(type(stored.objects), "list", stop)
         elif step == "observation":
-            patch.setattr(FeedCatalog, "retire_archive", stop)
+            patch.setattr(FeedCatalog, "mark_retired", stop)
         elif step == "shards":
             patch.setattr(FeedCatalog, "retire_shards", stop)
         else:
@@ -153,6 +155,76 @@ def test_a_revision_that_comes_in_meanwhile_is_not_lost(stored, monkeypatch):
     monkeypatch.undo()
     stored.dispatch()
     assert read_result(stored.objects, stored.feed.target, archive).delivery.rows_enriched == 4
+
+
+def test_a_revision_that_is_delivered_before_its_turn_keeps_its_data(stored):
+    first = stored.deliver("a.zip", ARCHIVE)
+    second = stored.deliver("b.zip", ARCHIVE)
+    old = find_old(stored.catalog, MONTH, now=IN_A_YEAR)
+    retiring = retire(stored.catalog, stored.objects, old, keep_data=False)
+    assert next(retiring).partition_key == first
+    stored.deliver("b.zip", make_zip({"sales.csv": SALES + "cap,2026-01-03,2\n"}))
+    assert [one.gone for one in retiring] == [False]
+    assert read_result(stored.objects, stored.feed.target, second).delivery.rows_enriched == 4
+    assert stored.counts() == (4, 0, 0, 0)
+
+
+def test_a_revision_that_arrives_while_data_are_removed_is_made_whole(stored, monkeypatch):
+    archive = stored.deliver("a.zip", ARCHIVE)
+    folders = Layout.folders
+
+    def arrive(layout, *arguments):
+        stored.drop("a.zip", make_zip({"sales.csv": SALES + "cap,2026-01-03,2\n"}))
+        sweep(stored.catalog, stored.objects)
+        stored.dispatch()
+        return folders(layout, *arguments)
+
+    monkeypatch.setattr(Layout, "folders", arrive)
+    assert [one.gone for one in retire_all(stored)] == [False]
+    result = read_result(stored.objects, stored.feed.target, archive)
+    assert (result.reconciled, result.delivery.rows_enriched) == (True, 4)
+    assert stored.counts() == (4, 0, 0, 0)
+
+
+@pytest.mark.parametrize("at_work", ["replay", "run"])
+def test_an_archive_that_is_in_work_by_its_turn_is_left(stored, at_work):
+    archive = stored.deliver("a.zip", ARCHIVE)
+    old = find_old(stored.catalog, MONTH, now=IN_A_YEAR)
+    if at_work == "replay":
+        stored.catalog.ask_replay(archive, old[0].arrived.revision)
+    else:
+        stored.instance.create_run_for_job(
+            stored.definitions.resolve_job_def("shop_deliver"),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={"dagster/partition": archive},
+        )
+    before = results(stored)
+    (one,) = retire(stored.catalog, stored.objects, old, keep_data=False)
+    assert (one.gone, results(stored)) == (False, before)
+    assert list(stored.catalog.archives()) == [archive]
+
+
+def test_the_same_content_comes_back_although_the_process_dies_in_between(stored, monkeypatch):
+    archive = stored.deliver("a.zip", ARCHIVE)
+    retire_all(stored)
+    etag, later = stored.objects.head("incoming", archive).etag, datetime.now(UTC) + MONTH
+    report_event = dg.DagsterInstance.report_runless_asset_event
+    for allowed in (0, 1, 9):
+        left = iter(range(allowed))
+
+        def report(instance, event, left=left):
+            if next(left, None) is None:
+                raise RuntimeError("the power is gone")
+            report_event(instance, event)
+
+        stored.queue.put(announced(archive, etag, len(ARCHIVE), later))
+        with monkeypatch.context() as patch:
+            patch.setattr(dg.DagsterInstance, "report_runless_asset_event", report)
+            with suppress(RuntimeError):
+                take_messages([stored.catalog], stored.queue, Budget(seconds=5), wait_seconds=0)
+        stored.queue.redeliver()
+    stored.dispatch()
+    assert read_result(stored.objects, stored.feed.target, archive).reconciled
 
 
 def test_an_arrival_whose_partition_is_gone_is_found_by_the_sweep(stored):
