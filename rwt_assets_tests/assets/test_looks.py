@@ -3,7 +3,6 @@
 import dagster as dg
 import pytest
 
-from rwt_assets import archive_facts
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed_graph import ARCHIVE_TAG, FEED_TAG, STEP_TAG
 from rwt_assets.intake import sweep
@@ -30,33 +29,6 @@ def test_the_shards_of_an_archive_are_not_read_while_a_run_works_on_it(shop, mon
     assert shop.counts()[1] == 3, "the account of everything has them all the same"
     shop.instance.report_run_canceled(run)
     assert [request.tags for request in plan(shop.catalog)] == [enrich.tags]
-
-
-def test_a_look_reads_the_shards_of_no_archive_at_rest_again(shop, monkeypatch):
-    """Counted in partitions that were named to the event log, however many events came."""
-    for name in "abc":
-        shop.deliver(f"{name}.zip", make_zip({"sales.csv": SALES}))
-    shop.catalog.open_facts()
-    memory = archive_facts._memory(shop.catalog)
-    memory.marks = memory.marks[-1:]  # as if all that was seen had settled
-    asked = []
-    ask = dg.DagsterInstance.get_latest_storage_id_by_partition
-
-    def counted(instance, key, event_type, partitions=None, after_cursor=None):
-        asked.append((key.path[-1], partitions, after_cursor))
-        return ask(instance, key, event_type, partitions, after_cursor)
-
-    monkeypatch.setattr(dg.DagsterInstance, "get_latest_storage_id_by_partition", counted)
-    assert shop.catalog.open_facts() == []
-    assert asked == [], "nothing has happened"
-
-    shop.drop("a.zip", make_zip({"sales.csv": SALES + "cap,2026-01-03,2\n"}))
-    sweep(shop.catalog, shop.objects)
-    asked.clear()
-    assert [one.partition_key for one in shop.catalog.open_facts()] == ["shop/a.zip"]
-    assert all(after for _, named, after in asked if named is None), "an asset was read whole"
-    named = {one.partition("|")[0] for _, keys, _ in asked for one in keys or ()}
-    assert named == {"shop/a.zip"}
 
 
 def test_events_that_become_visible_late_are_seen(shop, monkeypatch):
