@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.component import build_feed_definitions
 from rwt_assets.feed_graph import ARCHIVE_TAG, FEED_TAG, STEP_TAG
 from rwt_assets.intake import sweep
 from rwt_assets.sensors.dispatch import plan
@@ -33,8 +34,11 @@ def test_the_shards_of_an_archive_are_not_read_while_a_run_works_on_it(shop, mon
 
 def test_events_that_become_visible_late_are_seen(shop, monkeypatch):
     """The number of an event is given before its transaction ends."""
+    shop.definitions = build_feed_definitions(
+        shop.feed, object_store=shop.store, queue_client=shop.client
+    )
     archive = shop.deliver("a.zip", make_zip({"sales.csv": SALES}))
-    shop.catalog.open_facts()
+    assert shop.catalog.open_facts() == []
     revision = shop.catalog.latest_revision(archive).revision
     shop.catalog.ask_replay(archive, revision)
     hidden = dg.DagsterInstance.get_latest_storage_id_by_partition
