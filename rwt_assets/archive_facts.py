@@ -49,6 +49,21 @@ _MEMORIES: dict[tuple[str, str], _Memory] = {}
 _MAKING = Lock()
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The facts of all archives: those `at_rest` need nothing, and no run works on them."""
+
+    at_rest: Mapping[str, ArchiveFacts]
+    others: Mapping[str, ArchiveFacts]
+
+
+def read_all_facts(catalog: "FeedCatalog") -> Look:
+    """The facts of all archives."""
+    _, found, at_rest = _look(catalog)
+    others = {key: facts for key, facts in found.items() if key not in at_rest or facts.running}
+    return Look({key: one for key, one in at_rest.items() if key not in others}, others)
+
+
 def read_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
     """The facts of all archives, in the order of their registration."""
     archives, found, at_rest = _look(catalog)

@@ -5,7 +5,8 @@ intake and unpacking make to the catalog. What does not: deciding what they mean
 (`progress.py`). Dagster documentation: "Dagster instance" (internals), "External assets".
 
 `get_latest_storage_id_by_partition` is a method of `DagsterInstance` without a page of its
-own; it is the one query that answers for all partitions of an asset at once.
+own; it is the one query that answers for all partitions of an asset at once. Nor has
+`get_backfills`, whose filter has no public name; nothing else says that a backfill is under way.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,8 +16,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from rwt_assets.archive_facts import read_facts, read_open_facts
+from rwt_assets.archive_facts import Look, read_all_facts, read_facts, read_open_facts
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
@@ -49,6 +51,11 @@ OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 OBSERVATION = dg.DagsterEventType.ASSET_OBSERVATION
 NOT_COUNTED = {INTERRUPTED_TAG, RETRIED_TAG, OUTAGE_TAG}
+BACKFILL_UNDER_WAY = (
+    BulkActionStatus.REQUESTED,
+    BulkActionStatus.CANCELING,
+    BulkActionStatus.FAILING,
+)
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -247,6 +254,20 @@ class FeedCatalog:
             for asset, kind, event in seen
         )
 
+    def backfill_under_way(self) -> str:
+        """Id of a backfill of this feed's assets that has not ended; "" if there is none.
+
+        A backfill fails as a whole if one of its partitions is removed meanwhile.
+        """
+        graph = self.graph
+        own = {graph.zip_archive, graph.archive_manifest, graph.csv_shard}
+        own |= {graph.enriched_shard, graph.delivery}
+        wanted = BulkActionsFilter(statuses=BACKFILL_UNDER_WAY)
+        for backfill in self.instance.get_backfills(filters=wanted):
+            if own & set(backfill.asset_selection or ()):
+                return backfill.backfill_id
+        return ""
+
     def _is_at_work(self, archive: ArchiveFacts) -> bool:
         """Whether an unfinished run may work on an archive; a person's range may be on any."""
         own = {archive.partition_key, *(shard.partition_key for shard in archive.shards)}
@@ -288,6 +309,10 @@ class FeedCatalog:
     def facts(self) -> list[ArchiveFacts]:
         """The facts of all archives, from which `progress.locate` decides."""
         return read_facts(self)
+
+    def look(self) -> Look:
+        """The same, those at rest apart from the others."""
+        return read_all_facts(self)
 
     def open_facts(self) -> list[ArchiveFacts]:
         """The facts of the archives that are not at rest; those at rest need nothing."""

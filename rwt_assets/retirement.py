@@ -25,17 +25,23 @@ if TYPE_CHECKING:
     from rwt_assets.object_store import ObjectStore
 
 AGE: Final = re.compile(r"([0-9]+)([dhw])")
+MEANWHILE: Final = "something new came in for it, or a run is at work on it"
 HOURS: Final = {"h": 1, "d": 24, "w": 24 * 7}
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What became of one archive: `gone`, unless something happened to it meanwhile."""
+    """What became of one archive: it is gone, unless something says why it was left."""
 
     partition_key: str
     shards: int
     objects: int
-    gone: bool
+    left: str = ""
+
+    def __str__(self) -> str:
+        if self.left:
+            return f"left {self.partition_key}: {self.left}"
+        return f"retired {self.partition_key}, {self.shards} shards, {self.objects} objects removed"
 
 
 def parse_age(text: str) -> timedelta:
@@ -84,7 +90,8 @@ def retire(
     That an archive is retired is on record first. Then its data go, the delivery that names them
     before the rest, and the catalog last: what is cut short is still old, and the next time
     finishes it. Many archives take long, so each is looked at again before anything of it goes: a
-    revision that arrived since, a replay that was asked for or a run at work keeps it.
+    revision that arrived since, a replay that was asked for, a run at work or a backfill under way
+    keeps it.
 
     Args:
         catalog: of the feed.
@@ -93,13 +100,19 @@ def retire(
         keep_data: leave what was written; only the catalog forgets it.
     """
     for facts in old:
+        key = facts.partition_key
+        if backfill := catalog.backfill_under_way():
+            yield Retired(key, 0, 0, f"backfill {backfill} is under way")
+            continue
         if not catalog.is_untouched(facts):
-            yield Retired(facts.partition_key, 0, 0, gone=False)
+            yield Retired(key, 0, 0, MEANWHILE)
             continue
         catalog.mark_retired(facts)
         removed = 0 if keep_data else _remove(catalog, store, facts)
-        gone = catalog.retire_archive(facts)
-        yield Retired(facts.partition_key, len(facts.shards) if gone else 0, removed, gone)
+        if catalog.retire_archive(facts):
+            yield Retired(key, len(facts.shards), removed)
+        else:
+            yield Retired(key, 0, removed, MEANWHILE)
 
 
 def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -> int:

@@ -9,7 +9,7 @@ some ten milliseconds.
 """
 
 from time import time
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 
@@ -19,7 +19,7 @@ from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.freshness import Freshness
 from rwt_assets.quarantine import SetAside, breaches, in_table
 from rwt_assets.reconciliation import Account
-from rwt_assets.standing import Standing, take_standing
+from rwt_assets.standing import StandingCounts, Verdict, count_standing
 
 NOTHING_FORGOTTEN = "nothing_forgotten"
 FEED_IS_FRESH = "feed_is_fresh"
@@ -180,32 +180,31 @@ def nothing_forgotten_check(feed: Feed) -> dg.AssetChecksDefinition:
         description="No archive and no shard is neither done, waiting nor failed with a reason.",
     )
     def nothing_forgotten(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        standing = take_standing(FeedCatalog(context.instance, feed))
+        counted = count_standing(FeedCatalog(context.instance, feed))
         return dg.AssetCheckResult(
-            passed=not standing.forgotten, metadata=standing_metadata(standing)
+            passed=not counted.forgotten, metadata=standing_metadata(counted)
         )
 
     return nothing_forgotten
 
 
-def standing_evaluation(feed: Feed, standing: Standing) -> dg.AssetCheckEvaluation:
+def standing_evaluation(feed: Feed, counted: StandingCounts) -> dg.AssetCheckEvaluation:
     """The same result, for a sensor to report outside a run."""
     return dg.AssetCheckEvaluation(
         check_name=NOTHING_FORGOTTEN,
         asset_key=FeedGraph(feed.name).zip_archive,
-        passed=not standing.forgotten,
+        passed=not counted.forgotten,
         severity=dg.AssetCheckSeverity.ERROR,
-        metadata=standing_metadata(standing),
+        metadata=standing_metadata(counted),
     )
 
 
-def standing_metadata(standing: Standing) -> dict[str, Any]:
+def standing_metadata(counted: StandingCounts) -> dict[str, Any]:
     """Exact counts, and a sample of what failed or was forgotten with the reasons."""
     metadata: dict[str, Any] = {
-        name: dg.MetadataValue.int(len(getattr(standing, name)))
-        for name in ("done", "waiting", "failed", "forgotten")
+        name: dg.MetadataValue.int(counted.counts[name]) for name in get_args(Verdict)
     }
-    told = [*standing.forgotten, *standing.failed][:SAMPLE]
+    told = [*counted.forgotten, *counted.failed][:SAMPLE]
     if told:
         lines = [f"- `{entry.partition_key}`: {entry.reason}" for entry in told]
         metadata["forgotten_or_failed"] = dg.MetadataValue.md("\n".join(lines))

@@ -66,16 +66,11 @@ def retire_command(  # noqa: PLR0913, PLR0917 - one for each option
                             "archive": one.partition_key,
                             "shards": one.shards,
                             "objects": one.objects,
-                            "retired": one.gone,
+                            "left": one.left,
                         }
                     )
                     if not as_json:
-                        said = "Retired" if one.gone else "Left (a newer revision came in)"
-                        console.print(
-                            f"{number} of {len(old)}: {said} {one.partition_key}, {one.shards} "
-                            f"shards, {one.objects} objects removed",
-                            markup=False,
-                        )
+                        console.print(f"{number} of {len(old)}: {one}", markup=False)
         if as_json:
             console.print_json(json.dumps(told))
             return

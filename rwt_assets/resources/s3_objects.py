@@ -117,7 +117,15 @@ class S3Objects:
         remaining = iter(keys)
         while batch := list(islice(remaining, DELETE_BATCH)):
             objects = [{"Key": key} for key in batch]
-            self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
+            answer = self._client.delete_objects(
+                Bucket=bucket,
+                Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item]
+            )
+            for refused in answer.get("Errors", ()):
+                said = f"{refused.get('Message', '')} (object {refused.get('Key', '')})"
+                raise ClientError(
+                    {"Error": {"Code": refused.get("Code", ""), "Message": said}}, "DeleteObjects"
+                )
 
 
 @contextmanager

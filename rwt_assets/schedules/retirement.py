@@ -39,13 +39,7 @@ def retirement_job(feed: Feed, retirement: Retirement) -> Any:
         )
         store = object_store.objects()
         for one in retire(catalog, store, old, keep_data=config.keep_data):
-            context.log.info(
-                "%s: %s, %d shards, %d objects removed",
-                one.partition_key,
-                "retired" if one.gone else "left, since a newer revision came in",
-                one.shards,
-                one.objects,
-            )
+            context.log.info("%s", one)
 
     @dg.job(
         name=f"{feed.name}_retire",

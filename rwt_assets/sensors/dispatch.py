@@ -33,7 +33,7 @@ from rwt_assets.feed_graph import (
 )
 from rwt_assets.freshness import Freshness
 from rwt_assets.progress import ArchiveFacts, Need, Position, Step, contiguous_ranges, locate
-from rwt_assets.standing import Standing, take_standing
+from rwt_assets.standing import count_standing
 
 WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
@@ -61,11 +61,11 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
         if requests:
             # What is asked for need not wait for the account of everything.
             return dg.SensorResult(run_requests=requests, cursor=context.cursor)
-        standing = take_standing(catalog)
-        counts, told = _counts(standing), _Told.parse(context.cursor or "")
+        counted = count_standing(catalog)
+        counts, told = str(counted), _Told.parse(context.cursor or "")
         evaluations: list[dg.AssetCheckEvaluation] = []
         if counts != told.counts:
-            evaluations.append(standing_evaluation(feed, standing))
+            evaluations.append(standing_evaluation(feed, counted))
             told = replace(told, counts=counts)
         freshness = take_freshness(catalog)
         if freshness is not None and told.freshness != _word(freshness):
@@ -210,10 +210,3 @@ def _requests(
             )
         return
     yield dg.RunRequest(run_key=run_key, job_name=job_name, partition_key=archive, tags=tags)
-
-
-def _counts(standing: Standing) -> str:
-    return (
-        f"{len(standing.done)} done, {len(standing.waiting)} waiting, "
-        f"{len(standing.failed)} failed, {len(standing.forgotten)} forgotten"
-    )

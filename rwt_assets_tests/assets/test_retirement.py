@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
@@ -15,7 +16,7 @@ from rwt_assets.feed import Retirement
 from rwt_assets.intake import Budget, sweep, take_messages
 from rwt_assets.layout import Layout
 from rwt_assets.progress import ArchiveFacts, Event, ShardFacts, Stage
-from rwt_assets.retirement import find_old, is_old, parse_age, retire
+from rwt_assets.retirement import MEANWHILE, find_old, is_old, parse_age, retire
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop
@@ -50,7 +51,7 @@ def test_an_old_archive_leaves_with_what_was_written_of_it(stored):
     old = [one for one in find_old(stored.catalog, MONTH, now=IN_A_YEAR) if "a.zip" in
            one.partition_key]  # fmt: skip
     (one,) = retire(stored.catalog, stored.objects, old, keep_data=False)
-    assert (one.partition_key, one.shards, one.objects, one.gone) == ("shop/a.zip", 2, 4, True)
+    assert (one.partition_key, one.shards, one.objects, one.left) == ("shop/a.zip", 2, 4, "")
     assert list(stored.catalog.archives()) == [kept]
     assert all(key.startswith("shop/b.zip") for key in stored.catalog.shards())
     assert [key for key in results(stored) if "a.zip" in key] == []
@@ -63,7 +64,7 @@ def test_with_keep_data_only_the_catalog_forgets(stored):
     archive = stored.deliver("a.zip", ARCHIVE)
     before = results(stored)
     (one,) = retire_all(stored, keep_data=True)
-    assert (one.objects, one.gone) == (0, True)
+    assert (one.objects, one.left) == (0, "")
     assert results(stored) == before
     assert list(stored.catalog.archives()) == []
     assert list(stored.catalog.shards()) == []
@@ -133,7 +134,7 @@ def test_what_is_cut_short_is_finished_the_next_time(stored, monkeypatch, step):
             retire_all(stored)
     assert plan(stored.catalog) == []
     assert sweep(stored.catalog, stored.objects).recorded == []
-    assert [one.gone for one in retire_all(stored)] == [True]
+    assert [one.left for one in retire_all(stored)] == [""]
     assert list(stored.catalog.archives()) == []
     assert list(stored.catalog.shards()) == []
     assert results(stored) == [key for key in results(stored) if "schemas" in key]
@@ -151,7 +152,7 @@ def test_a_revision_that_comes_in_meanwhile_is_not_lost(stored, monkeypatch):
 
     monkeypatch.setattr(FeedCatalog, "retire_shards", arrive)
     (one,) = retire_all(stored)
-    assert not one.gone
+    assert one.left == MEANWHILE
     monkeypatch.undo()
     stored.dispatch()
     assert read_result(stored.objects, stored.feed.target, archive).delivery.rows_enriched == 4
@@ -164,7 +165,7 @@ def test_a_revision_that_is_delivered_before_its_turn_keeps_its_data(stored):
     retiring = retire(stored.catalog, stored.objects, old, keep_data=False)
     assert next(retiring).partition_key == first
     stored.deliver("b.zip", make_zip({"sales.csv": SALES + "cap,2026-01-03,2\n"}))
-    assert [one.gone for one in retiring] == [False]
+    assert [one.left for one in retiring] == [MEANWHILE]
     assert read_result(stored.objects, stored.feed.target, second).delivery.rows_enriched == 4
     assert stored.counts() == (4, 0, 0, 0)
 
@@ -180,7 +181,7 @@ def test_a_revision_that_arrives_while_data_are_removed_is_made_whole(stored, mo
         return folders(layout, *arguments)
 
     monkeypatch.setattr(Layout, "folders", arrive)
-    assert [one.gone for one in retire_all(stored)] == [False]
+    assert [one.left for one in retire_all(stored)] == [MEANWHILE]
     result = read_result(stored.objects, stored.feed.target, archive)
     assert (result.reconciled, result.delivery.rows_enriched) == (True, 4)
     assert stored.counts() == (4, 0, 0, 0)
@@ -200,8 +201,27 @@ def test_an_archive_that_is_in_work_by_its_turn_is_left(stored, at_work):
         )
     before = results(stored)
     (one,) = retire(stored.catalog, stored.objects, old, keep_data=False)
-    assert (one.gone, results(stored)) == (False, before)
+    assert (one.left, results(stored)) == (MEANWHILE, before)
     assert list(stored.catalog.archives()) == [archive]
+
+
+def test_nothing_is_taken_from_a_backfill_under_way(stored):
+    stored.deliver("a.zip", ARCHIVE)
+    for name, asset in (("others", dg.AssetKey("others")), ("own", stored.catalog.graph.delivery)):
+        stored.instance.add_backfill(
+            PartitionBackfill(
+                backfill_id=name,
+                status=BulkActionStatus.REQUESTED,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=0.0,
+                asset_selection=[asset],
+            )
+        )
+    assert [one.left for one in retire_all(stored)] == ["backfill own is under way"]
+    ended = stored.instance.get_backfill("own").with_status(BulkActionStatus.CANCELED)
+    stored.instance.update_backfill(ended)
+    assert [one.left for one in retire_all(stored)] == [""]
 
 
 def test_the_same_content_comes_back_although_the_process_dies_in_between(stored, monkeypatch):

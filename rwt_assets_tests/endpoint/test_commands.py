@@ -186,7 +186,7 @@ def test_old_archives_are_retired_and_what_was_written_of_them_is_removed(home, 
     assert wrong.exit_code == 1
     assert "'soon' is no age" in wrong.stderr
     (told,) = json.loads(rwt("retire", "--older-than", "0h", "--json").stdout)["gtfs"]
-    assert told == {"archive": "gtfs/a.zip", "shards": 3, "objects": 7, "retired": True}
+    assert told == {"archive": "gtfs/a.zip", "shards": 3, "objects": 7, "left": ""}
     left = s3.list_objects_v2(Bucket=feed.target.bucket, Prefix=f"{feed.target.prefix}/")
     assert [one["Key"] for one in left.get("Contents", []) if "/schemas/" not in one["Key"]] == []
     assert s3.head_object(Bucket="rwt-incoming", Key="gtfs/a.zip")
