@@ -87,7 +87,7 @@ def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -
 
 
 def count_standing(catalog: FeedCatalog) -> StandingCounts:
-    """The same in numbers, which does not take longer with every archive that was delivered."""
+    """The same in numbers; archives at rest are counted and not listed."""
     look = catalog.look()
     lists = _lists(catalog, look, PATIENCE_SECONDS)
     counts = Counter[Verdict]({verdict: len(entries) for verdict, entries in lists.items()})
