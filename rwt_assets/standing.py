@@ -8,7 +8,7 @@ should never be one; the check exists to prove it.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -123,20 +123,14 @@ def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, l
                 )
             else:
                 lists[verdict].append(Entry("csv_shard", shard.partition_key, reason))
+    archives = (*look.at_rest.values(), *look.others.values())
+    accounted = {shard.partition_key for archive in archives for shard in archive.shards}
     lists["forgotten"] += [
         Entry("csv_shard", key, "its archive is not in the catalog")
-        for key in _strays(catalog.shards(), look)
+        for key in catalog.shards()
+        if key not in accounted
     ]
     return lists
-
-
-def _strays(shards: Sequence[str], look: Look) -> list[str]:
-    """Shards that no archive has. Where the numbers agree there is none."""
-    archives = [*look.at_rest.values(), *look.others.values()]
-    if sum(len(archive.shards) for archive in archives) == len(shards):
-        return []
-    accounted = {shard.partition_key for archive in archives for shard in archive.shards}
-    return [key for key in shards if key not in accounted]
 
 
 def room_of(catalog: FeedCatalog) -> int:
