@@ -300,7 +300,7 @@ class Limits(_Declaration):
     split_values: int = Field(default=20_000, ge=1)
     field_bytes: int = Field(default=8 * 2**20, ge=1)
     record_bytes: int = Field(default=16 * 2**20, ge=1)
-    buffer_bytes: int = Field(default=96 * 2**20, ge=2**20)
+    buffer_bytes: int = Field(default=64 * 2**20, ge=2**20)
 
 
 class Tolerance(_Declaration):

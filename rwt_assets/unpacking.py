@@ -27,6 +27,7 @@ from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
 from rwt_assets.member_rows import MemberRows
+from rwt_assets.memory import give_back_small_pieces
 from rwt_assets.nesting import Found, Walk
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectRanges, ObjectStore
@@ -39,6 +40,7 @@ from rwt_assets.splitting import MemberSplitter, SplitPart, SplitShard
 WORKERS = 8
 AHEAD = 16
 NAMES_TOLD = 10
+GIVEN_BACK_AFTER_BYTES = 32 << 20
 
 
 @dataclass(slots=True)
@@ -172,6 +174,7 @@ class _Unpacker:
         self._revision = revision
         self._password = password
         self._enriched = enriched
+        self._kept_bytes = 0
         self._layout = Layout(feed.target.prefix)
 
     def unpack(self, members: Iterable[Found]) -> None:
@@ -222,6 +225,8 @@ class _Unpacker:
         except (MemberError, LimitError) as error:
             self._quarantine_whole(member, splitter.rows, error)
             return
+        if member.uncompressed_bytes > GIVEN_BACK_AFTER_BYTES:
+            give_back_small_pieces()
         unpacked = self._unpacked(member, splitter.rows)
         self.done.append(unpacked)
         while shard is not None:
@@ -308,6 +313,10 @@ class _Unpacker:
         if cut.one_pass is not None and self._enriched is not None:
             cut.one_pass.checksum = _shard(cut, kept, numbered=False).checksum
             self._enriched.write(cut.one_pass)
+        self._kept_bytes += sum(one.part.bytes for one in kept)  # of two threads, one may be lost
+        if self._kept_bytes > GIVEN_BACK_AFTER_BYTES:
+            self._kept_bytes = 0
+            give_back_small_pieces()
         return cut, kept
 
     def _put(self, shard: ShardKey, index: int, part: SplitPart) -> _KeptPart:

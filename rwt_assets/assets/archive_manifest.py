@@ -17,7 +17,7 @@ from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.manifest import ArchiveManifest
-from rwt_assets.memory import give_back_memory
+from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import write_manifest
@@ -97,7 +97,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
     def archive_manifest(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         object_store: ObjectStoreResource = context.resources.object_store
         secrets: SecretsResource = context.resources.secrets
-        give_back_memory()
+        give_back_large_pieces()
         with explained(context):
             catalog = FeedCatalog(context.instance, feed)
             password = secrets.read(feed.source.password_variable)

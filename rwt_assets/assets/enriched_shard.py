@@ -14,7 +14,7 @@ from rwt_assets.enrichment import ENRICHMENT_VERSION
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.feed_graph import FeedGraph, range_in_work
 from rwt_assets.frames import member_frame_type
-from rwt_assets.memory import give_back_memory
+from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.processing import shard_runs
 from rwt_assets.remaking import remade_runs
 from rwt_assets.resources.object_store import ObjectStoreResource
@@ -52,7 +52,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         secrets: SecretsResource,
     ) -> EnrichedShards:
         keys, store = context.partition_keys, object_store.objects()
-        give_back_memory()
+        give_back_large_pieces()
 
         def describe(partition_key: str, metadata: Mapping[str, Any]) -> None:
             with range_in_work(keys):

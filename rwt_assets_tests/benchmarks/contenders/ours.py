@@ -10,7 +10,7 @@ from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard
 from rwt_assets.feed import Feed
 from rwt_assets.frames import member_frame_type
-from rwt_assets.memory import give_back_memory
+from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.processing import shard_runs, write_manifest
 from rwt_assets.resources.object_store import S3ObjectStoreResource
@@ -56,7 +56,7 @@ def _work(declared: Feed) -> Callable[[], int]:
     store = resource.objects()  # the scripts make their client beforehand, too
 
     def work() -> int:
-        give_back_memory()
+        give_back_large_pieces()
         head = store.head(SOURCE, ARCHIVE)
         revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
         enriched = EnrichedWhileSplitting(declared, manager, "bench")
