@@ -1,7 +1,7 @@
 """Doing one half of a loop in threads, a bounded number of items ahead.
 
 What belongs here: `map_ahead` for the half that comes after, `read_ahead` for the half that
-comes before. What does not: what is done.
+comes before, `Room` for what threads hold in memory together. What does not: what is done.
 
 `concurrent.futures.Executor.map` takes the whole input at once, which would make memory
 depend on the size of the input; this takes at most `ahead` items beyond the one in hand.
@@ -10,8 +10,9 @@ depend on the size of the input; this takes at most `ahead` items beyond the one
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
-from threading import Semaphore
+from threading import Condition, Semaphore
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -80,3 +81,29 @@ def read_ahead(items: Iterable[Item], *, ahead: int) -> Iterator[Item]:
         finally:
             wanted[0] = False
             room.release()
+
+
+class Room:
+    """So many bytes for several threads: many small things at a time, or a few large ones.
+
+    Args:
+        size: bytes that may be taken together. A single thing larger than that is let in alone.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._changed = Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait until there is room for so many bytes, and hold it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + size <= self._size)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()

@@ -107,14 +107,17 @@ class GroupedRows:
         Groups are best asked for in rising order, by one thread; what comes back may be
         consumed by another.
         """
-        size = sum(_count(run, group) * run.row_bytes for run in self._runs)
         chunks = (chunk for run in self._runs for chunk in self._chunks(run, group))
         # A small group shares what is read with its neighbours, so it is read here and now.
-        return iter([*chunks]) if size <= AT_ONCE_BYTES else chunks
+        return iter([*chunks]) if self.bytes(group) <= AT_ONCE_BYTES else chunks
 
     def rows(self, group: int) -> int:
         """How many rows a group has."""
         return sum(_count(run, group) for run in self._runs)
+
+    def bytes(self, group: int) -> int:
+        """About how many bytes the rows of a group take in memory."""
+        return int(sum(_count(run, group) * run.row_bytes for run in self._runs))
 
     def spill(self) -> None:
         """Put what is held on the disk, the rows of each group together."""

@@ -50,11 +50,13 @@ class ShardSum:
 class OnePassShard:
     """One shard. Each iterator may be consumed once, by any thread.
 
+    `bytes` is about what its rows take in memory, as records and as enriched rows.
     `parts` is None, and `sum` is not, if shards are not kept as CSV. `tables` are as
     `processing.ShardRun.tables` has them, `rejected` of `REJECTED_SCHEMA`.
     """
 
     value: str | None
+    bytes: int
     parts: Iterator[SplitPart] | None
     sum: ShardSum | None
     tables: Iterator[pa.Table]
@@ -137,6 +139,7 @@ class OnePass:
             records = self._records
             yield OnePassShard(
                 value=value,
+                bytes=sum(one.bytes(number) for one in grouped),
                 parts=None if records is None else parts(records.tables(number), header),
                 sum=self._sums.of(number, header) if records is None else None,
                 tables=self._tables(number),

@@ -35,9 +35,13 @@ class SplitPart:
 
 @dataclass(frozen=True, slots=True)
 class SplitShard:
-    """All records of one value (None if the member is not split), in one part or several."""
+    """All records of one value (None if the member is not split), in one part or several.
+
+    `bytes` is about what they take in memory.
+    """
 
     value: str | None
+    bytes: int
     parts: Iterator[SplitPart]
 
 
@@ -122,7 +126,8 @@ class MemberSplitter:
                 grouped.spill()
         grouped.finish()
         for number, value in enumerate(self._values):
-            yield SplitShard(value, parts(grouped.tables(number), self.rows.header))
+            cut = parts(grouped.tables(number), self.rows.header)
+            yield SplitShard(value, grouped.bytes(number), cut)
 
 
 def record_table(batch: RowBatch) -> pa.Table:

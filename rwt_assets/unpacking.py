@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from rwt_assets.archive import Member, read_member
 from rwt_assets.byte_ranges import ByteRanges
-from rwt_assets.concurrency import map_ahead
+from rwt_assets.concurrency import Room, map_ahead
 from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
@@ -35,10 +35,11 @@ from rwt_assets.one_pass import OnePass, OnePassShard
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
 from rwt_assets.row_numbers import OBJECT_BYTES, ROW_NUMBER, RowNumberWriter, consecutive
-from rwt_assets.splitting import MemberSplitter, SplitPart, SplitShard
+from rwt_assets.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
 
 WORKERS = 8
 AHEAD = 16
+IN_HAND_BYTES = 2 * PART_BYTES  # of shards that the workers are keeping
 NAMES_TOLD = 10
 GIVEN_BACK_AFTER_BYTES = 32 << 20
 
@@ -60,6 +61,7 @@ class _Cut:
     unpacked: _Unpacked
     rule: MemberRule
     key: ShardKey
+    bytes_in_hand: int
     parts: Iterator[SplitPart] | None
     one_pass: OnePassRun | None = None
 
@@ -175,13 +177,14 @@ class _Unpacker:
         self._password = password
         self._enriched = enriched
         self._kept_bytes = 0
+        self._room = Room(IN_HAND_BYTES)
         self._layout = Layout(feed.target.prefix)
 
     def unpack(self, members: Iterable[Found]) -> None:
         """Split members; of one that cannot be read, nothing is kept but the reason."""
         cuts = (cut for found in members for cut in self._cuts(found))
         before: _Unpacked | None = None
-        for cut, kept in map_ahead(self._keep, cuts, workers=WORKERS, ahead=AHEAD):
+        for cut, kept in map_ahead(self._keep_with_room, cuts, workers=WORKERS, ahead=AHEAD):
             if before is not None and before is not cut.unpacked and before.numbers:
                 before.numbers.flush()
             before = cut.unpacked
@@ -234,7 +237,8 @@ class _Unpacker:
             run = None
             if isinstance(shard, OnePassShard):
                 run = self._run(rule, key, splitter.rows, shard)
-            yield _Cut(unpacked, rule, key, shard.parts, run)
+            in_hand = min(shard.bytes, PART_BYTES)
+            yield _Cut(unpacked, rule, key, in_hand, shard.parts, run)
             shard = next(shards, None)
 
     def _one_pass(
@@ -289,6 +293,11 @@ class _Unpacker:
             lambda index: self._layout.row_numbers(archive, revision, member.name, index),
         )
         return _Unpacked(report, numbers, [], rejected)
+
+    def _keep_with_room(self, cut: _Cut) -> tuple[_Cut, list[_KeptPart]]:
+        """Keep a shard when those under way leave room: at most a part of it is in memory."""
+        with self._room.taken(cut.bytes_in_hand):
+            return self._keep(cut)
 
     def _keep(self, cut: _Cut) -> tuple[_Cut, list[_KeptPart]]:
         """Keep a shard as CSV, as Parquet, or both."""

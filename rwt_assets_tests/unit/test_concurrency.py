@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 
-from rwt_assets.concurrency import map_ahead, read_ahead
+from rwt_assets.concurrency import Room, map_ahead, read_ahead
 
 
 def test_results_come_in_order():
@@ -90,3 +90,32 @@ def test_the_thread_ends_when_no_more_is_asked_for():
     ahead.close()
     assert closed.wait(30)
     assert threading.active_count() == before
+
+
+def test_small_things_share_the_room_and_large_ones_wait_for_it():
+    room = Room(10)
+    entered = threading.Event()
+
+    def enter(size):
+        with room.taken(size):
+            entered.set()
+
+    with room.taken(4), room.taken(4):
+        small = threading.Thread(target=enter, args=(2,))
+        small.start()
+        small.join(30)
+        assert entered.is_set()
+        entered.clear()
+        large = threading.Thread(target=enter, args=(5,))
+        large.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(30)
+    large.join(30)
+
+
+def test_what_is_larger_than_the_room_is_let_in_alone_and_an_error_gives_the_room_back():
+    room = Room(10)
+    with pytest.raises(ValueError, match="lost"), room.taken(1_000):
+        raise ValueError("lost")
+    with room.taken(10):
+        pass
