@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from rwt_assets.archive_facts import Look, read_all_facts, read_facts, read_open_facts
+from rwt_assets.catalog_events import arrival_metadata, revision_from, shard_materialization
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
@@ -42,7 +43,7 @@ from rwt_assets.reporting import report_materializations
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
-    from rwt_assets.manifest import ArchiveManifest, Shard
+    from rwt_assets.manifest import ArchiveManifest
 
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
@@ -130,7 +131,7 @@ class FeedCatalog:
         ).records
         if not found or found[0].asset_materialization is None:
             return None
-        return _revision_from(found[0].asset_materialization.metadata)
+        return revision_from(found[0].asset_materialization.metadata)
 
     def record_arrival(self, revision: ArchiveRevision, *, via: str, message_id: str = "") -> None:
         """Put a revision on record: its partition first, then its event.
@@ -143,7 +144,7 @@ class FeedCatalog:
             dg.AssetMaterialization(
                 asset_key=self.graph.zip_archive,
                 partition=partition,
-                metadata=_metadata_from(revision, via=via, message_id=message_id),
+                metadata=arrival_metadata(revision, via=via, message_id=message_id),
                 tags={"dagster/data_version": revision.revision},
             )
         )
@@ -176,30 +177,9 @@ class FeedCatalog:
         """Report one materialization for each shard of a manifest (or of `only` these)."""
         wanted = None if only is None else set(only)
         self.report(
-            self._shard_materialization(manifest, shard, via)
+            shard_materialization(self.graph, self.feed.target, manifest, shard, via)
             for shard in manifest.shards
             if wanted is None or shard.partition_key in wanted
-        )
-
-    def _shard_materialization(
-        self, manifest: "ArchiveManifest", shard: "Shard", via: str
-    ) -> dg.AssetMaterialization:
-        kept = shard.parts[0].key
-        uri = {} if kept is None else {"dagster/uri": f"s3://{self.feed.target.bucket}/{kept}"}
-        return dg.AssetMaterialization(
-            asset_key=self.graph.csv_shard,
-            partition=shard.partition_key,
-            metadata={
-                "archive": manifest.key,
-                "revision": manifest.revision,
-                "member": shard.member,
-                "value": "" if shard.value is None else shard.value,
-                "dagster/row_count": shard.rows,
-                "bytes": shard.bytes,
-                **uri,
-                "via": via,
-            },
-            tags={"dagster/data_version": shard.checksum},
         )
 
     def report(self, materializations: Iterable[dg.AssetMaterialization]) -> None:
@@ -482,42 +462,3 @@ def storage_name(instance: dg.DagsterInstance) -> str:
 def _numbers(runs: Iterable[dg.DagsterRun]) -> int:
     """How many attempts these runs are: one attempt may be several ranges of shards."""
     return len({run.tags.get(ATTEMPT_TAG, "1") for run in runs})
-
-
-def _metadata_from(revision: ArchiveRevision, *, via: str, message_id: str) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "bucket": revision.bucket,
-        "key": revision.key,
-        "revision": revision.revision,
-        "bytes": revision.size,
-        "dagster/uri": f"s3://{revision.bucket}/{revision.key}",
-        "via": via,
-    }
-    optional = {
-        "version_id": revision.version_id,
-        "sequencer": revision.sequencer,
-        "message_id": message_id or None,
-    }
-    metadata |= {name: value for name, value in optional.items() if value is not None}
-    if revision.event_time is not None:
-        metadata["event_time"] = revision.event_time.isoformat()
-    return metadata
-
-
-def _revision_from(metadata: Mapping[str, dg.MetadataValue[Any]]) -> ArchiveRevision | None:
-    values = {name: value.value for name, value in metadata.items()}
-    if not {"bucket", "key", "revision", "bytes"} <= values.keys():
-        return None  # a person reported this event by hand
-    optional = {
-        name: None if values.get(name) is None else str(values[name])
-        for name in ("version_id", "sequencer")
-    }
-    event_time = values.get("event_time")
-    return ArchiveRevision(
-        bucket=str(values["bucket"]),
-        key=str(values["key"]),
-        etag=str(values["revision"]),
-        size=int(str(values["bytes"])),
-        event_time=None if event_time is None else datetime.fromisoformat(str(event_time)),
-        **optional,
-    )

@@ -16,6 +16,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from rwt_assets.feed import MemberRule
 from rwt_assets.frames import check_frame, to_frame
 
 Describe = Callable[[str, Mapping[str, Any]], None]
@@ -24,6 +25,7 @@ Describe = Callable[[str, Mapping[str, Any]], None]
 class ShardTables(Protocol):
     """A shard on its way: `processing.ShardRun` and `processing.OnePassRun`."""
 
+    rule: MemberRule
     rows_quarantined: int
     rows_by_rule: dict[str, int]
 
@@ -48,6 +50,7 @@ class EnrichedShard:
         self.at_hand = frame_type is None  # nothing is fetched; to encode it is all there is
         self.partition_key = run.partition_key
         self.revision = run.revision
+        self.key_column = run.rule.key_column  # None for the first
         self._run = run
         self._frame_type = frame_type
 

@@ -21,6 +21,7 @@ AUTO = "auto"
 NONE = "none"
 NAME = r"^[a-z][a-z0-9_]*$"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 TEMPLATE = "{{"
 Value = TypeVar("Value")
 
@@ -67,6 +68,17 @@ def _delimiter(value: str) -> str:
     return value
 
 
+def _owners(owners: tuple[str, ...]) -> tuple[str, ...]:
+    for owner in owners:
+        if TEMPLATE not in owner and not OWNER.fullmatch(owner):
+            msg = f"{owner!r} is neither an address of e-mail nor `team:` and a name"
+            raise ValueError(msg)
+    return owners
+
+
+# Dagster documentation: "Tags" (what a tag may be made of).
+TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")]
+TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,63}$")]
 Bucket = Annotated[str, AfterValidator(_bucket_name)]
 Character = Annotated[str, AfterValidator(_character)]
 
@@ -344,9 +356,14 @@ class Feed(_Declaration):
     machines. With `keep_shards` off (only with `one_pass`) shards are on record with their rows
     and checksum, but their CSV is not kept: it is made again from the archive when it is asked
     for.
+
+    `owners` (`someone@example.com` or `team:name`) and `tags` are shown with every asset of the
+    feed; the catalog can be searched by them.
     """
 
     name: str = Field(pattern=NAME)
+    owners: Annotated[tuple[str, ...], AfterValidator(_owners)] = ()
+    tags: dict[TagKey, TagValue] = Field(default_factory=dict)
     source: Source
     target: Target
     members: Annotated[tuple[MemberRule, ...], AfterValidator(_not_empty)]

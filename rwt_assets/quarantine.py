@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.feed import Tolerance
 from rwt_assets.manifest import ArchiveManifest, EnrichedObject
+from rwt_assets.markdown_tables import in_table
 from rwt_assets.object_store import ObjectStore
 
 UNKNOWN = "unknown"  # made before rules were counted
@@ -177,8 +178,3 @@ def place_of(entry: QuarantineEntry) -> str:
     """Where an entry was in its archive: member, and line or row as far as they are known."""
     places = [("line", entry.line), ("row", entry.row)]
     return ", ".join([entry.member, *(f"{name} {n}" for name, n in places if n is not None)])
-
-
-def in_table(text: str) -> str:
-    """A text as a cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")

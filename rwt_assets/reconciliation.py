@@ -5,7 +5,6 @@ when it is made and who is told (`assets/delivery.py`). Rule: Parquet format spe
 "File format" (the footer's row count).
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
-from rwt_assets.quarantine import SetAside, count_set_aside, in_table
+from rwt_assets.quarantine import SetAside, count_set_aside
 
 FOOTER_GUESS_BYTES = 32 << 10
 FOOTER_LENGTH_BYTES = 8
@@ -146,27 +145,3 @@ def make_delivery(account: Account, delivered_at: datetime) -> Delivery:
         objects=tuple(account.objects),
         quarantine_keys=account.quarantine_keys,
     )
-
-
-def report_table(account: Account) -> str:
-    """The account by member, as a Markdown table."""
-    shards: dict[str, int] = defaultdict(int)
-    enriched: dict[str, int] = defaultdict(int)
-    quarantined: dict[str, int] = defaultdict(int)
-    size: dict[str, int] = defaultdict(int)
-    for one in account.objects:
-        shards[one.member] += 1
-        enriched[one.member] += one.rows
-        quarantined[one.member] += one.rows_quarantined
-        size[one.member] += one.bytes
-    lines = [
-        "| member | outcome | shards | rows read | enriched | quarantined | Parquet bytes |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {in_table(member.name)} | {member.outcome} | {shards[member.name]} "
-        f"| {member.rows_read} | {enriched[member.name]} "
-        f"| {member.rows_quarantined + quarantined[member.name]} | {size[member.name]} |"
-        for member in account.manifest.members
-    ]
-    return "\n".join(lines)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.feed import MemberRule
 from rwt_assets.manifest import MemberReport
-from rwt_assets.quarantine import in_table
+from rwt_assets.markdown_tables import in_table
 
 UNDECLARED: Final = "not declared"
 # Numbers, and what looks like a digest: letters a to f with at least one digit.

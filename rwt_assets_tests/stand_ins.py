@@ -164,7 +164,18 @@ class InMemoryIOManager(EnrichedShardIOManager):
         frame = pd.concat(list(shard.frames()), ignore_index=True)
         self.frames[shard.partition_key] = frame
         schema = pa.Schema.from_pandas(frame)
-        return Written(shard.partition_key, "memory", len(frame), 0, shard.rows_quarantined, schema)
+        return Written(
+            partition_key=shard.partition_key,
+            revision=shard.revision,
+            uri="memory",
+            rows=len(frame),
+            bytes=0,
+            rows_quarantined=shard.rows_quarantined,
+            schema=schema,
+            key_column=shard.key_column or schema.names[0],
+            head="",
+            seconds=0.0,
+        )
 
     def read(self, partition_key: str) -> pd.DataFrame:
         return self.frames[partition_key]

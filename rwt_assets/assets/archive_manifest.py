@@ -1,11 +1,13 @@
 """Assets `zip_archive`, `archive_manifest` and `csv_shard`: from an archive to its shards."""
 
 from hashlib import sha256
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import SecretStr
 
+from rwt_assets.assets.columns import csv_schema
 from rwt_assets.assets.enriched_shard import enrichment_version, io_manager_key
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.lineage import lineage_only
@@ -16,12 +18,14 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest
+from rwt_assets.markdown_tables import in_table
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import write_manifest
-from rwt_assets.quarantine import in_table
+from rwt_assets.resources.object_store import page_of
 from rwt_assets.schema_history import KindFinding, record_schemas
 from rwt_assets.unpacking import unpack_archive
 
@@ -39,6 +43,8 @@ def zip_archive_spec(feed: Feed) -> dg.AssetSpec:
         graph.zip_archive,
         partitions_def=graph.zip_archives,
         group_name=feed.name,
+        owners=[*feed.owners],
+        tags=feed.tags,
         kinds={"s3", "zip"},
         description=(
             f"ZIP archives that partners drop at `s3://{source.bucket}/{source.prefix}"
@@ -59,7 +65,10 @@ def csv_shard_spec(feed: Feed) -> dg.AssetSpec:
         deps=[lineage_only(graph.archive_manifest)],
         partitions_def=graph.csv_shards,
         group_name=feed.name,
+        owners=[*feed.owners],
+        tags=feed.tags,
         kinds={"s3", "csv"},
+        metadata={"dagster/column_schema": csv_schema(feed)},
         description=(
             "The rows of one member that share one value of the split column, as CSV, byte for "
             f"byte as they were in the member. Split: {splits}."
@@ -82,6 +91,8 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         deps=[graph.zip_archive],
         partitions_def=graph.zip_archives,
         group_name=feed.name,
+        owners=[*feed.owners],
+        tags=feed.tags,
         pool=feed.pool,
         check_specs=[schema_check_spec(feed)],
         kinds={"s3", "python"},
@@ -97,6 +108,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
     def archive_manifest(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         object_store: ObjectStoreResource = context.resources.object_store
         secrets: SecretsResource = context.resources.secrets
+        began = monotonic()
         give_back_large_pieces()
         with explained(context):
             catalog = FeedCatalog(context.instance, feed)
@@ -113,7 +125,8 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
                 enriched=enriched,
             )
         return dg.MaterializeResult(
-            metadata=_metadata(manifest), check_results=[schema_check_result(schemas)]
+            metadata=_metadata(feed, manifest, monotonic() - began),
+            check_results=[schema_check_result(schemas)],
         )
 
     return archive_manifest
@@ -199,7 +212,8 @@ def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
     return settings
 
 
-def _metadata(manifest: ArchiveManifest) -> dict[str, Any]:
+def _metadata(feed: Feed, manifest: ArchiveManifest, seconds: float) -> dict[str, Any]:
+    uri = f"s3://{feed.target.bucket}/{Layout(feed.target.prefix).manifest(manifest.key)}"
     split = [member for member in manifest.members if member.outcome == "split"]
     return {
         "revision": manifest.revision,
@@ -209,6 +223,12 @@ def _metadata(manifest: ArchiveManifest) -> dict[str, Any]:
         "rows_quarantined": manifest.rows_quarantined,
         "members_quarantined": sum(one.outcome == "quarantined" for one in manifest.members),
         "bytes": sum(member.bytes for member in split),
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(manifest.rows_read / seconds) if seconds else 0,
+        "quarantine_ratio": manifest.rows_quarantined / max(manifest.rows_read, 1),
+        "dagster/uri": uri,
+        "object": dg.MetadataValue.url(page_of(uri)),
+        "archive_object": dg.MetadataValue.url(page_of(f"s3://{manifest.bucket}/{manifest.key}")),
         "members_by_outcome": dg.MetadataValue.md(_member_table(manifest)),
     }
 

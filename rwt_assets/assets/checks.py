@@ -17,7 +17,8 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.freshness import Freshness
-from rwt_assets.quarantine import SetAside, breaches, in_table
+from rwt_assets.markdown_tables import in_table
+from rwt_assets.quarantine import SetAside, breaches
 from rwt_assets.reconciliation import Account
 from rwt_assets.standing import StandingCounts, Verdict, count_standing
 

@@ -6,6 +6,7 @@ and what was set aside (`quarantine.py`). Dagster documentation: "Asset checks".
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,8 @@ from rwt_assets.assets.failures import explained
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog_events import archive_page
+from rwt_assets.delivery_report import delivery_report
 from rwt_assets.errors import DeliveryError, ToleranceError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -28,8 +31,8 @@ from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.processing import read_manifest
 from rwt_assets.quarantine import SAMPLE, Breach, breaches, quarantine_report, read_entries
-from rwt_assets.reconciliation import Account, make_delivery, report_table, take_account
-from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.reconciliation import Account, make_delivery, take_account
+from rwt_assets.resources.object_store import ObjectStoreResource, page_of
 
 DELIVERY_VERSION = "1"
 HEALED = "heal"
@@ -45,6 +48,8 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         partitions_def=graph.zip_archives,
         check_specs=delivery_check_specs(feed),
         group_name=feed.name,
+        owners=[*feed.owners],
+        tags=feed.tags,
         pool=feed.pool,
         kinds={"s3", "json"},
         code_version=DELIVERY_VERSION,
@@ -57,6 +62,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
     def delivery(
         context: dg.AssetExecutionContext, object_store: ObjectStoreResource
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        began = monotonic()
         store = object_store.objects()
         catalog = FeedCatalog(context.instance, feed)
         archive = parse_archive_partition_key(context.partition_key)
@@ -70,7 +76,9 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
                 _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, context.partition_key, account)
                 raise not_tolerated(account, beyond)
             uri = write_delivery(store, feed, account)
-            metadata = _metadata(account, catalog, uri) | _set_aside_metadata(store, feed, account)
+            metadata = _metadata(account, catalog, uri, monotonic() - began) | _set_aside_metadata(
+                store, feed, account
+            )
         return dg.MaterializeResult(
             metadata=metadata, check_results=delivery_results(feed, account)
         )
@@ -152,7 +160,7 @@ def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dic
     return {"quarantine": dg.MetadataValue.md(quarantine_report(found, sample))}
 
 
-def _metadata(account: Account, catalog: FeedCatalog, uri: str) -> dict[str, Any]:
+def _metadata(account: Account, catalog: FeedCatalog, uri: str, seconds: float) -> dict[str, Any]:
     arrived = catalog.latest_revision(account.manifest.key)
     latency = {}
     if arrived is not None and arrived.event_time is not None:
@@ -167,6 +175,13 @@ def _metadata(account: Account, catalog: FeedCatalog, uri: str) -> dict[str, Any
         "members_quarantined": account.set_aside.members,
         "shards": len(account.objects),
         "bytes": sum(one.bytes for one in account.objects),
-        "report": dg.MetadataValue.md(report_table(account)),
+        "quarantine_ratio": account.rows_quarantined / max(account.manifest.rows_read, 1),
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(account.rows_enriched / seconds) if seconds else 0,
+        "object": dg.MetadataValue.url(page_of(uri)),
+        "archive_page": archive_page(catalog.graph, account.manifest.key),
+        "report": dg.MetadataValue.md(
+            delivery_report(account, tuple(catalog.graph.csv_shard.path))
+        ),
         **latency,
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.assets.columns import enriched_schema
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.one_pass import batch_check
 from rwt_assets.automation import reported_again_or_code_changed
@@ -37,8 +38,11 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         dagster_type=shards_type(f"{_title(feed.name)}EnrichedShards", frame_types),
         io_manager_key=io_manager_key(feed),
         group_name=feed.name,
+        owners=[*feed.owners],
+        tags=feed.tags,
         pool=feed.pool,
         kinds={"s3", "parquet"},
+        metadata={"dagster/column_schema": enriched_schema(feed)},
         code_version=enrichment_version(feed),
         automation_condition=reported_again_or_code_changed(),
         description=(

@@ -69,7 +69,9 @@ class EnrichedWhileSplitting:
             yield dg.AssetMaterialization(
                 asset_key=self._graph.enriched_shard,
                 partition=shard.partition_key,
-                metadata=written_metadata(self._written[shard.partition_key]),
+                metadata=written_metadata(
+                    self._written[shard.partition_key], self._graph.enriched_shard
+                ),
                 tags={
                     "dagster/code_version": self._code_version,
                     "dagster/data_version": f"{shard.checksum}:{self._code_version}",

@@ -4,6 +4,7 @@ What belongs here: the resources. What does not: the requests (`resources/s3_obj
 Dagster documentation: "External resources", "Testing assets" (resources in tests).
 """
 
+import os
 from abc import ABC, abstractmethod
 from threading import Lock
 from typing import Final
@@ -13,6 +14,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import PrivateAttr
 
+from rwt_assets.links import object_page
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.resources.quick_s3_objects import QuickS3Objects
 from rwt_assets.resources.s3_objects import S3Objects
@@ -25,6 +27,18 @@ _CONNECTING = Lock()
 def connect_objects() -> S3Objects:
     """An object store from the environment's credentials, region and endpoint."""
     return _objects_of(S3Resource(max_attempts=5))
+
+
+def page_of(uri: str) -> str:
+    """The address at which a browser shows the object of a URI, on the endpoint in use.
+
+    The endpoint is that of the AWS SDKs' settings (AWS SDKs and Tools Reference Guide:
+    "Service-specific endpoints").
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    settings = os.environ
+    endpoint = settings.get("AWS_ENDPOINT_URL_S3") or settings.get("AWS_ENDPOINT_URL") or ""
+    return object_page(bucket, key, endpoint=endpoint)
 
 
 def _objects_of(s3: S3Resource) -> S3Objects:

@@ -17,6 +17,7 @@ from io import BytesIO
 from json import dumps
 from tempfile import SpooledTemporaryFile
 from threading import BoundedSemaphore
+from time import monotonic
 from typing import IO, Any, cast
 
 import dagster as dg
@@ -24,12 +25,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rwt_assets.assets.columns import column_lineage
+from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
 from rwt_assets.enrichment import CRC32, ROW
 from rwt_assets.feed import Target
+from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import to_frame
 from rwt_assets.layout import Layout
+from rwt_assets.markdown_tables import first_rows
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import read_manifest
 from rwt_assets.reconciliation import (
@@ -38,7 +43,7 @@ from rwt_assets.reconciliation import (
     FOOTER_REVISION,
     FOOTER_RULES,
 )
-from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.resources.object_store import ObjectStoreResource, page_of
 
 WORKERS = 3
 AHEAD = 4
@@ -52,14 +57,23 @@ _ENCODING = BoundedSemaphore(os.cpu_count() or 1)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one shard came to on the store."""
+    """What one shard came to on the store.
+
+    `key_column` is the one whose CRC-32 was added, `head` the first rows as a Markdown table.
+    `seconds` are those of making its rows and keeping them (of keeping them alone, if they were
+    made for all shards of a member together).
+    """
 
     partition_key: str
+    revision: str
     uri: str
     rows: int
     bytes: int
     rows_quarantined: int
     schema: pa.Schema
+    key_column: str
+    head: str
+    seconds: float
 
 
 class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
@@ -79,7 +93,7 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
         with obj.failures_explained():
             for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
                 rows += written.rows
-                obj.describe(written.partition_key, written_metadata(written))
+                obj.describe(written.partition_key, written_metadata(written, context.asset_key))
         context.log.info("%d shards enriched, %d rows", len(obj), rows)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
@@ -97,21 +111,26 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
     def write(self, shard: EnrichedShard) -> Written:
         """Encode a shard beside the others and put it up in one piece."""
+        began = monotonic()
         key = Layout(self.prefix).enriched(shard.revision, ShardKey.parse(shard.partition_key))
         with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
             with _ENCODING if shard.at_hand else nullcontext():
-                schema, rows = _encode(shard, cast("IO[bytes]", body))
+                schema, rows, head = _encode(shard, cast("IO[bytes]", body))
             size = body.tell()
             body.seek(0)
             content = body if size > IN_MEMORY_BYTES else body.read()
             self.object_store.objects().put(self.bucket, key, cast("bytes", content))
         return Written(
             partition_key=shard.partition_key,
+            revision=shard.revision,
             uri=f"s3://{self.bucket}/{key}",
             rows=rows,
             bytes=size,
             rows_quarantined=shard.rows_quarantined,
             schema=schema,
+            key_column=shard.key_column or schema.names[0],
+            head=head,
+            seconds=monotonic() - began,
         )
 
     def read(self, partition_key: str) -> pd.DataFrame:
@@ -124,10 +143,11 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         return to_frame(pq.read_table(BytesIO(body)))
 
 
-def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
-    """Write a shard's tables as one Parquet file; its schema and number of rows."""
+def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]:
+    """Write a shard's tables as one Parquet file; its schema, number of rows and first rows."""
     writer: Any = None
     rows = 0
+    head = ""
     try:
         for table in shard.tables():
             if writer is None:
@@ -143,6 +163,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
                     write_statistics=[*repetitive, *_not_text(table.schema)],
                 )
             writer.write_table(table)
+            head = head or first_rows(table)
             rows += table.num_rows
         writer.add_key_value_metadata(
             {
@@ -155,7 +176,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int]:
     finally:
         if writer is not None:
             writer.close()
-    return writer.schema, rows
+    return writer.schema, rows, head
 
 
 def _repetitive(table: pa.Table) -> list[str]:
@@ -177,13 +198,31 @@ def _not_text(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if not any(kind(field.type) for kind in kept)]
 
 
-def written_metadata(written: Written) -> dict[str, Any]:
-    """What the event of an enriched shard says."""
+def written_metadata(written: Written, enriched_shard: dg.AssetKey) -> dict[str, Any]:
+    """What the event of an enriched shard says.
+
+    Args:
+        written: what was kept.
+        enriched_shard: key of the asset.
+    """
+    graph = FeedGraph(enriched_shard.path[0])
+    archive = ShardKey.parse(written.partition_key).archive
     columns = [dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema]
     return {
+        "revision": written.revision,
         "dagster/uri": written.uri,
         "dagster/row_count": written.rows,
         "bytes": written.bytes,
         "rows_quarantined": written.rows_quarantined,
+        "quarantine_ratio": written.rows_quarantined
+        / max(written.rows + written.rows_quarantined, 1),
+        "seconds": round(written.seconds, 4),
+        "rows_per_second": round(written.rows / written.seconds) if written.seconds else 0,
+        "head": dg.MetadataValue.md(written.head),
+        "object": dg.MetadataValue.url(page_of(written.uri)),
+        "archive_page": archive_page(graph, archive),
         "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/column_lineage": column_lineage(
+            written.schema.names, written.key_column, graph.csv_shard
+        ),
     }
