@@ -4,6 +4,8 @@
     rwt up        start everything on this machine
     rwt submit    upload archives
     rwt status    what is done, waits, failed or was forgotten
+    rwt trace     the way of one archive, from its message to its objects
+    rwt query     SQL over what was delivered
     rwt retry     have what failed tried again
     rwt quarantine list, replay
                   what was set aside and why, and processed again
@@ -39,6 +41,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.quarantine import quarantine_app
+from rwt_assets.commands.query import query_command
 from rwt_assets.commands.retire import retire_command
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
@@ -52,6 +55,7 @@ from rwt_assets.commands.session import (
     errors_told,
     stop_with,
 )
+from rwt_assets.commands.trace import trace_command
 from rwt_assets.consumption import Result, read_delivery, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
@@ -80,6 +84,8 @@ app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(aws_app, name="aws")
 app.command("retire")(retire_command)
+app.command("trace")(trace_command)
+app.command("query")(query_command)
 app.command()(doctor)
 
 SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"

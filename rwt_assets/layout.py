@@ -74,6 +74,10 @@ class Layout:
         """What consumers of an archive read first."""
         return f"{self.prefix}/deliveries/archive={_segment(archive)}/delivery.json"
 
+    def deliveries(self) -> str:
+        """Below which lie the documents of all deliveries."""
+        return f"{self.prefix}/deliveries/"
+
     def _revision(self, kind: str, archive: str, revision: str) -> str:
         return f"{self.prefix}/{kind}/archive={_segment(archive)}/revision={_segment(revision)}/"
 

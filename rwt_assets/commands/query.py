@@ -1,0 +1,100 @@
+"""`rwt query`: SQL over what was delivered."""
+
+import json
+from io import BytesIO
+from typing import Annotated, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import typer
+from rich.table import Table
+
+from rwt_assets.commands.session import (
+    DEFAULT_STATE,
+    FeedName,
+    State,
+    choose,
+    console,
+    enter,
+    errors,
+    errors_told,
+    stop_with,
+)
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.delivered import delivered_tables, query
+from rwt_assets.resources.object_store import connect_objects
+
+
+def query_command(  # noqa: PLR0913, PLR0917 - one for each option
+    sql: Annotated[
+        str, typer.Argument(metavar="[SQL]", help="A statement; without it: the tables there are.")
+    ] = "",
+    keys: Annotated[
+        list[str] | None,
+        typer.Option("--archive", metavar="KEY", help="Only this archive; may be repeated."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of the table shown.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="All rows, as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All rows, as CSV.")] = False,
+) -> None:
+    """Run SQL (DuckDB's) over delivered rows; each member is a table.
+
+    Only what deliveries name is read. Examples:
+
+        rwt query
+
+        rwt query "select _archive, count(*) from stop_times group by 1"
+
+        rwt query --csv "select * from stops" > stops.csv
+
+    Status 1 if the statement is wrong or nothing was delivered.
+    """
+    with errors_told():
+        enter(state)
+        feed = choose(declared_feeds(), feed_name)
+        tables = delivered_tables(connect_objects(), feed, keys or ())
+        if not tables:
+            stop_with(f"Nothing of feed {feed.name} was delivered yet: `rwt status`.", None)
+        if not sql:
+            for name, dataset in tables.items():
+                columns = ", ".join(f"{field.name} {field.type}" for field in dataset.schema)
+                console.print(f"{name} ({columns})", markup=False)
+            return
+        try:
+            found = query(tables, sql)
+            if found is None:
+                console.print("Done.")
+            elif as_json or as_csv:
+                _write(found.to_arrow_table(), as_json=as_json)
+            else:
+                _show(found, limit)
+        except duckdb.Error as error:
+            errors.print(str(error), style="red", markup=False)
+            errors.print(f"Tables are: {', '.join(tables)}", markup=False)
+            raise typer.Exit(1) from error
+
+
+def _write(rows: pa.Table, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(json.dumps(rows.to_pylist(), default=str))
+    else:
+        body = BytesIO()  # Arrow closes what it writes to, and that must not be the terminal
+        pyarrow.csv.write_csv(rows, body)
+        typer.echo(body.getvalue(), nl=False)
+
+
+def _show(found: duckdb.DuckDBPyRelation, limit: int) -> None:
+    table = Table(*found.columns)
+    rows = found.limit(limit + 1).fetchall()
+    for row in rows[:limit]:
+        table.add_row(*map(_shown, row))
+    console.print(table)
+    if len(rows) > limit:
+        console.print(f"The first {limit} rows; see --limit, --csv and --json.")
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)

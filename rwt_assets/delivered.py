@@ -1,0 +1,184 @@
+"""Deliveries as data: a DataFrame or an Arrow dataset of exactly one revision, and SQL over them.
+
+What belongs here: the consumer's way to the rows. What does not: the documents themselves
+(`consumption.py`). What a delivery names is read and nothing else, so objects of a former
+revision or of a run that is under way are never among the rows. Apache Arrow documentation:
+"Tabular Datasets"; DuckDB documentation: "SQL on Apache Arrow", "Securing DuckDB".
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import duckdb
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from rwt_assets.consumption import read_delivery as read_document
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.feed import Feed
+from rwt_assets.frames import to_frame
+from rwt_assets.layout import Layout
+from rwt_assets.manifest import Delivery
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.resources.object_store import connect_objects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFrame":
+    """The rows of one member of a delivered archive.
+
+    Credentials, region and endpoint come from the environment, as for boto3.
+
+    Args:
+        key: object key of the archive.
+        member: its name; not needed if the delivery has only one.
+        feed: name of the feed; not needed if only one is declared.
+
+    Returns:
+        A DataFrame with the columns of `enriched_shard`: those of the contract with their
+        types, `crc32`, `_archive`, `_member` and `_row`. Rows are in the order of the shards.
+
+    Raises:
+        ArchiveMissingError: the archive was never delivered, or has no such member.
+        FeedError: no such feed, or several and none was named.
+    """
+    return to_frame(open_delivery(key, member, feed=feed).to_table())
+
+
+def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
+    """The same as an Arrow dataset, of which nothing is read until it is asked for.
+
+    Args and errors are those of `read_delivery`.
+    """
+    declared = _feed(feed)
+    delivery = read_document(connect_objects(), declared.target, key)
+    by_member = _objects_by_member([delivery])
+    wanted = member or next(iter(by_member), "")
+    if wanted not in by_member or (not member and len(by_member) > 1):
+        raise ArchiveMissingError(
+            f"the delivery has no member {member!r}" if member else "which member?",
+            where=f"s3://{delivery.bucket}/{delivery.key}",
+            fate="Nothing was read.",
+            remedy=f"Name one of: {', '.join(by_member) or 'none, it has no rows'}.",
+        )
+    return _dataset(declared, by_member[wanted])
+
+
+def delivered_tables(
+    store: ObjectStore, feed: Feed, archives: Iterable[str] = ()
+) -> Mapping[str, ds.Dataset]:
+    """The members of all deliveries of a feed, each as one dataset, by the name of a table.
+
+    Args:
+        store: where deliveries lie.
+        feed: whose they are.
+        archives: object keys of the only archives that are wanted; all without any.
+
+    Raises:
+        ArchiveMissingError: one of `archives` was never delivered.
+    """
+    wanted = list(archives)
+    found = (
+        [read_document(store, feed.target, archive) for archive in wanted]
+        if wanted
+        else list(_deliveries(store, feed))
+    )
+    tables: dict[str, ds.Dataset] = {}
+    for member, objects in _objects_by_member(found).items():
+        name = _free_name(table_name(member), tables)
+        tables[name] = _dataset(feed, objects)
+    return tables
+
+
+def query(tables: Mapping[str, ds.Dataset], sql: str) -> duckdb.DuckDBPyRelation | None:
+    """Run SQL over tables; only the columns and row groups that it needs are read.
+
+    Nothing is downloaded: DuckDB is told not to fetch extensions.
+
+    Args:
+        tables: by their names in the query.
+        sql: one statement of DuckDB's SQL.
+
+    Returns:
+        What it gives; None if it gives no rows (COPY, say).
+
+    Raises:
+        duckdb.Error: the statement is wrong.
+    """
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(config=settings)
+    for name, dataset in tables.items():
+        connection.register(name, dataset)
+    return connection.sql(sql)
+
+
+def table_name(member: str) -> str:
+    """The table of a member: its name without folders and suffix, as SQL takes it unquoted."""
+    stem = PurePosixPath(member).stem or member
+    name = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_").lower()
+    return f"_{name}" if not name or name[0].isdigit() else name
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def _feed(name: str) -> Feed:
+    feeds = declared_feeds()
+    chosen = [feed for feed in feeds if name in ("", feed.name)]
+    if len(chosen) != 1:
+        raise FeedError(
+            f"there is no feed {name!r}" if name else "which feed?",
+            fate="Nothing was read.",
+            remedy=f"Name one of: {', '.join(feed.name for feed in feeds)}.",
+        )
+    return chosen[0]
+
+
+def _deliveries(store: ObjectStore, feed: Feed) -> Iterator[Delivery]:
+    bucket = feed.target.bucket
+    for head in store.list(bucket, Layout(feed.target.prefix).deliveries()):
+        if head.key.endswith("/delivery.json"):
+            yield Delivery.model_validate_json(store.read(bucket, head.key))
+
+
+def _objects_by_member(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:
+    objects: dict[str, list[str]] = {}
+    for delivery in deliveries:
+        for one in delivery.objects:
+            objects.setdefault(one.member, []).append(one.key)
+    return objects
+
+
+def _dataset(feed: Feed, keys: Iterable[str]) -> ds.Dataset:
+    paths = [f"{feed.target.bucket}/{key}" for key in keys]
+    return ds.dataset(paths, format="parquet", filesystem=_filesystem())
+
+
+def _filesystem() -> fs.S3FileSystem:
+    """Arrow's own S3 client, with what boto3 finds in the environment."""
+    session = boto3.Session()
+    credentials = session.get_credentials()
+    frozen = None if credentials is None else credentials.get_frozen_credentials()
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return fs.S3FileSystem(
+        access_key=None if frozen is None else frozen.access_key,
+        secret_key=None if frozen is None else frozen.secret_key,
+        session_token=None if frozen is None else frozen.token,
+        region=session.region_name,
+        endpoint_override=endpoint,
+    )

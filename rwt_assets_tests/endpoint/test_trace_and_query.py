@@ -1,0 +1,110 @@
+"""From an archive to its objects, and its rows by SQL and as data, against a real endpoint."""
+
+import json
+from io import StringIO
+
+import dagster as dg
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.cli import app
+from rwt_assets.component import build_feed_definitions
+from rwt_assets.delivered import open_delivery, read_delivery
+from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.sensors.dispatch import plan
+from rwt_assets_tests.archives import timetable
+from rwt_assets_tests.stand_ins import run_request
+
+pytestmark = [
+    pytest.mark.endpoint,
+    # boto3 keeps connections open for the next call and has no moment to close them.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+KEY = "gtfs/a.zip"
+
+
+def rwt(*arguments):
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+
+
+@pytest.fixture
+def delivered(tmp_path, monkeypatch, provisioned, s3, feed):
+    """A home in which one archive was delivered."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    s3.put_object(Bucket="rwt-incoming", Key=KEY, Body=timetable(trips=3, stops=2))
+    rwt("sweep")
+    with dg.DagsterInstance.get() as instance:
+        definitions = build_feed_definitions(feed)
+        while requests := plan(FeedCatalog(instance, feed)):
+            for request in requests:
+                run_request(definitions, instance, request)
+    return tmp_path
+
+
+def test_an_archive_is_traced_from_its_message_to_its_objects_runs_and_checks(delivered, s3):
+    told = rwt("trace", KEY)
+    assert told.exit_code == 0, told.output
+    assert f"gtfs: {KEY}  delivered" in told.stdout
+    traced = json.loads(rwt("trace", KEY, "--json").stdout)
+    assert [one["via"] for one in traced["arrivals"]] == ["sweep"]
+    assert {one["step"] for one in traced["runs"]} == {"split", "enrich", "deliver"}
+    assert "gtfs/delivery" in {one["asset"] for one in traced["checks"] if one["passed"]}
+    (first, *_) = (one for one in traced["shards"] if one["member"] == "stop_times.txt")
+    assert first["rows_enriched"] == first["rows"] == 3
+    for uri in (*first["csv"], first["parquet"]):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+
+    by_uri = json.loads(rwt("trace", f"s3://rwt-incoming/{KEY}", "--json").stdout)
+    assert by_uri == traced
+    one = json.loads(rwt("trace", first["partition_key"], "--json").stdout)
+    assert one["shards"] == [first]
+
+
+def test_what_nobody_knows_is_said_to_be_unknown(delivered):
+    unknown = rwt("trace", "gtfs/other.zip")
+    assert unknown.exit_code == 1
+    assert "No feed knows gtfs/other.zip" in unknown.stderr
+    no_shard = rwt("trace", f"{KEY}|stop_times.txt|stop_sequence=99")
+    assert no_shard.exit_code == 1
+    assert "has no shard" in no_shard.stderr
+
+
+def test_delivered_rows_are_queried_by_sql(delivered):
+    listed = rwt("query").stdout
+    assert "stop_times (" in listed
+    assert "crc32 uint32" in listed
+    sql = "select count(*) as n, count(distinct _archive) as archives from stop_times"
+    assert json.loads(rwt("query", sql, "--json").stdout) == [{"n": 6, "archives": 1}]
+    table = pd.read_csv(StringIO(rwt("query", "select * from stop_times", "--csv").stdout))
+    assert len(table) == 6
+    shown = rwt("query", "select trip_id from stop_times", "--limit", "2").stdout
+    assert "The first 2 rows" in shown
+    wrong = rwt("query", "select nothing from nowhere")
+    assert wrong.exit_code == 1
+    assert "stop_times" in wrong.stderr
+    away = rwt("query", "--archive", "gtfs/other.zip")
+    assert away.exit_code == 1
+
+
+def test_a_consumer_reads_exactly_one_revision(delivered, s3, feed):
+    first = read_delivery(KEY, "stop_times.txt")
+    assert len(first) == 6
+    assert set(first["_archive"]) == {KEY}
+    assert {"crc32", "_row", "trip_id"} <= set(first.columns)
+
+    s3.put_object(Bucket="rwt-incoming", Key=KEY, Body=timetable(trips=4, stops=2))
+    rwt("sweep")
+    with dg.DagsterInstance.get() as instance:
+        definitions = build_feed_definitions(feed)
+        run_request(definitions, instance, plan(FeedCatalog(instance, feed))[0])
+    assert open_delivery(KEY, "stop_times.txt").count_rows() == 6  # split, not yet delivered
+
+    with pytest.raises(ArchiveMissingError, match=r"stop_times\.txt"):
+        read_delivery(KEY)
+    with pytest.raises(ArchiveMissingError):
+        read_delivery("gtfs/other.zip", "stop_times.txt")
