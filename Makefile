@@ -9,7 +9,6 @@ STATE ?= .rwt
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
-BENCH_READY := .venv/.ready-for-bench
 UV_SYNC := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
@@ -34,7 +33,7 @@ format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BENCH_READY) ## compare with scripts of five tools, and time the daemon (an hour; ARGS=scripts for less)
+bench: $(READY) ## compare with scripts of five tools, and time the daemon (an hour; ARGS=scripts for less)
 	$(BIN)/python -m rwt_assets_tests.benchmarks $(ARGS)
 
 soak: $(READY) ## 500 archives while things are killed and requests fail (ARGS="--archives 60" for less)
@@ -56,6 +55,3 @@ $(READY): pyproject.toml uv.lock
 	$(UV_SYNC)
 	@touch $@
 
-$(BENCH_READY): $(READY)
-	$(UV_SYNC) --group bench
-	@touch $@

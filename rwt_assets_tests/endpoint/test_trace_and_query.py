@@ -6,15 +6,14 @@ from io import StringIO
 import dagster as dg
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.cli import app
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.delivered import open_delivery, read_delivery
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets_tests.archives import timetable
+from rwt_assets_tests.endpoint.delivered_archive import KEY, delivered, rwt
 from rwt_assets_tests.stand_ins import run_request
 
 pytestmark = [
@@ -22,27 +21,7 @@ pytestmark = [
     # boto3 keeps connections open for the next call and has no moment to close them.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-KEY = "gtfs/a.zip"
-
-
-def rwt(*arguments):
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
-
-
-@pytest.fixture
-def delivered(tmp_path, monkeypatch, provisioned, s3, feed):
-    """A home in which one archive was delivered."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    s3.put_object(Bucket="rwt-incoming", Key=KEY, Body=timetable(trips=3, stops=2))
-    rwt("sweep")
-    with dg.DagsterInstance.get() as instance:
-        definitions = build_feed_definitions(feed)
-        while requests := plan(FeedCatalog(instance, feed)):
-            for request in requests:
-                run_request(definitions, instance, request)
-    return tmp_path
+__all__ = ["delivered"]
 
 
 def test_an_archive_is_traced_from_its_message_to_its_objects_runs_and_checks(delivered, s3):
