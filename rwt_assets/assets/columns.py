@@ -85,5 +85,5 @@ def _schema(feed: Feed, *, typed: bool, added: bool) -> dg.TableSchema:
 
 
 def _named(rule: MemberRule) -> dict[str, None]:
-    known = [rule.split_by, rule.key_column, *rule.columns, *rule.unique]
+    known = [*rule.columns, rule.split_by, rule.key_column, *rule.unique]
     return dict.fromkeys(name for name in known if name is not None)
