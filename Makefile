@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench fuzz soak clean
+.PHONY: help demo up test test-oldest lint format bench fuzz soak clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -12,7 +12,7 @@ READY := .venv/.ready
 UV_SYNC := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(READY) ## start everything, send a real archive through, show the result (ARGS=--exit to end then)
 	$(BIN)/rwt demo --state $(STATE) $(ARGS)
@@ -22,6 +22,12 @@ up: $(READY) ## start everything: S3, SQS, webserver, daemon
 
 test: $(READY) ## all tests (ARGS="-k name" for some)
 	$(BIN)/pytest $(ARGS)
+
+test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
+	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet --system-certs \
+		--editable . --group dev --constraints rwt_assets_tests/oldest-dagster.txt
+	.venv-oldest/bin/pytest rwt_assets_tests/assets $(ARGS)
 
 lint: $(READY) ## ruff, mypy, and Dagster's own check of the definitions
 	$(BIN)/ruff format --check .
@@ -46,7 +52,7 @@ fuzz: $(READY) ## 150,000 messages that are no S3 events, 600,000 damaged archiv
 		rwt_assets_tests/unit/test_csv_fuzz.py -k surprise
 
 clean: ## remove the environment and all local state
-	rm -rf .venv $(STATE)
+	rm -rf .venv .venv-oldest $(STATE)
 
 $(READY): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PURE = [
     "concurrency",
     "consumption",
     "contract",
+    "delivery_report",
     "dialect",
     "encryption",
     "enrichment",
@@ -28,7 +30,9 @@ PURE = [
     "freshness",
     "grouping",
     "layout",
+    "links",
     "manifest",
+    "markdown_tables",
     "member_rows",
     "memory",
     "nesting",
@@ -104,3 +108,19 @@ def test_every_crash_point_stands_in_the_documentation():
     points = re.findall(r'^    "(.+)": Point\(', source, re.MULTILINE)
     assert points
     assert [point for point in points if f"| the process dies {point} |" not in text] == []
+
+
+def test_the_oldest_dagster_that_is_tested_is_the_oldest_that_is_admitted():
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    requirements = [
+        *declared["project"]["dependencies"],
+        *declared["project"]["optional-dependencies"]["postgresql"],
+        *declared["dependency-groups"]["dev"],
+    ]
+    admitted = {
+        one.replace(">=", "==").partition(",")[0]
+        for one in requirements
+        if one.startswith("dagster")
+    }
+    tested = (PROJECT / "rwt_assets_tests" / "oldest-dagster.txt").read_text().splitlines()
+    assert admitted == {line for line in tested if not line.startswith("#")}
