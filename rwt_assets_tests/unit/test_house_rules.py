@@ -37,6 +37,7 @@ PURE = [
     "one_pass",
     "partitions",
     "permissions",
+    "preview",
     "processing",
     "progress",
     "quarantine",
