@@ -2,8 +2,8 @@
 
     rwt demo      start everything on this machine, send a sample archive through, show it
     rwt up        start everything on this machine
-    rwt feed preview
-                  what a feed would make of an archive; nothing is stored
+    rwt feed infer, preview
+                  a first declaration from an archive; what a feed would make of one
     rwt submit    upload archives
     rwt status    what is done, waits, failed or was forgotten
     rwt retry     have what failed tried again

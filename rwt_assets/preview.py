@@ -72,11 +72,13 @@ class Problem:
 class MemberPreview:
     """What would become of one member.
 
+    `stored_name` is what the feed's rules match; it differs where two members have one name.
     `values` are the most frequent split values, `other_values` and `other_rows` count the rest.
     `rows_quarantined` counts what breaks the contract, too.
     """
 
     name: str
+    stored_name: str
     outcome: Outcome
     reason: str = ""
     bytes: int = 0
@@ -228,6 +230,7 @@ def _member(
     rest = values[VALUES_SHOWN:]
     return MemberPreview(
         name=report.name,
+        stored_name=report.rule_name,
         outcome=TOLD[report.outcome],
         reason=report.reason,
         bytes=report.bytes,

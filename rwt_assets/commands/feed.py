@@ -1,11 +1,14 @@
-"""`rwt feed`: what a feed would make of an archive, before anything is stored.
+"""`rwt feed`: what a feed would make of an archive, and a first declaration from one.
 
-What belongs here: what a person types and sees. What does not: what is found out (`preview.py`).
+What belongs here: what a person types and sees. What does not: what is found out (`preview.py`,
+`inference.py`).
 These commands need no stack, no S3 and no DAGSTER_HOME: they read a file.
 """
 
 import json
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,10 +27,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from rwt_assets.commands.session import choose, console, errors, errors_told
+from rwt_assets.commands.session import choose, console, errors, errors_told, stop_with
 from rwt_assets.contract import QuarantineEntry
+from rwt_assets.declaration import feed_name
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.dialect import CsvDialect
+from rwt_assets.feed import NAME
+from rwt_assets.inference import Inference, infer_feed
 from rwt_assets.preview import (
     ColumnPreview,
     MemberPreview,
@@ -40,7 +46,7 @@ from rwt_assets.quarantine import place_of
 from rwt_assets.resources.secrets import read_secret
 
 feed_app = typer.Typer(
-    no_args_is_help=True, help="What a feed would make of an archive, before anything is stored."
+    no_args_is_help=True, help="Feeds held against archives in files; nothing is stored."
 )
 Archive = Annotated[
     Path, typer.Argument(metavar="FILE.zip", exists=True, dir_okay=False, readable=True)
@@ -53,7 +59,7 @@ STYLES = {"taken": "green", "ignored": "dim", "broken": "red"}
 @feed_app.command("preview")
 def preview(
     file: Archive,
-    feed_name: Annotated[
+    chosen: Annotated[
         str, typer.Option("--feed", help="Name of the feed; else the one that takes most members.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with whole texts.")] = False,
@@ -65,8 +71,8 @@ def preview(
     with errors_told():
         load_dotenv(Path(".env"))
         feeds = declared_feeds()
-        feed = choose(feeds, feed_name) if feed_name or not feeds else choose_feed(file, feeds)
-        if not feed_name and len(feeds) > 1:
+        feed = choose(feeds, chosen) if chosen or not feeds else choose_feed(file, feeds)
+        if not chosen and len(feeds) > 1:
             taken = count_taken(file, feed)
             errors.print(
                 f"Of {len(feeds)} feeds {feed.name} takes the most members, {taken}; else --feed.",
@@ -82,6 +88,57 @@ def preview(
         else:
             _show(found)
         raise typer.Exit(0 if found.everything_delivered else 1)
+
+
+@feed_app.command("infer")
+def infer(
+    file: Archive,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the feed; else made from the file's name.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="PATH", help="Where to write it; else it is printed."),
+    ] = None,
+) -> None:
+    """Write a first declaration of a feed, with comments, from a sample.
+
+    It says what is true of the sample: loosen what the partner did not promise.
+    """
+    if name and not re.fullmatch(NAME, name):
+        raise typer.BadParameter(
+            f"{name!r} is no name of a feed: a to z, 0 to 9 and _, beginning with a letter",
+            param_hint="--name",
+        )
+    if output is not None and output.exists():
+        stop_with(f"{output} is there already, and was left as it is.", None)
+    with errors_told():
+        found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
+        if output is None:
+            sys.stdout.write(found.text)
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(found.text, encoding="utf-8")
+            errors.print(f"{output} was written.", markup=False, soft_wrap=True)
+        _tell_inferred(found)
+
+
+def _tell_inferred(found: Inference) -> None:
+    """What was found goes to stderr: the declaration alone may be on stdout."""
+    errors.print(
+        f"{found.members} tables with {found.rows:,} rows in {len(found.feed.members)} rules, "
+        f"{len(found.not_taken)} other members."
+    )
+    if found.rows_rejected:
+        errors.print(
+            f"{found.rows_rejected:,} records of the sample are no rows, and would be quarantined.",
+            style="red",
+        )
+    errors.print(
+        f"As rwt_assets/defs/{found.feed.name}/defs.yaml it is a feed. Then `rwt feed preview "
+        f"--feed {found.feed.name}` shows what it makes of other archives.",
+        soft_wrap=True,
+    )
 
 
 @contextmanager

@@ -4,11 +4,16 @@ import json
 import os
 
 import pytest
+import yaml
+from dagster.components.testing import create_defs_folder_sandbox
 from typer.testing import CliRunner
 
 from rwt_assets.cli import app
 from rwt_assets.commands import feed as commands
+from rwt_assets.component import ZipFeed
 from rwt_assets.definitions import declared_feeds
+from rwt_assets.feed import Feed
+from rwt_assets.preview import preview_archive
 from rwt_assets_tests.archives import CAIRNS, make_zip
 
 STOPS = "stop_id,stop_lat,stop_lon\nS1,1,2\n,3,4\nS2,95,4\nS3,[bold]x,4\n"
@@ -94,3 +99,56 @@ def test_of_several_feeds_the_one_that_takes_most_is_taken_and_named(monkeypatch
     unknown = rwt("feed", "preview", faulty, "--feed", "nope")
     assert unknown.exit_code == 1
     assert "declared are: less, gtfs" in unknown.output
+
+
+def test_a_declaration_goes_to_stdout_alone_so_that_it_can_be_piped():
+    result = rwt("feed", "infer", CAIRNS)
+    assert result.exit_code == 0, result.output
+    declaration = yaml.safe_load(result.stdout)
+    assert Feed.model_validate(declaration["attributes"]).name == "cairns_gtfs"
+    assert "8 tables with 62,365 rows in 8 rules, 0 other members." in result.stderr
+
+
+def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):
+    members = {
+        "a_1.csv": "id;day;{{ x }}\n1;2024-01-01;x\n2;2024-01-02;y\n",
+        "[b].csv": "1,2024\nx,1\n,\n",
+        "7": "None,id\n0.5,1\n",
+    }
+    sample = tmp_path / "2024 sample.v2.zip"
+    sample.write_bytes(make_zip(members))
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.defs_folder_path / "own" / "defs.yaml"
+        result = rwt("feed", "infer", sample, "--output", path)
+        assert result.exit_code == 0, result.output
+        with sandbox.build_component_tree() as tree:
+            (component,) = tree.get_all_components(of_type=ZipFeed)
+    feed = component.feed
+    assert feed.name == "feed_2024_sample"
+    assert all(feed.rule_for(name) is not None for name in members)
+    assert preview_archive(sample, feed).everything_delivered
+    assert feed.source.bucket == "rwt-incoming"
+
+
+def test_a_declaration_that_is_there_is_left_as_it_is(tmp_path):
+    output = tmp_path / "defs.yaml"
+    output.write_text("mine")
+    result = rwt("feed", "infer", CAIRNS, "--output", output)
+    assert result.exit_code == 1
+    assert "was left as it is" in " ".join(result.output.split())
+    assert output.read_text() == "mine"
+
+
+def test_a_name_that_no_feed_may_have_is_refused():
+    result = rwt("feed", "infer", CAIRNS, "--name", "My Feed")
+    assert result.exit_code == 2
+    assert "is no name of a feed" in " ".join(result.output.replace("│", "").split())
+
+
+def test_an_archive_without_tables_gives_no_declaration(tmp_path):
+    sample = tmp_path / "a.zip"
+    sample.write_bytes(make_zip({"picture.png": b"\x89PNG\x00"}))
+    result = rwt("feed", "infer", sample, "--output", tmp_path / "defs.yaml")
+    assert result.exit_code == 1
+    assert "no member of the archive reads as a table" in " ".join(result.output.split())
+    assert not (tmp_path / "defs.yaml").exists()
