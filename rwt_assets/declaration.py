@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-TYPE: Final = "rwt_assets.component.ZipFeed"
+TYPE: Final = "rwt_assets.ZipFeed"
 KEY_AT_MOST: Final = 120  # characters of a plain or quoted key; YAML allows 1024
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _TEMPLATE: Final = re.compile(r"\{[{%#]")
@@ -57,17 +57,16 @@ def shown(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else f"{line[: limit - 4]} ..."
 
 
-def head(name: str, comment: str, *, type_name: str = TYPE) -> str:
+def head(name: str, comment: str) -> str:
     """The beginning of a declaration, up to the list of its members.
 
     Args:
         name: of the feed; prefixes and the queue are named after it.
         comment: what is told at the top, without the `#`.
-        type_name: of the component.
     """
     told = "\n".join(f"# {line}".rstrip() for line in comment.splitlines())
     return f"""{told}
-type: {type_name}
+type: {TYPE}
 
 attributes:
   name: {name}

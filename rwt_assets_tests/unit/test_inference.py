@@ -33,7 +33,7 @@ def infer(path, name="shop"):
     """What is declared, held to be the same as its text and to take its own sample."""
     found = infer_feed(path, name)
     declaration = yaml.safe_load(found.text)
-    assert declaration["type"] == "rwt_assets.component.ZipFeed"
+    assert declaration["type"] == "rwt_assets.ZipFeed"
     assert Feed.model_validate(declaration["attributes"]) == found.feed
     preview = preview_archive(path, found.feed)
     assert preview.failure == ""
