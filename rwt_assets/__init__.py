@@ -5,3 +5,28 @@ import os
 # Parquet and IPC take memory from the pool that Arrow chooses when it is first imported, not from
 # the one set later; see memory.py. Whoever has set another keeps it.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rwt_assets.component import ZipFeed
+    from rwt_assets.feed import Feed
+
+__all__ = ["Feed", "ZipFeed"]
+
+# Where the public names are. They are imported when they are asked for (PEP 562): the pure
+# modules of this package load without Dagster.
+_HOMES = {"Feed": "rwt_assets.feed", "ZipFeed": "rwt_assets.component"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    # Dagster finds components by the names that a module lists.
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,8 @@
 
     rwt demo      start everything on this machine, send a sample archive through, show it
     rwt up        start everything on this machine
+    rwt feed infer, preview
+                  a first declaration from an archive; what a feed would make of one
     rwt submit    upload archives
     rwt status    what is done, waits, failed or was forgotten
     rwt trace     the way of one archive, from its message to its objects
@@ -16,7 +18,7 @@
     rwt doctor    try every connection, and say what to mend
 
 What belongs here: what a person types and sees. What does not: work that a sensor or an asset
-does too. All but `demo` and `up` work on a deployment where DAGSTER_HOME is set, in the
+does too. All but `demo`, `up` and `feed` work on a deployment where DAGSTER_HOME is set, in the
 environment or in `.env` (see `.env.example`), and on the stack of this machine otherwise.
 """
 
@@ -40,6 +42,7 @@ from rich.table import Table
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
+from rwt_assets.commands.feed import feed_app
 from rwt_assets.commands.quarantine import quarantine_app
 from rwt_assets.commands.query import query_command
 from rwt_assets.commands.retire import retire_command
@@ -82,6 +85,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(feed_app, name="feed")
 app.add_typer(aws_app, name="aws")
 app.command("retire")(retire_command)
 app.command("trace")(trace_command)

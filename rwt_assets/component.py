@@ -28,6 +28,7 @@ from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStore
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
 from rwt_assets.resources.queue import QueueResource, SqsQueueResource
 from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsResource
+from rwt_assets.scaffolding import ZipFeedScaffolder
 from rwt_assets.schedules.retirement import retirement_job, retirement_schedule
 from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
 from rwt_assets.sensors.queue import queue_sensor
@@ -40,6 +41,7 @@ SQS_QUEUE = SqsQueueResource()
 ENVIRONMENT_SECRETS = EnvironmentSecretsResource()
 
 
+@dg.scaffold_with(ZipFeedScaffolder)
 @dataclass(frozen=True)
 class ZipFeed(dg.Component):
     """One feed: ZIP archives announced on SQS, split into shards, kept as enriched Parquet.

@@ -295,6 +295,11 @@ class ShardContract:
         ]
 
 
+def fits(texts: Any, rule: ColumnRule) -> bool:
+    """Whether every one of these texts keeps the rule of its column."""
+    return not _typed(texts, "", rule)[1]
+
+
 def whole_match(texts: Any, pattern: str) -> Any:
     """Which texts match a regular expression (RE2) from end to end; null for null."""
     return pc.match_substring_regex(texts, f"^(?:{pattern})$")

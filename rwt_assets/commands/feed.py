@@ -1,0 +1,264 @@
+"""`rwt feed`: what a feed would make of an archive, and a first declaration from one.
+
+What belongs here: what a person types and sees. What does not: what is found out (`preview.py`,
+`inference.py`).
+These commands need no stack, no S3 and no DAGSTER_HOME: they read a file.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import load_dotenv
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from rwt_assets.commands.session import choose, console, errors, errors_told, stop_with
+from rwt_assets.contract import QuarantineEntry
+from rwt_assets.declaration import feed_name
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.dialect import CsvDialect
+from rwt_assets.feed import NAME
+from rwt_assets.inference import Inference, infer_feed
+from rwt_assets.preview import (
+    ColumnPreview,
+    MemberPreview,
+    Preview,
+    choose_feed,
+    count_taken,
+    preview_archive,
+)
+from rwt_assets.quarantine import place_of
+from rwt_assets.resources.secrets import read_secret
+
+feed_app = typer.Typer(
+    no_args_is_help=True, help="Feeds held against archives in files; nothing is stored."
+)
+Archive = Annotated[
+    Path, typer.Argument(metavar="FILE.zip", exists=True, dir_okay=False, readable=True)
+]
+SHOWN = 20
+SHORT = 160
+STYLES = {"taken": "green", "ignored": "dim", "broken": "red"}
+
+
+@feed_app.command("preview")
+def preview(
+    file: Archive,
+    chosen: Annotated[
+        str, typer.Option("--feed", help="Name of the feed; else the one that takes most members.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with whole texts.")] = False,
+) -> None:
+    """What a feed would make of an archive; nothing is stored.
+
+    Status 1 if anything would be quarantined or the archive would fail.
+    """
+    with errors_told():
+        load_dotenv(Path(".env"))
+        feeds = declared_feeds()
+        feed = choose(feeds, chosen) if chosen or not feeds else choose_feed(file, feeds)
+        if not chosen and len(feeds) > 1:
+            taken = count_taken(file, feed)
+            errors.print(
+                f"Of {len(feeds)} feeds {feed.name} takes the most members, {taken}; else --feed.",
+                markup=False,
+            )
+        password = read_secret(os.environ, feed.source.password_variable)
+        with _progress(file) as on_read:
+            found = preview_archive(file, feed, password=password, on_read=on_read)
+        if as_json:
+            told = {**asdict(found), "everything_delivered": found.everything_delivered}
+            told["members"] = [_as_dict(one) for one in found.members]
+            console.print_json(json.dumps(told))
+        else:
+            _show(found)
+        raise typer.Exit(0 if found.everything_delivered else 1)
+
+
+@feed_app.command("infer")
+def infer(
+    file: Archive,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the feed; else made from the file's name.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="PATH", help="Where to write it; else it is printed."),
+    ] = None,
+) -> None:
+    """Write a first declaration of a feed, with comments, from a sample.
+
+    It says what is true of the sample: loosen what the partner did not promise.
+    """
+    if name and not re.fullmatch(NAME, name):
+        raise typer.BadParameter(
+            f"{name!r} is no name of a feed: a to z, 0 to 9 and _, beginning with a letter",
+            param_hint="--name",
+        )
+    if output is not None and output.exists():
+        stop_with(f"{output} is there already, and was left as it is.", None)
+    with errors_told():
+        found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
+        if output is None:
+            sys.stdout.write(found.text)
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(found.text, encoding="utf-8")
+            errors.print(f"{output} was written.", markup=False, soft_wrap=True)
+        _tell_inferred(found)
+
+
+def _tell_inferred(found: Inference) -> None:
+    """What was found goes to stderr: the declaration alone may be on stdout."""
+    errors.print(
+        f"{found.members} tables with {found.rows:,} rows in {len(found.feed.members)} rules, "
+        f"{len(found.not_taken)} other members."
+    )
+    if found.rows_rejected:
+        errors.print(
+            f"{found.rows_rejected:,} records of the sample are no rows, and would be quarantined.",
+            style="red",
+        )
+    errors.print(
+        f"As rwt_assets/defs/{found.feed.name}/defs.yaml it is a feed. Then `rwt feed preview "
+        f"--feed {found.feed.name}` shows what it makes of other archives.",
+        soft_wrap=True,
+    )
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal of how much of the archive was read; it goes when all of it was."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
+        bar = bars.add_task(file.name, total=file.stat().st_size)
+        yield lambda read: bars.advance(bar, read)
+
+
+def _as_dict(one: MemberPreview) -> dict[str, object]:
+    dialect = None if one.dialect is None else one.dialect.model_dump()
+    return {**asdict(one), "dialect": dialect}
+
+
+def _show(found: Preview) -> None:
+    _line(f"{found.archive} as feed {found.feed} would take it")
+    if found.members:
+        console.print(_member_table(found))
+    read = [one for one in found.members if one.outcome != "ignored"]
+    for one in read[:SHOWN]:
+        _show_member(one)
+    if len(read) > SHOWN:
+        console.print(f"{len(read) - SHOWN} more members: --json has all")
+    console.print()
+    for problem in filter(None, (found.failure, found.not_noticed)):
+        errors.print(f"It would not be delivered: {problem}", style="red", markup=False)
+    if found.failure:
+        return
+    rows, broken = found.rows_quarantined, found.members_broken
+    if rows or broken:
+        console.print(
+            f"{rows:,} of {found.rows_read:,} rows and {broken} members would be quarantined, the "
+            "others delivered.",
+            style="red",
+        )
+    else:
+        console.print(f"All {found.rows_read:,} rows would be delivered.", style="green")
+
+
+def _member_table(found: Preview) -> Table:
+    table = Table()
+    table.add_column("member", overflow="fold")
+    table.add_column("is")
+    for name in ("rows", "set aside", "shards"):
+        table.add_column(name, justify="right")
+    table.add_column("why", overflow="fold")
+    for one in found.members:
+        numbers = (one.rows_read, one.rows_quarantined, one.shards)
+        shown = ["" if one.outcome == "ignored" else f"{number:,}" for number in numbers]
+        name, reason = _plain(one.name), _plain(_short(one.reason))
+        table.add_row(name, one.outcome, *shown, reason, style=STYLES[one.outcome])
+    return table
+
+
+def _plain(text: str) -> str:
+    """A text in which rich finds no markup."""
+    return text.replace("[", "\\[")
+
+
+def _show_member(one: MemberPreview) -> None:
+    _line(f"\n{one.name}", style="bold")
+    if one.dialect is not None:
+        _line(f"  dialect: {_tell_dialect(one.dialect)}")
+    if one.columns:
+        _line(f"  columns: {', '.join(map(_tell_column, one.columns))}")
+    if one.split_by is not None:
+        values = [f"{_tell_value(each.value)} ({each.rows:,})" for each in one.values]
+        more = f"; {one.other_values:,} more, {one.other_rows:,} rows" if one.other_values else ""
+        _line(f"  split by {one.split_by}: {', '.join(values) or 'no rows'}{more}")
+    for problem in one.problems:
+        rows = "the member" if one.outcome == "broken" else f"{problem.rows:,} rows"
+        _line(f"  {problem.rule}: {rows}", style="red")
+        for entry in problem.examples:
+            _show_example(entry)
+
+
+def _show_example(entry: QuarantineEntry) -> None:
+    _line(f"    {place_of(entry)}: {_short(entry.reason)}")
+    if entry.text:
+        _line(f"      {_short(entry.text)}")
+
+
+def _line(text: str, style: str = "") -> None:
+    """A line that is broken by the terminal alone, so that it can be searched."""
+    console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def _tell_dialect(dialect: CsvDialect) -> str:
+    told = [dialect.encoding, f"delimiter {dialect.delimiter!r}"]
+    for name in ("quote", "escape", "comment"):
+        value = getattr(dialect, name)
+        if value != CsvDialect.model_fields[name].default:
+            told.append(f"{name} {value!r}" if value else f"no {name}")
+    if dialect.skip_lines:
+        told.append(f"{dialect.skip_lines} lines skipped")
+    if not dialect.header:
+        told.append("no header")
+    if dialect.trailing_delimiter:
+        told.append("a delimiter at the end of each record")
+    return ", ".join(told)
+
+
+def _tell_column(column: ColumnPreview) -> str:
+    kind = "" if column.type == "string" else column.type
+    told = ", ".join(filter(None, (kind, column.note)))
+    return f"{column.name} ({told})" if told else column.name
+
+
+def _tell_value(value: str | None) -> str:
+    return "without a value" if value is None else value or "(empty)"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split("\n")).strip()
+    return line if len(line) <= SHORT else f"{line[: SHORT - 4]} ..."

@@ -1,0 +1,90 @@
+"""A feed's declaration as the text of a `defs.yaml`, with comments.
+
+What belongs here: safe quoting, names that a feed may have, the head that all declarations share.
+What does not: what is in a declaration (`feed.py`) and how it is found (`inference.py`).
+Dagster documentation: "Adding component definitions"; PyYAML documentation: "Scalars". Dagster
+fills templates (Jinja's `NativeTemplate`) into every text of a declaration but the keys: a text
+that has `{{`, or that Python would read as a number or a list, does not stay what it is.
+"""
+
+import re
+from ast import literal_eval
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+TYPE: Final = "rwt_assets.ZipFeed"
+KEY_AT_MOST: Final = 120  # characters of a plain or quoted key; YAML allows 1024
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_TEMPLATE: Final = re.compile(r"\{[{%#]")
+_NO_NAME: Final = re.compile("[^a-z0-9]+")
+
+
+def feed_name(text: str) -> str:
+    """A name that a feed may have, made from any text."""
+    name = _NO_NAME.sub("_", text.lower()).strip("_")
+    return name if name[:1].isalpha() else f"feed_{name}".rstrip("_")
+
+
+def scalar(text: str) -> str:
+    """A text as YAML, quoted where it has to be."""
+    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+        return text
+    dumped: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1 << 30)
+    return dumped.rstrip("\n")
+
+
+def flow(values: Mapping[str, Any]) -> str:
+    """Settings in one line."""
+    return "{ " + ", ".join(f"{name}: {_value(value)}" for name, value in values.items()) + " }"
+
+
+def stays_text(text: str) -> bool:
+    """Whether a text is still the same text when Dagster has filled templates into it."""
+    if _TEMPLATE.search(text) or not text:
+        return False
+    try:
+        literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return not text.endswith(("\n", "\r"))
+    return False
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """A text in a comment: one line, nothing that YAML would not take."""
+    line = "".join(one if one.isprintable() else "?" for one in text)
+    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
+
+
+def head(name: str, comment: str) -> str:
+    """The beginning of a declaration, up to the list of its members.
+
+    Args:
+        name: of the feed; prefixes and the queue are named after it.
+        comment: what is told at the top, without the `#`.
+    """
+    told = "\n".join(f"# {line}".rstrip() for line in comment.splitlines())
+    return f"""{told}
+type: {TYPE}
+
+attributes:
+  name: {name}
+  # Archives are read from here. Each feed needs a prefix of its own, or a bucket.
+  source:
+    bucket: "{{{{ env('RWT_SOURCE_BUCKET', 'rwt-incoming') }}}}"
+    prefix: {name}/
+    queue: rwt-{name.replace("_", "-")}
+  # Everything below this prefix belongs to the feed.
+  target:
+    bucket: "{{{{ env('RWT_TARGET_BUCKET', 'rwt-results') }}}}"
+    prefix: rwt/{name}
+  # The first rule that takes a member's name applies to it; other members are ignored.
+  members:
+"""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return scalar(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,368 @@
+"""What a feed would make of an archive that lies in a file, before anything is stored.
+
+What belongs here: the pipeline's own way of an archive (`unpacking.py`, in one pass), with a
+file in the place of S3, and what is told of it. What does not: how it is shown
+(`commands/feed.py`), and any rule of its own: what would be delivered, ignored or set aside is
+decided by the code that does it, so that a preview and the pipeline cannot disagree.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import SecretStr
+
+from rwt_assets.byte_ranges import FILE_CHUNK_BYTES, FileRanges
+from rwt_assets.contract import QuarantineEntry, new_columns
+from rwt_assets.dialect import CsvDialect
+from rwt_assets.errors import ArchiveError, ArchiveMissingError, LimitError, MemberError
+from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport, Shard
+from rwt_assets.nesting import Walk
+from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.object_store import ObjectHead
+from rwt_assets.partitions import ShardKey
+from rwt_assets.processing import OnePassRun
+from rwt_assets.quarantine import FIELDS, breaches
+from rwt_assets.reconciliation import Account
+from rwt_assets.unpacking import OnePassWriter, unpack_archive
+
+VALUES_SHOWN: Final = 10
+EXAMPLES: Final = 3
+LOCAL: Final = "local"  # the revision of a file, which has no ETag
+
+Outcome = Literal["taken", "ignored", "broken"]
+TOLD: Final[dict[str, Outcome]] = {"split": "taken", "ignored": "ignored", "quarantined": "broken"}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPreview:
+    """A column of a member as it will be in the result; `note` says what is special about it."""
+
+    name: str
+    type: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCount:
+    """A value of the split column, and how many rows have it."""
+
+    value: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A rule that rows or a whole member break, with the first of them."""
+
+    rule: str
+    rows: int
+    examples: tuple[QuarantineEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPreview:
+    """What would become of one member.
+
+    `stored_name` is what the feed's rules match; it differs where two members have one name.
+    `values` are the most frequent split values, `other_values` and `other_rows` count the rest.
+    `rows_quarantined` counts what breaks the contract, too.
+    """
+
+    name: str
+    stored_name: str
+    outcome: Outcome
+    reason: str = ""
+    bytes: int = 0
+    rows_read: int = 0
+    rows_quarantined: int = 0
+    shards: int = 0
+    dialect: CsvDialect | None = None
+    columns: tuple[ColumnPreview, ...] = ()
+    split_by: str | None = None
+    values: tuple[ValueCount, ...] = ()
+    other_values: int = 0
+    other_rows: int = 0
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a feed would make of an archive.
+
+    `failure` says why there would be no delivery; then `members` may be empty. `not_noticed`
+    says why the feed would never read an object of this name.
+    """
+
+    feed: str
+    archive: str
+    members: tuple[MemberPreview, ...] = ()
+    failure: str = ""
+    not_noticed: str = ""
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of all members that are read."""
+        return sum(one.rows_read for one in self.members)
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Rows that would be set aside."""
+        return sum(one.rows_quarantined for one in self.members)
+
+    @property
+    def members_broken(self) -> int:
+        """Members that would be set aside whole."""
+        return sum(one.outcome == "broken" for one in self.members)
+
+    @property
+    def everything_delivered(self) -> bool:
+        """Whether the archive would be delivered with nothing set aside."""
+        told = self.failure or self.not_noticed
+        return not (told or self.rows_quarantined or self.members_broken)
+
+
+def count_taken(file: Path, feed: Feed) -> int:
+    """How many members of an archive the rules of a feed take; 0 if it is no archive."""
+    with file.open("rb") as body:
+        try:
+            walk = Walk(FileRanges(body), feed, str(file))
+            return sum(found.rule is not None for found in walk.entries())
+        except (ArchiveError, LimitError):
+            return 0
+
+
+def choose_feed(file: Path, feeds: Sequence[Feed]) -> Feed:
+    """The feed whose rules take the most members; of several the first."""
+    return feeds[0] if len(feeds) == 1 else max(feeds, key=lambda feed: count_taken(file, feed))
+
+
+def preview_archive(
+    file: Path,
+    feed: Feed,
+    *,
+    password: SecretStr | None = None,
+    on_read: Callable[[int], None] = lambda _: None,
+) -> Preview:
+    """Take an archive the whole way and keep nothing.
+
+    Args:
+        file: the archive.
+        feed: the declaration that it is held to.
+        password: of encrypted members.
+        on_read: told how many bytes of the archive were just read; called by other threads.
+
+    Returns:
+        What would become of it, also where the archive as a whole would fail.
+    """
+    key = f"{feed.source.prefix}{file.name}"
+    store = _LocalArchive(file, key, on_read)
+    revision = ArchiveRevision(feed.source.bucket, key, LOCAL, file.stat().st_size)
+    # In one pass the same rows come out and are set aside; see `one_pass.py`.
+    way = feed.model_copy(update={"one_pass": True, "keep_shards": False})
+    not_noticed = "" if feed.source.names(feed.source.bucket, key) else _not_noticed(feed, file)
+    shards = _Enriched()
+    try:
+        manifest = unpack_archive(
+            store,
+            way,
+            revision,
+            password=password,
+            enriched=OnePassWriter(check=lambda _rule, _table: None, write=shards.take),
+        )
+    except (ArchiveError, MemberError, LimitError) as error:
+        return Preview(feed.name, str(file), failure=str(error), not_noticed=not_noticed)
+    account = Account(manifest, shards.objects, missing=())
+    beyond = "; ".join(map(str, breaches(account.set_aside, feed.tolerance)))
+    return Preview(
+        feed=feed.name,
+        archive=str(file),
+        members=tuple(_members(feed, manifest, account, store)),
+        failure=f"More is set aside than the feed tolerates: {beyond}." if beyond else "",
+        not_noticed=not_noticed,
+    )
+
+
+def _not_noticed(feed: Feed, file: Path) -> str:
+    return (
+        f"The feed reads objects whose name ends in {feed.source.suffix!r}: under the name "
+        f"{file.name!r} it would never be read."
+    )
+
+
+def _members(
+    feed: Feed, manifest: ArchiveManifest, account: Account, store: "_LocalArchive"
+) -> Iterator[MemberPreview]:
+    shards: dict[str, list[Shard]] = {}
+    for shard in manifest.shards:
+        shards.setdefault(shard.member, []).append(shard)
+    counts: dict[str, dict[str, int]] = {}
+    for broken in account.set_aside.broken:
+        counts.setdefault(broken.member, {})[broken.rule] = broken.rows
+    for report in manifest.members:
+        rule = feed.rule_for(report.rule_name)
+        rows_by_rule = counts.get(report.name, {})
+        own = shards.get(report.name, [])
+        problems = tuple(
+            Problem(name, rows, store.examples(report.name, name))
+            for name, rows in rows_by_rule.items()
+        )
+        yield _member(report, rule, own, problems)
+
+
+def _member(
+    report: MemberReport,
+    rule: MemberRule | None,
+    shards: Sequence[Shard],
+    problems: tuple[Problem, ...],
+) -> MemberPreview:
+    split_by = None if rule is None or not shards else rule.split_by
+    values = [] if split_by is None else [ValueCount(one.value, one.rows) for one in shards]
+    values.sort(key=lambda one: -one.rows)
+    rest = values[VALUES_SHOWN:]
+    return MemberPreview(
+        name=report.name,
+        stored_name=report.rule_name,
+        outcome=TOLD[report.outcome],
+        reason=report.reason,
+        bytes=report.bytes,
+        rows_read=report.rows_read,
+        rows_quarantined=sum(one.rows for one in problems),
+        shards=len(shards),
+        dialect=report.dialect if report.columns else None,
+        columns=() if rule is None else tuple(_columns(report.columns, rule)),
+        split_by=split_by,
+        values=tuple(values[:VALUES_SHOWN]),
+        other_values=len(rest),
+        other_rows=sum(one.rows for one in rest),
+        problems=problems,
+    )
+
+
+def _columns(names: Sequence[str], rule: MemberRule) -> Iterator[ColumnPreview]:
+    if not names:
+        return
+    new = {*new_columns(names, rule)}
+    what = {"add": "not declared", "rescue": "not declared, rescued", "ignore": "left out"}
+    for name in names:
+        declared = rule.columns.get(name)
+        if declared is None:
+            note = what.get(rule.evolution.new_columns, "") if name in new else ""
+            yield ColumnPreview(name, "string", note)
+        else:
+            yield ColumnPreview(name, declared.type, "" if declared.nullable else "not null")
+    for name, declared in rule.columns.items():
+        if name not in names:
+            yield ColumnPreview(name, declared.type, "not there, null")
+
+
+class _Enriched:
+    """Consumes enriched shards and keeps what their footers would say; of several threads."""
+
+    def __init__(self) -> None:
+        self.objects: list[EnrichedObject] = []
+
+    def take(self, run: OnePassRun) -> None:
+        """Take one shard; its rows are counted and dropped."""
+        rows = sum(table.num_rows for table in run.tables())
+        key = ShardKey.parse(run.partition_key)
+        self.objects.append(
+            EnrichedObject(
+                partition_key=run.partition_key,
+                member=key.member,
+                split_by=key.split_by,
+                value=key.value,
+                key="",
+                rows=rows,
+                bytes=0,
+                rows_quarantined=run.rows_quarantined,
+                quarantine_key=run.quarantine_key,
+                rows_by_rule=run.rows_by_rule,
+            )
+        )
+
+
+class _LocalArchive:
+    """An object store of one object, a file; of what is put, the first of each kind is noted.
+
+    What is put without shards is quarantine alone.
+    """
+
+    def __init__(self, file: Path, key: str, on_read: Callable[[int], None]) -> None:
+        self._file = file
+        self._key = key
+        self._on_read = on_read
+        self._lock = Lock()
+        self._examples: dict[tuple[str, str], list[QuarantineEntry]] = {}
+
+    def examples(self, member: str, rule: str) -> tuple[QuarantineEntry, ...]:
+        """The first entries that a rule set aside in a member."""
+        return tuple(self._examples.get((member, rule), ()))
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectHead:
+        """What is known of the file."""
+        self._refuse_others(bucket, key)
+        known = self._file.stat()
+        when = datetime.fromtimestamp(known.st_mtime, UTC)
+        return ObjectHead(key, known.st_size, LOCAL, when, version_id)
+
+    def read(
+        self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
+    ) -> bytes:
+        """Bytes of the file. It is opened anew: threads read at a time."""
+        self._refuse_others(bucket, key, etag)
+        with self._file.open("rb") as body:
+            body.seek(start)
+            data = body.read(-1 if end is None else max(0, end - start))
+        self._on_read(len(data))
+        return data
+
+    def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
+        """The last bytes of the file, and its size."""
+        size = self._file.stat().st_size
+        return self.read(bucket, key, max(0, size - length)), size
+
+    def stream(
+        self, bucket: str, key: str, start: int, end: int, *, etag: str = ""
+    ) -> Iterator[bytes]:
+        """Bytes of the file in chunks."""
+        for offset in range(start, end, FILE_CHUNK_BYTES):
+            yield self.read(bucket, key, offset, min(offset + FILE_CHUNK_BYTES, end), etag=etag)
+
+    def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:  # noqa: ARG002
+        """Note the first entries of what would be quarantined, and forget the rest."""
+        data = body if isinstance(body, bytes | memoryview) else body.read()
+        table = pq.read_table(BytesIO(data), columns=FIELDS)
+        kinds = table.group_by(["member", "rule"]).aggregate([]).to_pylist()
+        for kind in kinds:
+            found = _first(table, kind["member"], kind["rule"])
+            with self._lock:
+                known = self._examples.setdefault((kind["member"], kind["rule"]), [])
+                merged = sorted([*known, *found], key=lambda entry: entry.row or 0)
+                known[:] = merged[:EXAMPLES]
+
+    def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:  # noqa: ARG002
+        """Nothing: nothing is kept."""
+        return iter(())
+
+    def delete(self, bucket: str, keys: Iterable[str]) -> None:
+        """Nothing is kept, so nothing is deleted."""
+
+    def _refuse_others(self, bucket: str, key: str, etag: str = LOCAL) -> None:
+        if key != self._key or etag not in ("", LOCAL):
+            raise ArchiveMissingError("a preview keeps nothing", where=f"s3://{bucket}/{key}")
+
+
+def _first(table: pa.Table, member: str, rule: str) -> list[QuarantineEntry]:
+    """The first entries of a quarantine table that are of one member and rule."""
+    own = pc.and_(pc.equal(table.column("member"), member), pc.equal(table.column("rule"), rule))
+    first = table.filter(own).sort_by("row").slice(0, EXAMPLES)
+    return [QuarantineEntry(**row) for row in first.to_pylist()]

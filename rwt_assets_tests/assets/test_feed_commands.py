@@ -1,0 +1,154 @@
+"""`rwt feed`: what a person sees, without a stack, S3 or DAGSTER_HOME."""
+
+import json
+import os
+
+import pytest
+import yaml
+from dagster.components.testing import create_defs_folder_sandbox
+from typer.testing import CliRunner
+
+from rwt_assets.cli import app
+from rwt_assets.commands import feed as commands
+from rwt_assets.component import ZipFeed
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.feed import Feed
+from rwt_assets.preview import preview_archive
+from rwt_assets_tests.archives import CAIRNS, make_zip
+
+STOPS = "stop_id,stop_lat,stop_lon\nS1,1,2\n,3,4\nS2,95,4\nS3,[bold]x,4\n"
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path, monkeypatch):
+    """Neither a deployment nor a stack."""
+    before = dict(os.environ)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def rwt(*arguments):
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    file = tmp_path / "faulty.zip"
+    file.write_bytes(make_zip({"stops.txt": STOPS, "calendar.txt": "day\nmon\n", "a.md": "x"}))
+    return file
+
+
+def test_a_preview_of_a_good_archive_ends_with_status_0():
+    result = rwt("feed", "preview", CAIRNS)
+    assert result.exit_code == 0, result.output
+    assert "All 62,365 rows would be delivered." in result.output
+    assert "split by stop_sequence: 1 (1,339)" in result.output
+    assert "42 more, 24,403 rows" in result.output
+
+
+def test_a_preview_of_a_faulty_archive_tells_rows_members_and_reasons(faulty):
+    result = rwt("feed", "preview", faulty)
+    assert result.exit_code == 1
+    for line in (
+        "stop_id: not null: 1 rows",
+        "stops.txt, line 3, row 2: stop_id is empty",
+        "stop_lat: number: 1 rows",
+        "stops.txt, line 5, row 4: '[bold]x' is no number",
+        "      S3,[bold]x,4",
+        "3 of 4 rows and 1 members would be quarantined, the others delivered.",
+    ):
+        assert line in result.output
+    assert "no rule of the feed takes it" in " ".join(result.output.replace("│", "").split())
+
+
+def test_a_preview_as_json_has_everything(faulty):
+    result = rwt("feed", "preview", faulty, "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["everything_delivered"] is False
+    stops, calendar, notes = told["members"]
+    assert [one["outcome"] for one in (stops, calendar, notes)] == ["taken", "broken", "ignored"]
+    assert [(one["rule"], one["rows"]) for one in stops["problems"]] == [
+        ("stop_id: not null", 1),
+        ("stop_lat: maximum", 1),
+        ("stop_lat: number", 1),
+    ]
+    assert stops["problems"][0]["examples"][0]["text"] == ",3,4"
+    assert stops["dialect"]["delimiter"] == ","
+
+
+def test_an_archive_that_would_fail_ends_with_status_1(tmp_path):
+    file = tmp_path / "a.zip"
+    file.write_bytes(b"hello")
+    result = rwt("feed", "preview", file)
+    assert result.exit_code == 1
+    assert "It would not be delivered" in result.output
+    assert "All" not in result.output
+
+
+def test_of_several_feeds_the_one_that_takes_most_is_taken_and_named(monkeypatch, faulty):
+    gtfs = declared_feeds()[0]
+    less = gtfs.model_copy(update={"name": "less", "members": gtfs.members[:1]})
+    monkeypatch.setattr(commands, "declared_feeds", lambda: (less, gtfs))
+    result = rwt("feed", "preview", faulty)
+    assert "Of 2 feeds gtfs takes the most members, 2; else --feed." in result.output
+    assert "as feed less" in rwt("feed", "preview", faulty, "--feed", "less").output
+    unknown = rwt("feed", "preview", faulty, "--feed", "nope")
+    assert unknown.exit_code == 1
+    assert "declared are: less, gtfs" in unknown.output
+
+
+def test_a_declaration_goes_to_stdout_alone_so_that_it_can_be_piped():
+    result = rwt("feed", "infer", CAIRNS)
+    assert result.exit_code == 0, result.output
+    declaration = yaml.safe_load(result.stdout)
+    assert Feed.model_validate(declaration["attributes"]).name == "cairns_gtfs"
+    assert "8 tables with 62,365 rows in 8 rules, 0 other members." in result.stderr
+
+
+def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):
+    members = {
+        "a_1.csv": "id;day;{{ x }}\n1;2024-01-01;x\n2;2024-01-02;y\n",
+        "[b].csv": "1,2024\nx,1\n,\n",
+        "7": "None,id\n0.5,1\n",
+    }
+    sample = tmp_path / "2024 sample.v2.zip"
+    sample.write_bytes(make_zip(members))
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.defs_folder_path / "own" / "defs.yaml"
+        result = rwt("feed", "infer", sample, "--output", path)
+        assert result.exit_code == 0, result.output
+        with sandbox.build_component_tree() as tree:
+            (component,) = tree.get_all_components(of_type=ZipFeed)
+    feed = component.feed
+    assert feed.name == "feed_2024_sample"
+    assert all(feed.rule_for(name) is not None for name in members)
+    assert preview_archive(sample, feed).everything_delivered
+    assert feed.source.bucket == "rwt-incoming"
+
+
+def test_a_declaration_that_is_there_is_left_as_it_is(tmp_path):
+    output = tmp_path / "defs.yaml"
+    output.write_text("mine")
+    result = rwt("feed", "infer", CAIRNS, "--output", output)
+    assert result.exit_code == 1
+    assert "was left as it is" in " ".join(result.output.split())
+    assert output.read_text() == "mine"
+
+
+def test_a_name_that_no_feed_may_have_is_refused():
+    result = rwt("feed", "infer", CAIRNS, "--name", "My Feed")
+    assert result.exit_code == 2
+    assert "is no name of a feed" in " ".join(result.output.replace("│", "").split())
+
+
+def test_an_archive_without_tables_gives_no_declaration(tmp_path):
+    sample = tmp_path / "a.zip"
+    sample.write_bytes(make_zip({"picture.png": b"\x89PNG\x00"}))
+    result = rwt("feed", "infer", sample, "--output", tmp_path / "defs.yaml")
+    assert result.exit_code == 1
+    assert "no member of the archive reads as a table" in " ".join(result.output.split())
+    assert not (tmp_path / "defs.yaml").exists()

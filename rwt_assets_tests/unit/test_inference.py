@@ -1,0 +1,226 @@
+"""A declaration that is made of an archive takes this archive, whatever is in it."""
+
+import csv
+import io
+import string
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rwt_assets.declaration import feed_name, scalar, stays_text
+from rwt_assets.errors import NoMatchingMemberError, NotAZipError
+from rwt_assets.feed import Feed
+from rwt_assets.inference import infer_feed
+from rwt_assets.preview import preview_archive
+from rwt_assets_tests.archives import CAIRNS, make_zip
+
+SALES = "ticket,day,price\n" + "".join(f"T{n},2024-01-0{n % 3 + 1},{n}.5\n" for n in range(30))
+
+
+@pytest.fixture
+def file(tmp_path):
+    def make(members):
+        path = tmp_path / "sample.zip"
+        path.write_bytes(make_zip(members))
+        return path
+
+    return make
+
+
+def infer(path, name="shop"):
+    """What is declared, held to be the same as its text and to take its own sample."""
+    found = infer_feed(path, name)
+    declaration = yaml.safe_load(found.text)
+    assert declaration["type"] == "rwt_assets.ZipFeed"
+    assert Feed.model_validate(declaration["attributes"]) == found.feed
+    preview = preview_archive(path, found.feed)
+    assert preview.failure == ""
+    assert preview.members_broken == 0
+    assert preview.rows_quarantined == found.rows_rejected
+    assert preview.rows_read == found.rows
+    return found
+
+
+def test_types_nulls_key_and_split_are_found(file):
+    found = infer(file({"sales.csv": SALES}))
+    (rule,) = found.feed.members
+    assert rule.include == ("sales.csv",)
+    told = {name: (one.type, one.nullable) for name, one in rule.columns.items()}
+    assert told == {
+        "ticket": ("string", False),
+        "day": ("date", False),
+        "price": ("number", False),
+    }
+    assert rule.key_column == "ticket"
+    assert rule.split_by is None
+    assert "      # split_by: day\n" in found.text
+    assert "would make 3, of 10 rows on average and 10 at most" in found.text
+
+
+def test_the_proposed_split_can_be_taken_as_it_stands(file):
+    path = file({"sales.csv": SALES})
+    text = infer(path).text.replace("# split_by", "split_by")
+    feed = Feed.model_validate(yaml.safe_load(text)["attributes"])
+    (member,) = preview_archive(path, feed).members
+    assert (member.split_by, member.shards) == ("day", 3)
+
+
+def test_members_of_the_same_columns_have_one_rule(file):
+    members = {f"sales_2024010{n}.csv": SALES for n in (1, 2)}
+    found = infer(file({**members, "stock.csv": "item,count\na,1\nb,2\n"}))
+    assert [rule.include for rule in found.feed.members] == [("sales_*.csv",), ("stock.csv",)]
+    assert found.feed.members[0].key_column == "ticket"
+
+
+def test_a_pattern_takes_no_member_of_another_kind(file):
+    members = {"data_1.csv": SALES, "data_2.csv": "item,count\na,1\nb,2\n"}
+    found = infer(file(members))
+    assert [rule.include for rule in found.feed.members] == [("data_1.csv",), ("data_2.csv",)]
+
+
+def test_one_value_of_another_member_loosens_the_type_of_both(file):
+    found = infer(file({"a_1.csv": "k,v\n1,2\n2,3\n", "a_2.csv": "k,v\n1,x\n2,\n"}))
+    (rule,) = found.feed.members
+    assert (rule.columns["v"].type, rule.columns["v"].nullable) == ("string", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("a;b\n1;2\n3;4\n", {"delimiter": ";"}),
+        ("a\tb\n1\t2\n", {"delimiter": "\t"}),
+        ("name,place\nJosé,Málaga\n".encode("cp1252"), {"encoding": "windows-1252"}),
+        ("a,b\n1,2\n".encode("utf-16"), {"encoding": "utf-16"}),
+        ("Report of May\n\na,b,c\n1,2,3\n4,5,6\n", {"skip_lines": 1}),
+        ("1,2\n3,4\n", {"header": False}),
+        ("x,1\ny,4\n", {"header": False}),
+        ("x,,x\n1,2,3\n4,5,6\n", {}),
+        ("# made by hand\na,b\n1,2\n3,4\n", {"comment": "#"}),
+    ],
+)
+def test_a_dialect_that_is_not_plain_is_declared(file, text, dialect):
+    (rule,) = infer(file({"m.csv": text})).feed.members
+    given = rule.dialect.model_dump(exclude_unset=True)
+    if "encoding" in dialect:
+        assert given["encoding"] in (dialect["encoding"], "cp1252")
+    else:
+        assert given == dialect
+
+
+def test_members_that_are_no_tables_are_named_and_not_taken(file):
+    prose = "Dear all,\n\nhere it is, with thanks, as ever.\n\nYours, A, B, C\n"
+    found = infer(file({"sales.csv": SALES, "read.me": prose, "._x.csv": "x", "dir/": ""}))
+    assert {one.name for one in found.not_taken} == {"read.me", "._x.csv", "dir/"}
+    assert "#   read.me: " in found.text
+    assert found.members == 1
+
+
+def test_an_archive_without_a_table_is_told(file, tmp_path):
+    with pytest.raises(NoMatchingMemberError, match=r"no member of the archive reads as a table"):
+        infer_feed(file({"picture.png": b"\x89PNG\r\n\x1a\n\x00\x01"}), "shop")
+    (tmp_path / "b.zip").write_bytes(b"hello")
+    with pytest.raises(NotAZipError):
+        infer_feed(tmp_path / "b.zip", "shop")
+
+
+def test_rows_that_are_no_rows_do_not_keep_a_member_from_being_a_table(file):
+    found = infer(file({"sales.csv": SALES + "T99,2024-01-01\n"}))
+    assert found.rows_rejected == 1
+
+
+def test_a_header_that_has_a_name_twice_makes_a_rule_without_columns(file):
+    (rule,) = infer(file({"m.csv": "a,a,b\n1,2,3\n"})).feed.members
+    assert rule.columns == {}
+
+
+def test_tables_in_archives_within_are_taken(file):
+    found = infer(file({"in_1.zip": make_zip({"sales.csv": SALES})}))
+    assert found.feed.members[0].include == ("in_*.zip/sales.csv",)
+
+
+def test_the_timetable_of_cairns_gives_a_declaration_that_takes_it():
+    found = infer(CAIRNS, "gtfs")
+    assert (found.members, found.rows) == (8, 62_365)
+    times = next(rule for rule in found.feed.members if rule.include == ("stop_times.txt",))
+    assert times.columns["stop_sequence"].type == "integer"
+    assert times.columns["arrival_time"].nullable
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "on", "1", "1e3", "2024-01-01", "~", "a: b", "- x", "#x", "'", '"', "\\", "", " ", "=",
+     "{{ x }}", "\x85", "\u2028", "\ufeff", "é", "😀", "null", "a\nb", "\x00", "*a", "&a", "!x"],
+)  # fmt: skip
+def test_every_text_is_quoted_as_it_has_to_be(text):
+    assert yaml.safe_load(f"k: {scalar(text)}") == {"k": text}
+    assert yaml.safe_load(f"{{ {scalar(text)}: 1 }}") == {text: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("a.csv", True), ("*", True), ("1", False), ("[1]", False), (" 1", False), ("{{ x }}", False),
+     ("None", False), ("a{%", False), ("", False), ("a\n", False)],
+)  # fmt: skip
+def test_what_dagster_would_make_something_else_of_is_known(text, same):
+    assert stays_text(text) == same
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("cairns_gtfs", "cairns_gtfs"), ("Sales 2024.csv", "sales_2024_csv"), ("2024", "feed_2024"),
+     ("", "feed"), ("_x_", "x"), ("É", "feed"), ("éa", "a")],
+)  # fmt: skip
+def test_every_text_gives_a_name_of_a_feed(text, name):
+    assert feed_name(text) == name
+
+
+# Anything that may be a file name in an archive, anything that may be in a field.
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12)
+NUMBERS = st.one_of(st.integers(-(10**20), 10**20), st.floats(allow_nan=False)).map(str)
+WHEN = st.one_of(st.dates(), st.datetimes()).map(str)
+WORDS = st.text(string.ascii_letters + string.digits + "+-._:/ é", max_size=8)
+WILD = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+COLUMNS = st.one_of(
+    st.sampled_from(["id", "day", "1", "2024", "on", "a: b", "{{ x }}", "crc32", "", "None"]),
+    WORDS.filter(str.strip),
+)
+
+
+@st.composite
+def tables(draw, fields):
+    names = draw(st.lists(COLUMNS, min_size=2, max_size=5))
+    kinds = [draw(st.sampled_from([NUMBERS, WHEN, fields])) for _ in names]
+    cells = [draw(st.one_of(st.just(kind), st.just(kind | st.just("")))) for kind in kinds]
+    rows = draw(st.lists(st.tuples(*cells), min_size=1, max_size=12))
+    out = io.StringIO()
+    delimiter = draw(st.sampled_from(",;\t|"))
+    quoting = draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
+    writer = csv.writer(out, delimiter=delimiter, quoting=quoting)
+    writer.writerow(names)
+    writer.writerows(rows)
+    return out.getvalue().encode(draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"])))
+
+
+def archives(fields):
+    names = st.one_of(NAMES, NAMES.map(lambda name: f"{name}.csv"), st.just("d/a_1.csv"))
+    return st.dictionaries(names, tables(fields), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("fields", [WORDS, WILD], ids=["words", "anything"])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_declaration_takes_the_archive_that_it_was_made_of(tmp_path, data, fields):
+    members = data.draw(archives(fields))
+    path = tmp_path / "sample.zip"
+    path.write_bytes(make_zip(members))
+    try:
+        infer(path)
+    except NoMatchingMemberError:
+        assert all(not name.endswith(".csv") or _odd(text) for name, text in members.items())
+
+
+def _odd(text):
+    """Whether a table has what may make it none: a column that enrichment adds, or quotes."""
+    return b"crc32" in text.replace(b"\x00", b"") or b'"' in text
