@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-oldest lint format bench fuzz soak clean
+.PHONY: help demo up test test-oldest lint docs format bench fuzz soak clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -9,6 +9,7 @@ STATE ?= .rwt
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS_READY := .venv/.ready-for-docs
 UV_SYNC := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
@@ -34,6 +35,9 @@ lint: $(READY) ## ruff, mypy, and Dagster's own check of the definitions
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	VIRTUAL_ENV=$(CURDIR)/.venv PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
+
+docs: $(DOCS_READY) ## the documentation site in .site/; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file .mkdocs.yml --strict
 
 format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff format .
@@ -61,3 +65,6 @@ $(READY): pyproject.toml uv.lock
 	$(UV_SYNC)
 	@touch $@
 
+$(DOCS_READY): $(READY)
+	$(UV_SYNC) --group docs
+	@touch $@

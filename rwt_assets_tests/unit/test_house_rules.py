@@ -79,7 +79,10 @@ def test_the_feed_of_the_readme_is_a_feed():
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md"))],
+    [
+        "README.md",
+        *sorted(str(path.relative_to(PROJECT)) for path in (PROJECT / "docs").rglob("*.md")),
+    ],
 )
 def test_links_lead_somewhere(document):
     path = PROJECT / document

@@ -1,0 +1,156 @@
+"""The pages in docs/reference, made from the code they describe.
+
+    .venv/bin/python -m rwt_assets_tests.reference_pages    writes them
+
+What belongs here: making these pages. What does not: words about settings, commands and errors,
+which stand where these are declared; a test says when a page is stale.
+"""
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from rwt_assets import errors, feed
+from rwt_assets.errors import RwtError
+
+PROJECT = Path(__file__).parents[1]
+FOLDER = PROJECT / "docs" / "reference"
+# In the order in which a declaration has them.
+MODELS: tuple[type[BaseModel], ...] = (
+    feed.Feed,
+    feed.Source,
+    feed.Target,
+    feed.MemberRule,
+    feed.ColumnRule,
+    feed.Dialect,
+    feed.Evolution,
+    feed.Tolerance,
+    feed.Limits,
+    feed.Retirement,
+)
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "minLength": "at least {} characters",
+    "pattern": "matches `{}`",
+}
+MADE = "<!-- Made by rwt_assets_tests/reference_pages.py; change {} instead. -->\n\n"
+FEED_HEAD = """# Settings of a feed
+
+What may stand below `attributes:` in `rwt_assets/defs/<name>/defs.yaml`. A setting that is needed
+has no default. Declared in [`feed.py`](../../rwt_assets/feed.py).
+"""
+ERRORS_HEAD = """# Errors
+
+What fails says what was wrong, where, what happened to the data and what to do next. The type
+stands in the run's failure; all are in [`errors.py`](../../rwt_assets/errors.py). *Tried again*
+says whether a run that failed with it is asked for again, up to `attempts` times; the others would
+fail the same way.
+
+| error | what it means | tried again |
+|---|---|---|
+"""
+
+
+def feed_page() -> str:
+    """Every setting of a feed."""
+    schema = feed.Feed.model_json_schema()
+    definitions = {"Feed": schema, **schema["$defs"]}
+    parts = [MADE.format("rwt_assets/feed.py"), FEED_HEAD]
+    for model in MODELS:
+        definition = definitions[model.__name__]
+        parts.append(f"\n## {model.__name__}\n\n{inspect.getdoc(model)}\n\n")
+        parts.append("| setting | value | default |\n|---|---|---|\n")
+        required = set(definition.get("required", ()))
+        parts += [
+            f"| `{name}` | {_cell(_value(one))} | {_default(one, required=name in required)} |\n"
+            for name, one in definition["properties"].items()
+        ]
+    return "".join(parts)
+
+
+def _value(schema: dict[str, Any]) -> str:
+    """What a setting takes, in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        kinds = [_value(one) for one in schema["anyOf"] if one.get("type") != "null"]
+        return " or ".join(kinds)
+    if allowed := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return ", ".join(f"`{one}`" for one in allowed)
+    if schema["type"] == "array":
+        return f"list of {_value(schema['items'])}"
+    if schema["type"] == "object":
+        return f"mapping of name to {_value(schema['additionalProperties'])}"
+    kind = {"string": "text", "boolean": "`true`, `false`"}.get(schema["type"], schema["type"])
+    bounds = [words.format(schema[name]) for name, words in BOUNDS.items() if name in schema]
+    return ", ".join([kind, *bounds])
+
+
+def _default(schema: dict[str, Any], *, required: bool) -> str:
+    if required:
+        return "**needed**"
+    default = schema.get("default")
+    if default is None:
+        # A factory of pydantic is not in the schema: the defaults of the model, or an empty one.
+        return "its defaults" if "$ref" in schema else "none"
+    return f"`{json.dumps(default)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def commands_page() -> str:
+    """Every command with its options."""
+    made = subprocess.run(
+        [sys.executable, "-m", "typer", "rwt_assets.cli", "utils", "docs", "--name", "rwt"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+    ).stdout
+    made = made.replace(f"{PROJECT}/", "").replace("&#x27;", "'")
+    made = made.removeprefix("# `rwt`\n\n").strip()
+    return f"{MADE.format('rwt_assets/cli.py and commands/')}# The command `rwt`\n\n{made}\n"
+
+
+def errors_page() -> str:
+    """Every error with what it means."""
+    lines = [MADE.format("rwt_assets/errors.py"), ERRORS_HEAD]
+    for depth, error in _tree(RwtError, 0):
+        again = "no" if error.terminal else "yes"
+        indent = "&nbsp;&nbsp;" * depth
+        lines.append(f"| {indent}`{error.__name__}` | {inspect.getdoc(error)} | {again} |\n")
+    return "".join(lines)
+
+
+def _tree(error: type[RwtError], depth: int) -> Iterator[tuple[int, type[RwtError]]]:
+    # The base is none that anybody meets.
+    if error is not RwtError:
+        yield depth, error
+    for below in error.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from _tree(below, depth + (error is not RwtError))
+
+
+PAGES = {"feed.md": feed_page, "commands.md": commands_page, "errors.md": errors_page}
+
+
+def main() -> None:
+    """Write all pages."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The reference pages say what the code says."""
+
+import pytest
+from pydantic import BaseModel
+
+from rwt_assets import errors, feed
+from rwt_assets_tests.reference_pages import FOLDER, MODELS, PAGES
+
+STALE = "stale: run `.venv/bin/python -m rwt_assets_tests.reference_pages`"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_what_the_code_says(name):
+    assert (FOLDER / name).read_text(encoding="utf-8") == PAGES[name](), STALE
+
+
+def test_every_model_of_a_declaration_has_its_table():
+    declared = {
+        one
+        for one in vars(feed).values()
+        if isinstance(one, type) and issubclass(one, BaseModel) and one is not BaseModel
+    }
+    assert {one for one in declared if not one.__name__.startswith("_")} == set(MODELS)
+
+
+def test_every_error_has_its_row():
+    text = PAGES["errors.md"]()
+    names = [
+        one.__name__
+        for one in vars(errors).values()
+        if isinstance(one, type) and issubclass(one, errors.RwtError)
+    ]
+    assert len(names) > 10
+    assert [name for name in names if f"`{name}`" not in text] == ["RwtError"]
