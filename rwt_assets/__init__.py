@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rwt_assets.component import ZipFeed
+    from rwt_assets.delivered import open_delivery, read_delivery
     from rwt_assets.feed import Feed
 
-__all__ = ["Feed", "ZipFeed"]
+__all__ = ["Feed", "ZipFeed", "open_delivery", "read_delivery"]
 
 # Where the public names are. They are imported when they are asked for (PEP 562): the pure
 # modules of this package load without Dagster.
-_HOMES = {"Feed": "rwt_assets.feed", "ZipFeed": "rwt_assets.component"}
+_HOMES = {
+    "Feed": "rwt_assets.feed",
+    "ZipFeed": "rwt_assets.component",
+    "open_delivery": "rwt_assets.delivered",
+    "read_delivery": "rwt_assets.delivered",
+}
 
 
 def __getattr__(name: str) -> object:

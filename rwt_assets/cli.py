@@ -22,20 +22,17 @@ does too. All but `demo`, `up` and `feed` work on a deployment where DAGSTER_HOM
 environment or in `.env` (see `.env.example`), and on the stack of this machine otherwise.
 """
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import dagster as dg
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -58,39 +55,40 @@ from rwt_assets.commands.session import (
     errors_told,
     stop_with,
 )
+from rwt_assets.commands.status import status_command
 from rwt_assets.commands.trace import trace_command
 from rwt_assets.consumption import Result, read_delivery, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
-from rwt_assets.figures import figures_now
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.manifest import Delivery
 from rwt_assets.partitions import archive_partition_key
-from rwt_assets.replay import count_quarantined
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.resources.queue import connect_queue
 from rwt_assets.standing import (
     ArchiveProgress,
-    Standing,
     archive_progress,
     retry_failed,
-    take_standing,
 )
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="ZIP archives from S3 to enriched Parquet. Start with `rwt demo`.",
+    rich_markup_mode="markdown",
+    help=(
+        "ZIP archives from S3 to enriched Parquet, as Dagster assets.\n\n"
+        "Start with `rwt demo`: it starts everything on this machine and sends an archive through. "
+        "Commands work on the deployment of DAGSTER_HOME if that is set, in the environment or in "
+        "`.env`, and on the stack of this machine otherwise. Each says more with `--help`."
+    ),
+    epilog=(
+        "Exit status: 0 if all went well, 1 if something failed or was found wanting, 2 if the "
+        "command line is wrong. Data go to standard output, complaints to standard error; colours "
+        "and progress bars appear on a terminal only. `--json` is there for scripts."
+    ),
 )
-app.add_typer(dead_letters_app, name="dead-letters")
-app.add_typer(quarantine_app, name="quarantine")
-app.add_typer(feed_app, name="feed")
-app.add_typer(aws_app, name="aws")
-app.command("retire")(retire_command)
-app.command("trace")(trace_command)
-app.command("query")(query_command)
-app.command()(doctor)
+BEGIN, LOOK, MEND = "Begin", "Look", "Mend"
+DECLARE, DEPLOY = "Declare a feed", "Deploy"
 
 SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"
 LOOK_SECONDS = 0.5
@@ -100,7 +98,7 @@ Archives = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=BEGIN)
 def demo(
     file: Annotated[
         Path, typer.Argument(help="The archive to send.", exists=True, dir_okay=False)
@@ -114,7 +112,15 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Start everything on this machine and send an archive through it."""
+    """Start everything on this machine and send an archive through it.
+
+    For example:
+
+        rwt demo
+        rwt demo my_timetable.zip --exit
+
+    With --exit, status 0 only if the delivery reconciles.
+    """
     with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
         feed = choose(feeds, feed_name)
@@ -130,7 +136,7 @@ def demo(
             _stay(stack)
 
 
-@app.command()
+@app.command(rich_help_panel=BEGIN)
 def up(
     state: State = DEFAULT_STATE,
     endpoint: Annotated[
@@ -150,7 +156,14 @@ def up(
         ),
     ] = "",
 ) -> None:
-    """Start everything on this machine: S3, SQS, webserver, daemon."""
+    """Start everything on this machine: S3, SQS, webserver, daemon.
+
+    For example:
+
+        rwt up
+        rwt up --state /var/lib/rwt --storage postgresql://rwt@localhost/rwt
+
+    """
     with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
         with _stack(state, feeds, endpoint, storage) as stack:
@@ -159,7 +172,7 @@ def up(
             _stay(stack)
 
 
-@app.command()
+@app.command(rich_help_panel=BEGIN)
 def submit(
     files: Archives,
     state: State = DEFAULT_STATE,
@@ -168,7 +181,14 @@ def submit(
         bool, typer.Option("--wait", help="Wait for each delivery; status 1 if one fails.")
     ] = False,
 ) -> None:
-    """Upload archives under the feed's prefix, each by its file name."""
+    """Upload archives under the feed's prefix, each by its file name.
+
+    For example:
+
+        rwt submit monday.zip tuesday.zip
+        rwt submit --wait monday.zip
+
+    """
     with errors_told():
         if enter(state) and not embedded.runs(state):
             stop_with("No stack runs here; start one with `rwt up`.", state)
@@ -183,43 +203,7 @@ def submit(
             raise typer.Exit(0 if all(end.stage == "delivered" for end in ends) else 1)
 
 
-@app.command()
-def status(
-    state: State = DEFAULT_STATE,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every reason.")] = False,
-) -> None:
-    """What is done, waits, failed or was forgotten. Status 1 if anything was forgotten."""
-    with errors_told():
-        enter(state)
-        with dg.DagsterInstance.get() as instance:
-            catalogs = [FeedCatalog(instance, feed) for feed in declared_feeds()]
-            standings = {one.feed.name: take_standing(one) for one in catalogs}
-            figures = {one.feed.name: _figures(one) for one in catalogs}
-            quarantined = {one.feed.name: count_quarantined(one) for one in catalogs}
-        if as_json:
-            both = {
-                name: {
-                    **_as_dict(standing),
-                    "figures": figures[name],
-                    "archives_with_quarantine": quarantined[name],
-                }
-                for name, standing in standings.items()
-            }
-            console.print_json(json.dumps(both))
-        else:
-            _show_standings(standings)
-            _show_figures(figures)
-            for name, archives in quarantined.items():
-                if archives:
-                    console.print(
-                        f"{name}: archives with something in quarantine {archives:,}: "
-                        "`rwt quarantine list`",
-                        markup=False,
-                    )
-        raise typer.Exit(1 if any(one.forgotten for one in standings.values()) else 0)
-
-
-@app.command()
+@app.command(rich_help_panel=MEND)
 def sweep(
     state: State = DEFAULT_STATE,
     feed_name: FeedName = "",
@@ -234,7 +218,14 @@ def sweep(
         bool, typer.Option("--dry-run", help="Say what would be recorded; record nothing.")
     ] = False,
 ) -> None:
-    """Compare each bucket with the catalog and record what no message announced."""
+    """Compare each bucket with the catalog and record what no message announced.
+
+    For example:
+
+        rwt sweep --dry-run
+        rwt sweep --feed gtfs --since 2026-01-31
+
+    """
     with errors_told():
         enter(state)
         done = "would be recorded" if dry_run else "recorded"
@@ -255,7 +246,7 @@ def sweep(
                 )
 
 
-@app.command()
+@app.command(rich_help_panel=MEND)
 def retry(
     keys: Annotated[
         list[str] | None,
@@ -264,7 +255,15 @@ def retry(
     state: State = DEFAULT_STATE,
     feed_name: FeedName = "",
 ) -> None:
-    """Have what failed for good tried again, as if it had never been tried."""
+    """Have what failed for good tried again, as if it had never been tried.
+
+    For example:
+
+        rwt retry
+        rwt retry gtfs/monday.zip
+
+    Status 1 if one of the archives named has not failed.
+    """
     with errors_told():
         enter(state)
         wanted = None if keys is None else {archive_partition_key(key) for key in keys}
@@ -388,52 +387,6 @@ def _show_addresses(stack: embedded.EmbeddedStack, feed: Feed) -> None:
     console.print(table)
 
 
-def _show_standings(standings: dict[str, Standing]) -> None:
-    table = Table()
-    table.add_column("feed")
-    for name in ("done", "waiting", "failed", "forgotten"):
-        table.add_column(name, justify="right")
-    for name, standing in standings.items():
-        counts = (standing.done, standing.waiting, standing.failed, standing.forgotten)
-        table.add_row(name, *(str(len(entries)) for entries in counts))
-    console.print(table)
-    for standing in standings.values():
-        for verdict in ("forgotten", "failed"):
-            entries = getattr(standing, verdict)
-            for entry in entries[:SHOWN]:
-                console.print(f"{verdict}: {entry.partition_key}", style="red", markup=False)
-                console.print(f"    {entry.reason}", markup=False)
-            if len(entries) > SHOWN:
-                console.print(f"{verdict}: {len(entries) - SHOWN} more; see `rwt status --json`")
-
-
-def _figures(catalog: FeedCatalog) -> dict[str, int] | None:
-    """The feed's figures; None if its queue cannot be reached."""
-    try:
-        return asdict(figures_now(catalog, connect_queue()))
-    except (ClientError, BotoCoreError):
-        return None
-
-
-def _show_figures(figures: dict[str, dict[str, int] | None]) -> None:
-    for name, own in figures.items():
-        if own is None:
-            errors.print(f"{name}: the queue cannot be reached", style="yellow", markup=False)
-            continue
-        told = ", ".join(f"{figure.replace('_', ' ')} {n:,}" for figure, n in own.items())
-        console.print(f"{name}: {told}", markup=False)
-
-
-def _as_dict(standing: Standing) -> dict[str, Any]:
-    return {
-        name: [
-            {"asset": e.asset, "partition": e.partition_key, "reason": e.reason}
-            for e in getattr(standing, name)
-        ]
-        for name in ("done", "waiting", "failed", "forgotten")
-    }
-
-
 @contextmanager
 def _stack(
     state: Path, feeds: Sequence[Feed], endpoint: str = "", storage: str = ""
@@ -478,6 +431,17 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def _key(feed: Feed, file: Path) -> str:
     return f"{feed.source.prefix}{file.name}"
+
+
+app.command("status", rich_help_panel=LOOK)(status_command)
+app.command("trace", rich_help_panel=LOOK)(trace_command)
+app.command("query", rich_help_panel=LOOK)(query_command)
+app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
+app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
+app.command("retire", rich_help_panel=MEND)(retire_command)
+app.add_typer(feed_app, name="feed", rich_help_panel=DECLARE)
+app.add_typer(aws_app, name="aws", rich_help_panel=DEPLOY)
+app.command("doctor", rich_help_panel=DEPLOY)(doctor)
 
 
 if __name__ == "__main__":

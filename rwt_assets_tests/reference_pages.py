@@ -89,7 +89,9 @@ def _value(schema: dict[str, Any]) -> str:
     if schema["type"] == "array":
         return f"list of {_value(schema['items'])}"
     if schema["type"] == "object":
-        return f"mapping of name to {_value(schema['additionalProperties'])}"
+        values = schema.get("additionalProperties") or {}
+        values = values or next(iter(schema.get("patternProperties", {}).values()))
+        return f"mapping of name to {_value(values)}"
     kind = {"string": "text", "boolean": "`true`, `false`"}.get(schema["type"], schema["type"])
     bounds = [words.format(schema[name]) for name, words in BOUNDS.items() if name in schema]
     return ", ".join([kind, *bounds])

@@ -26,7 +26,11 @@ from rwt_assets.feed import Feed
 from rwt_assets.permissions import least_policy
 from rwt_assets.provisioning import plan_provisioning, provision, queue_account
 
-aws_app = typer.Typer(no_args_is_help=True, help="Buckets, queues, notifications, permissions.")
+aws_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Buckets, queues, notifications, permissions.",
+)
 ACCOUNT = "123456789012"  # AWS's own placeholder, where the queue does not exist yet
 
 
@@ -49,6 +53,12 @@ def setup(
     """Make the buckets, queues and notifications that the feeds lack.
 
     Without --apply it says what is missing and changes nothing.
+
+    For example:
+
+        rwt aws setup
+        rwt aws setup --apply
+        rwt aws setup --policy > policy.json
     """
     with errors_told():
         enter(state)
@@ -73,7 +83,15 @@ def doctor(
     feed_name: FeedName = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Try every connection that the feeds need, and say what to mend. Status 1 if anything."""
+    """Try every connection that the feeds need, and say what to mend.
+
+    For example:
+
+        rwt doctor
+        rwt doctor --feed gtfs
+
+    Status 1 if there is anything to mend.
+    """
     with errors_told():
         enter(state)
         found = {feed.name: examine(feed) for feed in choose_all(declared_feeds(), feed_name)}

@@ -23,7 +23,9 @@ from rwt_assets.feed import Feed
 from rwt_assets.resources.queue import connect_queue
 
 dead_letters_app = typer.Typer(
-    no_args_is_help=True, help="Messages that were delivered too often to be tried again."
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Messages that were delivered too often to be tried again.",
 )
 TO_TAKE = "it would be taken now: `rwt dead-letters redrive`"
 
@@ -35,7 +37,13 @@ def show(
     at_most: Annotated[int, typer.Option("--at-most", help="How many to look at.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show what is in the dead-letter queues and why. It stays there."""
+    """Show what is in the dead-letter queues and why. It stays there.
+
+    For example:
+
+        rwt dead-letters list
+        rwt dead-letters list --json
+    """
     with errors_told():
         enter(state)
         found = {
@@ -62,7 +70,13 @@ def put_back(
     state: State = DEFAULT_STATE,
     feed_name: FeedName = "",
 ) -> None:
-    """Put dead letters back into their queue, all or chosen ones."""
+    """Put dead letters back into their queue, all or chosen ones.
+
+    For example:
+
+        rwt dead-letters redrive
+        rwt dead-letters redrive 0d2c6f5e-5d53-4f0b-8d0e-0c1f5b5a7f11
+    """
     with errors_told():
         enter(state)
         for feeds in _by_queue(feed_name):

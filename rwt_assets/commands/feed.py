@@ -46,7 +46,9 @@ from rwt_assets.quarantine import place_of
 from rwt_assets.resources.secrets import read_secret
 
 feed_app = typer.Typer(
-    no_args_is_help=True, help="Feeds held against archives in files; nothing is stored."
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Feeds held against archives in files; nothing is stored.",
 )
 Archive = Annotated[
     Path, typer.Argument(metavar="FILE.zip", exists=True, dir_okay=False, readable=True)
@@ -67,6 +69,11 @@ def preview(
     """What a feed would make of an archive; nothing is stored.
 
     Status 1 if anything would be quarantined or the archive would fail.
+
+    For example:
+
+        rwt feed preview monday.zip
+        rwt feed preview monday.zip --feed gtfs --json
     """
     with errors_told():
         load_dotenv(Path(".env"))
@@ -104,6 +111,11 @@ def infer(
     """Write a first declaration of a feed, with comments, from a sample.
 
     It says what is true of the sample: loosen what the partner did not promise.
+
+    For example:
+
+        rwt feed infer monday.zip
+        rwt feed infer monday.zip --name sales --output rwt_assets/defs/sales/defs.yaml
     """
     if name and not re.fullmatch(NAME, name):
         raise typer.BadParameter(

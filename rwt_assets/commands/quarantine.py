@@ -30,7 +30,9 @@ from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.standing import ArchiveProgress, archives_progress
 
 quarantine_app = typer.Typer(
-    no_args_is_help=True, help="Rows and members that were set aside, with the reason."
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Rows and members that were set aside, with the reason.",
 )
 Keys = Annotated[
     list[str] | None,
@@ -55,7 +57,14 @@ def show(  # noqa: PLR0913, PLR0917 - one for each option
     ] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with whole texts.")] = False,
 ) -> None:
-    """Archives with something set aside, by member and rule; with --archive, what it is."""
+    """Archives with something set aside, by member and rule; with --archive, what it is.
+
+    For example:
+
+        rwt quarantine list
+        rwt quarantine list --archive gtfs/monday.zip
+        rwt quarantine list --rule 'price: *' --json
+    """
     with errors_told():
         enter(state)
         found: dict[str, list[dict[str, Any]]] = {}
@@ -89,7 +98,13 @@ def replay(
         bool, typer.Option("--wait", help="Wait for the deliveries; status 1 if one fails.")
     ] = False,
 ) -> None:
-    """Process archives again that have something set aside, after the feed was mended."""
+    """Process archives again that have something set aside, after the feed was mended.
+
+    For example:
+
+        rwt quarantine replay
+        rwt quarantine replay --archive gtfs/monday.zip --wait
+    """
     with errors_told():
         enter(state)
         found: set[str] = set()

@@ -42,12 +42,10 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Run SQL (DuckDB's) over delivered rows; each member is a table.
 
-    Only what deliveries name is read. Examples:
+    Only what deliveries name is read. For example:
 
         rwt query
-
         rwt query "select _archive, count(*) from stop_times group by 1"
-
         rwt query --csv "select * from stops" > stops.csv
 
     Status 1 if the statement is wrong or nothing was delivered.

@@ -43,6 +43,11 @@ def retire_command(  # noqa: PLR0913, PLR0917 - one for each option
 
     The partner's ZIP stays. Archives that wait or failed stay, too. It may be stopped at any
     time; the next time finishes what it left.
+
+    For example:
+
+        rwt retire --older-than 30d --dry-run
+        rwt retire --older-than 12w --keep-data
     """
     with errors_told():
         enter(state)

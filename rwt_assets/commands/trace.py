@@ -42,9 +42,9 @@ def trace_command(
 ) -> None:
     """Show an archive's message, revision, members, shards, objects, runs and checks.
 
-    Examples:
-        rwt trace gtfs/cairns_gtfs.zip
+    For example:
 
+        rwt trace gtfs/cairns_gtfs.zip
         rwt trace 'gtfs/cairns_gtfs.zip|stop_times.txt|stop_sequence=7'
 
     Status 1 if no feed knows the archive.

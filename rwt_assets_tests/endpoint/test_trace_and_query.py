@@ -7,9 +7,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from rwt_assets import open_delivery, read_delivery
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.delivered import open_delivery, read_delivery
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets_tests.archives import timetable
