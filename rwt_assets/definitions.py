@@ -10,8 +10,7 @@ import dagster as dg
 
 from rwt_assets.component import ZipFeed
 from rwt_assets.feed import Feed
-
-PROJECT = Path(__file__).parent.parent
+from rwt_assets.project import current_project
 
 
 @dg.definitions
@@ -22,6 +21,10 @@ def defs() -> dg.Definitions:
 
 
 def declared_feeds() -> tuple[Feed, ...]:
-    """The feeds declared in `defs/`, for commands that work beside Dagster."""
-    tree = dg.ComponentTree.for_project(Path(__file__).parent)
+    """The feeds of the current project, for commands that work beside Dagster.
+
+    Raises:
+        FeedError: there is no project here.
+    """
+    tree = dg.ComponentTree.for_project(current_project().folder)
     return tuple(component.feed for component in tree.get_all_components(of_type=ZipFeed))

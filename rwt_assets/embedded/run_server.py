@@ -28,9 +28,9 @@ from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from rwt_assets.errors import StackError
+from rwt_assets.project import current_project
 
 PACKAGE = Path(__file__).parent.parent
-CODE_LOCATION = "rwt_assets.definitions"
 ANSWER_SECONDS = 60.0
 PAUSE_SECONDS = 0.1
 RESTARTING = "restarting"
@@ -98,7 +98,7 @@ def serve(address: str) -> NoReturn:
 
 def _load() -> None:
     try:
-        importlib.import_module(CODE_LOCATION).defs()
+        importlib.import_module(current_project().definitions_module).defs()
         importlib.import_module("dagster._cli.api")
         importlib.import_module("rwt_assets.embedded.event_storage")
         if find_spec("dagster_postgres") is not None:
@@ -140,7 +140,10 @@ def _execute(connection: Connection, arguments: str) -> NoReturn:
 
 
 def _code_stamp() -> int:
-    files = [path for kind in ("*.py", "*.yaml") for path in PACKAGE.rglob(kind)]
+    project = current_project()
+    root = find_spec(project.definitions_module.partition(".")[0])
+    folders = {PACKAGE, *map(Path, (root and root.submodule_search_locations) or ())}
+    files = {path for one in folders for kind in ("*.py", "*.yaml") for path in one.rglob(kind)}
     return hash(tuple(sorted((str(path), path.stat().st_mtime_ns) for path in files)))
 
 

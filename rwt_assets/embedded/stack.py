@@ -53,6 +53,7 @@ from rwt_assets.embedded.storage import opened, storage_settings
 from rwt_assets.errors import StackError
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
+from rwt_assets.project import PROJECT_VARIABLE, current_project
 from rwt_assets.provisioning import provision
 from rwt_assets.reporting import REPORTED_TOGETHER
 from rwt_assets.resources.object_store import connect_objects
@@ -119,10 +120,12 @@ class EmbeddedStack:
         self._endpoint_url = self._server.endpoint_url if self._server else endpoint.rstrip("/")
         self._ui_port = choose_port(_port_of(before.ui_url if before else "", UI_PORT))
         self._code_port = choose_port(CODE_PORT)
+        project = current_project()
         self._environment = {
             **local_environment(self._endpoint_url, os.environ),
             "DAGSTER_HOME": str(dagster_home(self.state)),
             STACK_VARIABLE: str(self.state),
+            PROJECT_VARIABLE: str(project.folder),
             "PYTHONUNBUFFERED": "1",
             # Events of one output, and those planned for one run, are stored together.
             "DAGSTER_EVENT_BATCH_SIZE": str(REPORTED_TOGETHER),
@@ -132,7 +135,7 @@ class EmbeddedStack:
         self._code_server = self._child(
             "code server",
             "code_server",
-            ["dagster", "code-server", "start", "-m", "rwt_assets.definitions"],
+            ["dagster", "code-server", "start", "-m", project.definitions_module],
             ["-p", str(self._code_port), "-h", LOOPBACK, "--use-python-environment-entry-point"],
         )
         self._run_server = self._child(
