@@ -361,7 +361,7 @@ def _written(file: Path, name: str, rules: Sequence[_Rule], others: Sequence[NoT
     tables = sum(len(rule.tables) for rule in rules)
     rows = sum(rule.rows for rule in rules)
     lines = [
-        f"A first declaration, from {shown(file.name)}: {tables} tables, {rows:,} rows.",
+        f"A first declaration, from {shown(file.name)} (tables: {tables}, rows: {rows:,}).",
         "It says what is true of that one archive. Loosen what the partner did not promise, and",
         "look at other archives with `rwt feed preview`. Every attribute: rwt_assets/feed.py.",
     ]
@@ -398,9 +398,19 @@ def _rule_text(rule: _Rule) -> str:
     lines += ["      columns:"] if columns else []
     lines += [
         f"        {scalar(name)}: {flow(settings) if settings else '{}'}"
+        f"{_nearly(rule.profile.columns[name])}"
         for name, settings in columns.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _nearly(column: ColumnProfile) -> str:
+    """A comment that names the few texts which make a column text."""
+    if column.nearly is None:
+        return ""
+    kind, misfits = column.nearly
+    told = ", ".join(shown(repr(text), 20) for text in misfits)
+    return f"  # {kind} but for {told} in {misfits.total():,} rows"
 
 
 def _why_split(column: ColumnProfile) -> str:

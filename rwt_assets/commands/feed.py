@@ -113,7 +113,8 @@ def infer(
     if output is not None and output.exists():
         stop_with(f"{output} is there already, and was left as it is.", None)
     with errors_told():
-        found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
+        with errors.status(f"{file.name} is read"):
+            found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
         if output is None:
             sys.stdout.write(found.text)
         else:
@@ -126,8 +127,8 @@ def infer(
 def _tell_inferred(found: Inference) -> None:
     """What was found goes to stderr: the declaration alone may be on stdout."""
     errors.print(
-        f"{found.members} tables with {found.rows:,} rows in {len(found.feed.members)} rules, "
-        f"{len(found.not_taken)} other members."
+        f"Tables: {found.members}, with {found.rows:,} rows; rules: {len(found.feed.members)}; "
+        f"other members: {len(found.not_taken)}"
     )
     if found.rows_rejected:
         errors.print(
@@ -135,8 +136,8 @@ def _tell_inferred(found: Inference) -> None:
             style="red",
         )
     errors.print(
-        f"As rwt_assets/defs/{found.feed.name}/defs.yaml it is a feed. Then `rwt feed preview "
-        f"--feed {found.feed.name}` shows what it makes of other archives.",
+        f"As rwt_assets/defs/{found.feed.name}/defs.yaml it is a feed; `rwt feed preview FILE.zip "
+        f"--feed {found.feed.name}` then shows what it makes of other archives.",
         soft_wrap=True,
     )
 

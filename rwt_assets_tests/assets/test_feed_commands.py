@@ -106,7 +106,7 @@ def test_a_declaration_goes_to_stdout_alone_so_that_it_can_be_piped():
     assert result.exit_code == 0, result.output
     declaration = yaml.safe_load(result.stdout)
     assert Feed.model_validate(declaration["attributes"]).name == "cairns_gtfs"
-    assert "8 tables with 62,365 rows in 8 rules, 0 other members." in result.stderr
+    assert "Tables: 8, with 62,365 rows; rules: 8; other members: 0" in result.stderr
 
 
 def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):

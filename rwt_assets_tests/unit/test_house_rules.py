@@ -69,7 +69,7 @@ def test_pure_modules_load_neither_dagster_nor_boto3():
 def test_the_feed_of_the_readme_is_a_feed():
     (text,) = re.findall(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     declaration = yaml.safe_load(text)
-    assert declaration["type"] == "rwt_assets.component.ZipFeed"
+    assert declaration["type"] == "rwt_assets.ZipFeed"
     assert Feed.model_validate(declaration["attributes"]).name == "sales"
 
 

@@ -59,6 +59,12 @@ def test_types_nulls_key_and_split_are_found(file):
     assert "would make 3, of 10 rows on average and 10 at most" in found.text
 
 
+def test_a_few_texts_that_make_a_column_text_are_named(file):
+    rows = "".join(f"{n},{'#N/A' if n == 7 else n}\n" for n in range(20))
+    found = infer(file({"m.csv": f"k,v\n{rows}"}))
+    assert "        v: { nullable: false }  # integer but for '#N/A' in 1 rows\n" in found.text
+
+
 def test_the_proposed_split_can_be_taken_as_it_stands(file):
     path = file({"sales.csv": SALES})
     text = infer(path).text.replace("# split_by", "split_by")
@@ -209,7 +215,7 @@ def archives(fields):
 
 
 @pytest.mark.parametrize("fields", [WORDS, WILD], ids=["words", "anything"])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_declaration_takes_the_archive_that_it_was_made_of(tmp_path, data, fields):
     members = data.draw(archives(fields))
