@@ -58,7 +58,7 @@ class Inference:
     """A declaration and what is known of it.
 
     `rows_rejected` are records of the sample that are no rows; they would be set aside by any
-    declaration.
+    declaration. `sample` is what the feed would make of the sample.
     """
 
     text: str
@@ -66,6 +66,7 @@ class Inference:
     members: int
     rows: int
     rows_rejected: int
+    sample: Preview
     not_taken: tuple[NoTable, ...]
 
 
@@ -130,7 +131,7 @@ def infer_feed(file: Path, name: str) -> Inference:
         )
     rules = _grouped(tables)
     _name_members(rules, tables, not_taken)
-    feed = _loosened(file, name, rules)
+    feed, found = _loosened(file, name, rules)
     text = _written(file, name, rules, not_taken)
     return Inference(
         text=text,
@@ -138,6 +139,7 @@ def infer_feed(file: Path, name: str) -> Inference:
         members=len(tables),
         rows=sum(table.rows for table in tables),
         rows_rejected=sum(table.rejected for table in tables),
+        sample=found,
         not_taken=tuple(not_taken),
     )
 
@@ -281,21 +283,19 @@ def _escaped(text: str) -> str:
     return "".join(escapes.get(one, one if one.isprintable() else "?") for one in text)
 
 
-def _loosened(file: Path, name: str, rules: Sequence[_Rule]) -> Feed:
+def _loosened(file: Path, name: str, rules: Sequence[_Rule]) -> tuple[Feed, Preview]:
     """The feed, after rules under which its own sample would be set aside were made looser."""
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS + 1):
         feed = Feed.model_validate({**_frame(name), "members": [*map(_attributes, rules)]})
-        strict = {
-            feed.members.index(rule)
-            for rule in _rules_that_set_aside(preview_archive(file, feed), feed, rules)
-        }
-        if not strict:
+        found = preview_archive(file, feed)
+        strict = {feed.members.index(rule) for rule in _rules_that_set_aside(found, feed, rules)}
+        if not strict or number == ROUNDS:
             break
-        for number in strict:
+        for place in strict:
             # Of a member that still does not go through, nothing is known for sure.
-            rules[number].with_dialect = rules[number].with_columns and rules[number].with_dialect
-            rules[number].with_columns = False
-    return Feed.model_validate({**_frame(name), "members": [*map(_attributes, rules)]})
+            rules[place].with_dialect = rules[place].with_columns and rules[place].with_dialect
+            rules[place].with_columns = False
+    return feed, found
 
 
 def _rules_that_set_aside(
