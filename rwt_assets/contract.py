@@ -295,9 +295,12 @@ class ShardContract:
         ]
 
 
-def fits(texts: Any, rule: ColumnRule) -> bool:
-    """Whether every one of these texts keeps the rule of its column."""
-    return not _typed(texts, "", rule)[1]
+def fitting(texts: Any, rule: ColumnRule) -> np.ndarray:
+    """Which of these texts keep the rule of their column."""
+    fit = np.ones(len(texts), np.bool_)
+    for fault in _typed(texts, "", rule)[1]:
+        fit &= ~fault.mask
+    return fit
 
 
 def whole_match(texts: Any, pattern: str) -> Any:

@@ -58,7 +58,7 @@ class Inference:
     """A declaration and what is known of it.
 
     `rows_rejected` are records of the sample that are no rows; they would be set aside by any
-    declaration.
+    declaration. `sample` is what the feed would make of the sample.
     """
 
     text: str
@@ -66,6 +66,7 @@ class Inference:
     members: int
     rows: int
     rows_rejected: int
+    sample: Preview
     not_taken: tuple[NoTable, ...]
 
 
@@ -130,7 +131,7 @@ def infer_feed(file: Path, name: str) -> Inference:
         )
     rules = _grouped(tables)
     _name_members(rules, tables, not_taken)
-    feed = _loosened(file, name, rules)
+    feed, found = _loosened(file, name, rules)
     text = _written(file, name, rules, not_taken)
     return Inference(
         text=text,
@@ -138,6 +139,7 @@ def infer_feed(file: Path, name: str) -> Inference:
         members=len(tables),
         rows=sum(table.rows for table in tables),
         rows_rejected=sum(table.rejected for table in tables),
+        sample=found,
         not_taken=tuple(not_taken),
     )
 
@@ -281,21 +283,19 @@ def _escaped(text: str) -> str:
     return "".join(escapes.get(one, one if one.isprintable() else "?") for one in text)
 
 
-def _loosened(file: Path, name: str, rules: Sequence[_Rule]) -> Feed:
+def _loosened(file: Path, name: str, rules: Sequence[_Rule]) -> tuple[Feed, Preview]:
     """The feed, after rules under which its own sample would be set aside were made looser."""
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS + 1):
         feed = Feed.model_validate({**_frame(name), "members": [*map(_attributes, rules)]})
-        strict = {
-            feed.members.index(rule)
-            for rule in _rules_that_set_aside(preview_archive(file, feed), feed, rules)
-        }
-        if not strict:
+        found = preview_archive(file, feed)
+        strict = {feed.members.index(rule) for rule in _rules_that_set_aside(found, feed, rules)}
+        if not strict or number == ROUNDS:
             break
-        for number in strict:
+        for place in strict:
             # Of a member that still does not go through, nothing is known for sure.
-            rules[number].with_dialect = rules[number].with_columns and rules[number].with_dialect
-            rules[number].with_columns = False
-    return Feed.model_validate({**_frame(name), "members": [*map(_attributes, rules)]})
+            rules[place].with_dialect = rules[place].with_columns and rules[place].with_dialect
+            rules[place].with_columns = False
+    return feed, found
 
 
 def _rules_that_set_aside(
@@ -361,7 +361,7 @@ def _written(file: Path, name: str, rules: Sequence[_Rule], others: Sequence[NoT
     tables = sum(len(rule.tables) for rule in rules)
     rows = sum(rule.rows for rule in rules)
     lines = [
-        f"A first declaration, from {shown(file.name)}: {tables} tables, {rows:,} rows.",
+        f"A first declaration, from {shown(file.name)} (tables: {tables}, rows: {rows:,}).",
         "It says what is true of that one archive. Loosen what the partner did not promise, and",
         "look at other archives with `rwt feed preview`. Every attribute: rwt_assets/feed.py.",
     ]
@@ -398,9 +398,19 @@ def _rule_text(rule: _Rule) -> str:
     lines += ["      columns:"] if columns else []
     lines += [
         f"        {scalar(name)}: {flow(settings) if settings else '{}'}"
+        f"{_nearly(rule.profile.columns[name])}"
         for name, settings in columns.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _nearly(column: ColumnProfile) -> str:
+    """A comment that names the few texts which make a column text."""
+    if column.nearly is None:
+        return ""
+    kind, misfits = column.nearly
+    told = ", ".join(shown(repr(text), 20) for text in misfits)
+    return f"  # {kind} but for {told} in {misfits.total():,} rows"
 
 
 def _why_split(column: ColumnProfile) -> str:

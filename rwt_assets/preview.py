@@ -238,7 +238,7 @@ def _member(
         rows_quarantined=sum(one.rows for one in problems),
         shards=len(shards),
         dialect=report.dialect if report.columns else None,
-        columns=() if rule is None else tuple(_columns(report.columns, rule)),
+        columns=tuple(_columns(report.columns, rule)) if rule is not None and shards else (),
         split_by=split_by,
         values=tuple(values[:VALUES_SHOWN]),
         other_values=len(rest),
@@ -248,8 +248,6 @@ def _member(
 
 
 def _columns(names: Sequence[str], rule: MemberRule) -> Iterator[ColumnPreview]:
-    if not names:
-        return
     new = {*new_columns(names, rule)}
     what = {"add": "not declared", "rescue": "not declared, rescued", "ignore": "left out"}
     for name in names:

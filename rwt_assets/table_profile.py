@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rwt_assets.contract import fits
+from rwt_assets.contract import fitting
 from rwt_assets.feed import ColumnRule, ColumnType
 from rwt_assets.uniqueness import SeenKeys
 
@@ -28,6 +28,8 @@ REFUSED: Final[Mapping[ColumnType, str]] = {
     "integer": "^([+]|-?0[0-9])",  # a number loses the plus of a telephone, the 0 of a postcode
     "number": "^([+]|-?0[0-9]|-?[0-9]{16,}$)",  # likewise, and the digits of a long identifier
 }
+MISFITS_AT_MOST: Final = 3  # different texts, and
+MISFIT_ROWS_AT_MOST: Final = 0.1  # of the rows: beyond it they are no exceptions
 SPLIT_VALUES_AT_MOST: Final = 1_000
 FEW_VALUES: Final = 100
 SPLIT_ROWS_AT_LEAST: Final = 5  # rows of a value, on average
@@ -36,13 +38,19 @@ SPLIT_EMPTY_AT_MOST: Final = 0.01
 
 @dataclass(slots=True)
 class ColumnProfile:
-    """One column. `counts` is None if there are too many values to split by."""
+    """One column.
+
+    `misfits` has, for each type that it may nearly be, the texts that are not of it.
+    `counts` is None if there are too many values to split by.
+    """
 
     name: str
     rows: int = 0
     empty: int = 0
     unique: bool = True
-    kinds: list[ColumnType] = field(default_factory=lambda: [*CANDIDATES])
+    misfits: dict[ColumnType, Counter[str]] = field(
+        default_factory=lambda: {kind: Counter() for kind in CANDIDATES}
+    )
     counts: Counter[str] | None = field(default_factory=Counter)
     _seen: SeenKeys = field(default_factory=SeenKeys)
 
@@ -61,15 +69,26 @@ class ColumnProfile:
                 self.counts = None
         filled = np.asarray(pc.not_equal(values, ""))
         self.empty += int(counts[~filled].sum())
-        present = values.filter(pa.array(filled))
-        self.kinds = [kind for kind in self.kinds if _is_all(present, kind)]
+        present, counts = values.filter(pa.array(filled)), counts[filled]
+        for kind in [*self.misfits]:
+            unfit = np.flatnonzero(~_of_type(present, kind))
+            if len(unfit) <= MISFITS_AT_MOST:
+                texts = present.take(pa.array(unfit)).to_pylist()
+                self.misfits[kind].update(dict(zip(texts, counts[unfit].tolist(), strict=True)))
+            if len(unfit) > MISFITS_AT_MOST or len(self.misfits[kind]) > MISFITS_AT_MOST:
+                del self.misfits[kind]
 
     def join(self, other: "ColumnProfile") -> None:
         """Take the same column of another member."""
         self.rows += other.rows
         self.empty += other.empty
         self.unique = self.unique and other.unique
-        self.kinds = [kind for kind in self.kinds if kind in other.kinds]
+        both = {
+            kind: own + other.misfits[kind]
+            for kind, own in self.misfits.items()
+            if kind in other.misfits
+        }
+        self.misfits = {kind: own for kind, own in both.items() if len(own) <= MISFITS_AT_MOST}
         if self.counts is not None:
             self.counts = None if other.counts is None else self.counts + other.counts
         if self.counts is not None and len(self.counts) > SPLIT_VALUES_AT_MOST:
@@ -78,7 +97,17 @@ class ColumnProfile:
     @property
     def type(self) -> ColumnType:
         """The type that all values keep; text if there is no value."""
-        return self.kinds[0] if self.kinds and self.empty < self.rows else "string"
+        kinds = [kind for kind, misfits in self.misfits.items() if not misfits]
+        return kinds[0] if kinds and self.empty < self.rows else "string"
+
+    @property
+    def nearly(self) -> tuple[ColumnType, Counter[str]] | None:
+        """The type that a text column has but for a few texts, and these with their rows."""
+        if self.type != "string":
+            return None
+        most = MISFIT_ROWS_AT_MOST * (self.rows - self.empty)
+        near = [one for one in self.misfits.items() if 0 < one[1].total() <= most]
+        return near[0] if near else None
 
     @property
     def nullable(self) -> bool:
@@ -128,12 +157,14 @@ class TableProfile:
 
 def keeps(text: str, kind: ColumnType) -> bool:
     """Whether a text by itself would be proposed to be of this type."""
-    return _is_all(pa.array([text], pa.string()), kind)
+    return bool(_of_type(pa.array([text], pa.string()), kind)[0])
 
 
-def _is_all(values: Any, kind: ColumnType) -> bool:
-    refused = pc.any(pc.match_substring_regex(values, REFUSED[kind])).as_py()
-    return not refused and fits(values, ColumnRule(type=kind))
+def _of_type(values: Any, kind: ColumnType) -> np.ndarray:
+    """Which values may be of a type."""
+    refused = np.asarray(pc.match_substring_regex(values, REFUSED[kind]))
+    fit: np.ndarray = ~refused & fitting(values, ColumnRule(type=kind))
+    return fit
 
 
 def _splits(column: ColumnProfile) -> bool:

@@ -125,7 +125,8 @@ def infer(
     if output is not None and output.exists():
         stop_with(f"{output} is there already, and was left as it is.", None)
     with errors_told():
-        found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
+        with errors.status(f"{file.name} is read"):
+            found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
         if output is None:
             sys.stdout.write(found.text)
         else:
@@ -138,17 +139,21 @@ def infer(
 def _tell_inferred(found: Inference) -> None:
     """What was found goes to stderr: the declaration alone may be on stdout."""
     errors.print(
-        f"{found.members} tables with {found.rows:,} rows in {len(found.feed.members)} rules, "
-        f"{len(found.not_taken)} other members."
+        f"Tables: {found.members}, with {found.rows:,} rows; rules: {len(found.feed.members)}; "
+        f"other members: {len(found.not_taken)}"
     )
-    if found.rows_rejected:
+    sample = found.sample
+    if not sample.everything_delivered:
         errors.print(
-            f"{found.rows_rejected:,} records of the sample are no rows, and would be quarantined.",
+            f"Of the sample itself would be quarantined: {sample.rows_quarantined:,} rows, and "
+            f"whole members: {sample.members_broken}; see the preview. {sample.failure}",
             style="red",
+            markup=False,
+            soft_wrap=True,
         )
     errors.print(
-        f"As rwt_assets/defs/{found.feed.name}/defs.yaml it is a feed. Then `rwt feed preview "
-        f"--feed {found.feed.name}` shows what it makes of other archives.",
+        f"As rwt_assets/defs/{found.feed.name}/defs.yaml it is a feed; `rwt feed preview FILE.zip "
+        f"--feed {found.feed.name}` then shows what it makes of other archives.",
         soft_wrap=True,
     )
 
@@ -190,12 +195,15 @@ def _show(found: Preview) -> None:
     rows, broken = found.rows_quarantined, found.members_broken
     if rows or broken:
         console.print(
-            f"{rows:,} of {found.rows_read:,} rows and {broken} members would be quarantined, the "
-            "others delivered.",
+            f"Would be quarantined: {rows:,} of {found.rows_read:,} rows, and whole members: "
+            f"{broken}. The others would be delivered.",
             style="red",
+            soft_wrap=True,
         )
     else:
-        console.print(f"All {found.rows_read:,} rows would be delivered.", style="green")
+        console.print(
+            f"All {found.rows_read:,} rows would be delivered.", style="green", soft_wrap=True
+        )
 
 
 def _member_table(found: Preview) -> Table:
@@ -208,8 +216,10 @@ def _member_table(found: Preview) -> Table:
     for one in found.members:
         numbers = (one.rows_read, one.rows_quarantined, one.shards)
         shown = ["" if one.outcome == "ignored" else f"{number:,}" for number in numbers]
-        name, reason = _plain(one.name), _plain(_short(one.reason))
-        table.add_row(name, one.outcome, *shown, reason, style=STYLES[one.outcome])
+        # The whole reason of a broken member comes below, with what else is known of it.
+        why = one.reason if one.outcome != "broken" else one.problems[0].rule
+        name, why = _plain(one.name), _plain(_short(why))
+        table.add_row(name, one.outcome, *shown, why, style=STYLES[one.outcome])
     return table
 
 
@@ -229,8 +239,10 @@ def _show_member(one: MemberPreview) -> None:
         more = f"; {one.other_values:,} more, {one.other_rows:,} rows" if one.other_values else ""
         _line(f"  split by {one.split_by}: {', '.join(values) or 'no rows'}{more}")
     for problem in one.problems:
-        rows = "the member" if one.outcome == "broken" else f"{problem.rows:,} rows"
-        _line(f"  {problem.rule}: {rows}", style="red")
+        if one.outcome == "broken":
+            _line(f"  {one.reason}", style="red")
+            continue
+        _line(f"  {problem.rule}, rows: {problem.rows:,}", style="red")
         for entry in problem.examples:
             _show_example(entry)
 

@@ -53,12 +53,13 @@ def test_a_preview_of_a_faulty_archive_tells_rows_members_and_reasons(faulty):
     result = rwt("feed", "preview", faulty)
     assert result.exit_code == 1
     for line in (
-        "stop_id: not null: 1 rows",
+        "stop_id: not null, rows: 1",
         "stops.txt, line 3, row 2: stop_id is empty",
-        "stop_lat: number: 1 rows",
+        "stop_lat: number, rows: 1",
         "stops.txt, line 5, row 4: '[bold]x' is no number",
         "      S3,[bold]x,4",
-        "3 of 4 rows and 1 members would be quarantined, the others delivered.",
+        "  the column 'service_id' is missing; it has 'day'",
+        "Would be quarantined: 3 of 4 rows, and whole members: 1. The others would be delivered.",
     ):
         assert line in result.output
     assert "no rule of the feed takes it" in " ".join(result.output.replace("│", "").split())
@@ -106,7 +107,7 @@ def test_a_declaration_goes_to_stdout_alone_so_that_it_can_be_piped():
     assert result.exit_code == 0, result.output
     declaration = yaml.safe_load(result.stdout)
     assert Feed.model_validate(declaration["attributes"]).name == "cairns_gtfs"
-    assert "8 tables with 62,365 rows in 8 rules, 0 other members." in result.stderr
+    assert "Tables: 8, with 62,365 rows; rules: 8; other members: 0" in result.stderr
 
 
 def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):
@@ -128,6 +129,17 @@ def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):
     assert all(feed.rule_for(name) is not None for name in members)
     assert preview_archive(sample, feed).everything_delivered
     assert feed.source.bucket == "rwt-incoming"
+
+
+def test_what_is_set_aside_of_the_sample_whatever_is_declared_is_told(tmp_path):
+    sample = tmp_path / "a.zip"
+    rows = "".join(f"{n},x\n" for n in range(30))
+    sample.write_bytes(make_zip({"a.csv": f"id,name\n{rows}31\n"}))
+    result = rwt("feed", "infer", sample)
+    assert result.exit_code == 0
+    assert "Of the sample itself would be quarantined: 1 rows, and whole members: 0" in (
+        result.stderr
+    )
 
 
 def test_a_declaration_that_is_there_is_left_as_it_is(tmp_path):

@@ -70,10 +70,11 @@ def test_pure_modules_load_neither_dagster_nor_boto3():
     assert answer.stdout.decode().strip() == ""
 
 
-def test_the_feed_of_the_readme_is_a_feed():
-    (text,) = re.findall(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("document", ["README.md", "docs/feeds.md"])
+def test_the_feed_of_a_document_is_a_feed(document):
+    text = re.findall(r"```yaml\n(.*?)```", (PROJECT / document).read_text(), re.DOTALL)[0]
     declaration = yaml.safe_load(text)
-    assert declaration["type"] == "rwt_assets.component.ZipFeed"
+    assert declaration["type"] == "rwt_assets.ZipFeed"
     assert Feed.model_validate(declaration["attributes"]).name == "sales"
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import string
+from random import Random
 
 import pytest
 import yaml
@@ -10,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rwt_assets.declaration import feed_name, scalar, stays_text
-from rwt_assets.errors import NoMatchingMemberError, NotAZipError
+from rwt_assets.errors import NoMatchingMemberError, NotAZipError, RwtError
 from rwt_assets.feed import Feed
 from rwt_assets.inference import infer_feed
 from rwt_assets.preview import preview_archive
 from rwt_assets_tests.archives import CAIRNS, make_zip
+from rwt_assets_tests.mutations import mutate, seeds
 
 SALES = "ticket,day,price\n" + "".join(f"T{n},2024-01-0{n % 3 + 1},{n}.5\n" for n in range(30))
 
@@ -57,6 +59,12 @@ def test_types_nulls_key_and_split_are_found(file):
     assert rule.split_by is None
     assert "      # split_by: day\n" in found.text
     assert "would make 3, of 10 rows on average and 10 at most" in found.text
+
+
+def test_a_few_texts_that_make_a_column_text_are_named(file):
+    rows = "".join(f"{n},{'#N/A' if n == 7 else n}\n" for n in range(20))
+    found = infer(file({"m.csv": f"k,v\n{rows}"}))
+    assert "        v: { nullable: false }  # integer but for '#N/A' in 1 rows\n" in found.text
 
 
 def test_the_proposed_split_can_be_taken_as_it_stands(file):
@@ -209,7 +217,7 @@ def archives(fields):
 
 
 @pytest.mark.parametrize("fields", [WORDS, WILD], ids=["words", "anything"])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_declaration_takes_the_archive_that_it_was_made_of(tmp_path, data, fields):
     members = data.draw(archives(fields))
@@ -224,3 +232,19 @@ def test_a_declaration_takes_the_archive_that_it_was_made_of(tmp_path, data, fie
 def _odd(text):
     """Whether a table has what may make it none: a column that enrichment adds, or quotes."""
     return b"crc32" in text.replace(b"\x00", b"") or b'"' in text
+
+
+SEEDS = seeds()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(SEEDS), st.integers(0, 2**64))
+def test_no_damaged_archive_is_a_surprise(tmp_path, seed, number):
+    path = tmp_path / "damaged.zip"
+    path.write_bytes(mutate(seed, Random(number), SEEDS))  # noqa: S311 - no secret
+    try:
+        found = infer_feed(path, "shop")
+    except RwtError:
+        return
+    assert Feed.model_validate(yaml.safe_load(found.text)["attributes"]) == found.feed
+    assert preview_archive(path, found.feed).failure == ""

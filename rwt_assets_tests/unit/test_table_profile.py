@@ -4,6 +4,9 @@ import pytest
 
 from rwt_assets.table_profile import ColumnProfile, TableProfile
 
+NUMBERS = [str(n) for n in range(100)]
+DATES = [f"2024-01-{n + 1:02d}" for n in range(31)]
+
 
 def profile(*batches):
     column = ColumnProfile("c")
@@ -45,6 +48,24 @@ def test_a_later_value_takes_a_type_back():
     assert profile(["1", "2"], ["x"]).type == "string"
 
 
+@pytest.mark.parametrize(
+    ("batches", "nearly"),
+    [
+        ([NUMBERS, ["NA"] * 2, ["n/a"]], ("integer", {"NA": 2, "n/a": 1})),
+        ([["NA"], NUMBERS], ("integer", {"NA": 1})),
+        ([DATES, ["-"]], ("date", {"-": 1})),
+        ([NUMBERS], None),
+        ([NUMBERS, ["NA"] * 20], None),
+        ([NUMBERS, ["a", "b", "c", "d"]], None),
+        ([NUMBERS, ["a", "b"], ["c", "d"]], None),
+    ],
+)
+def test_a_type_that_few_texts_stand_against_is_told_with_them(batches, nearly):
+    column = profile(*batches)
+    assert column.nearly == nearly
+    assert (column.type == "string") == (nearly is not None or len(batches) > 1)
+
+
 def test_what_was_empty_once_may_be_null():
     assert not profile(["1"], ["2"]).nullable
     assert profile(["1"], [""]).nullable
@@ -66,7 +87,6 @@ def table(**columns):
     return own
 
 
-NUMBERS = [str(n) for n in range(100)]
 EVEN = [f"v{n % 10}" for n in range(100)]
 UNEVEN = [f"v{n % 10 if n < 20 else 0}" for n in range(100)]
 DAYS = [f"2024-01-0{1 if n < 80 else 2}" for n in range(100)]
