@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from rwt_assets.feed import MemberRule
 from rwt_assets.frames import check_frame, to_frame
+from rwt_assets.named_enrichments import NamedEnrichments
 
 Describe = Callable[[str, Mapping[str, Any]], None]
 
@@ -43,14 +44,15 @@ class EnrichedShard:
 
     Args:
         run: makes the tables.
-        frame_type: what each is checked against; None if they were checked before.
+        frame_type: what each is checked against before the named enrichments; None if both were
+            done before.
     """
 
     def __init__(self, run: ShardTables, frame_type: dg.DagsterType | None) -> None:
         self.at_hand = frame_type is None  # nothing is fetched; to encode it is all there is
         self.partition_key = run.partition_key
         self.revision = run.revision
-        self.key_column = run.rule.key_column  # None for the first
+        self.rule = run.rule
         self._run = run
         self._frame_type = frame_type
 
@@ -59,11 +61,15 @@ class EnrichedShard:
 
         Raises:
             DagsterTypeCheckDidNotPass: a table breaks a constraint of its type.
+            EnrichmentError: an enrichment that the feed names fails.
         """
+        if self._frame_type is None:
+            yield from self._run.tables()
+            return
+        named = NamedEnrichments(self._run.rule.enrichments, where=self.partition_key)
         for table in self._run.tables():
-            if self._frame_type is not None:
-                check_frame(self._frame_type, to_frame(table))
-            yield table
+            check_frame(self._frame_type, to_frame(table))
+            yield named.apply(table)
 
     def frames(self) -> Iterator[pd.DataFrame]:
         """The same as DataFrames over the same memory."""

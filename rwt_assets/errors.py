@@ -18,6 +18,7 @@ business of the asset, sensor or command that meets them.
     │   ├── MemberCorruptError     checksum or length disagree with the directory
     │   ├── MemberHeaderError      no header line, or a column that the feed needs is missing
     │   └── MemberSchemaError      its columns are not what the feed's evolution allows
+    ├── EnrichmentError            a feed's own enrichment fails, or does what it may not
     ├── LimitError                 a limit of the feed was exceeded
     ├── DeliveryError              the delivery does not reconcile
     │   └── ToleranceError         more was set aside than the feed tolerates
@@ -114,6 +115,10 @@ class MemberHeaderError(MemberError):
 
 class MemberSchemaError(MemberError):
     """Its columns are not what the feed's `evolution` allows."""
+
+
+class EnrichmentError(RwtError):
+    """An enrichment that the feed names fails, or does what it may not."""
 
 
 class LimitError(RwtError):

@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rwt_assets.named_enrichments import Enrichment, check_columns_known
+
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
 MissingColumns = Literal["null", "quarantine", "fail"]
@@ -197,6 +199,9 @@ class MemberRule(_Declaration):
     `unique` names the columns that together tell rows apart; the first row of several with
     the same values is kept, of those that keep the contract; null equals null. It holds within
     a shard, so it must have the column of `split_by` to hold for the member.
+
+    `enrichments` are functions by name that rows which keep the contract go through, in order;
+    see `named_enrichments.py`.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -205,6 +210,7 @@ class MemberRule(_Declaration):
     key_column: str | None = Field(default=None, min_length=1)
     columns: dict[str, ColumnRule] = Field(default_factory=dict)
     unique: tuple[str, ...] = ()
+    enrichments: tuple[Enrichment, ...] = ()
     dialect: Dialect = Field(default_factory=Dialect)
     evolution: Evolution = Field(default_factory=Evolution)
 
@@ -225,6 +231,12 @@ class MemberRule(_Declaration):
                 known = ", ".join(sorted(self.columns))
                 msg = f"{field} names the unknown column {column!r}; declared are: {known}"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _enrichments_fit(self) -> Self:
+        if self.columns:
+            check_columns_known(self.enrichments, [*self.columns])
         return self
 
     @model_validator(mode="after")

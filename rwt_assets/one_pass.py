@@ -22,6 +22,7 @@ from rwt_assets.enrichment import enrich
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
+from rwt_assets.named_enrichments import NamedEnrichments
 from rwt_assets.records import shown_record
 from rwt_assets.splitting import SplitPart, SplitValues, parts, record_table
 
@@ -98,6 +99,7 @@ class OnePass:
         self._archive = archive
         self._member = member
         self._check = check
+        self._named = NamedEnrichments(rule.enrichments, where=f"{archive}, member {member!r}")
         self._only = (
             None if only is None or rule.split_by is None else pa.array([*only], pa.string())
         )
@@ -179,7 +181,7 @@ class OnePass:
             row_numbers=result.row_numbers,
         )
         self._check(table)
-        self._enriched.add(numbers, table)
+        self._enriched.add(numbers, self._named.apply(table))
 
     def _reject(
         self, batch: RowBatch, numbers: np.ndarray, rejected: tuple[RejectedValue, ...]

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rwt_assets import errors, feed
+from rwt_assets import errors, feed, named_enrichments
 from rwt_assets.errors import RwtError
 
 PROJECT = Path(__file__).parents[1]
@@ -28,6 +28,13 @@ MODELS: tuple[type[BaseModel], ...] = (
     feed.Target,
     feed.MemberRule,
     feed.ColumnRule,
+    named_enrichments.Crc32Of,
+    named_enrichments.ParseDate,
+    named_enrichments.Rename,
+    named_enrichments.Cast,
+    named_enrichments.Constant,
+    named_enrichments.Lookup,
+    named_enrichments.OwnFunction,
     feed.Dialect,
     feed.Evolution,
     feed.Tolerance,
@@ -81,8 +88,8 @@ def _value(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
-    if "anyOf" in schema:
-        kinds = [_value(one) for one in schema["anyOf"] if one.get("type") != "null"]
+    if either := schema.get("anyOf", schema.get("oneOf")):
+        kinds = [_value(one) for one in either if one.get("type") != "null"]
         return " or ".join(kinds)
     if allowed := schema.get("enum", [schema["const"]] if "const" in schema else []):
         return ", ".join(f"`{one}`" for one in allowed)

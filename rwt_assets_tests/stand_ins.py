@@ -172,7 +172,7 @@ class InMemoryIOManager(EnrichedShardIOManager):
             bytes=0,
             rows_quarantined=shard.rows_quarantined,
             schema=schema,
-            key_column=shard.key_column or schema.names[0],
+            rule=shard.rule,
             head="",
             seconds=0.0,
         )

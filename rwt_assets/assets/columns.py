@@ -5,12 +5,13 @@ columns themselves (`contract.py`, `enrichment.py`). Dagster documentation: "Col
 lineage", "Table metadata".
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import dagster as dg
 
 from rwt_assets.enrichment import ADDED, ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.named_enrichments import sources_of, types_after
 
 ADDED_COLUMNS = {
     CRC32: ("uint32", "CRC-32 of the key column's UTF-8 bytes; null for a null key."),
@@ -32,20 +33,23 @@ def enriched_schema(feed: Feed) -> dg.TableSchema:
 
 
 def column_lineage(
-    columns: Iterable[str], key_column: str, csv_shard: dg.AssetKey
+    columns: Sequence[str], rule: MemberRule, csv_shard: dg.AssetKey
 ) -> dg.TableColumnLineage:
     """From which column of a CSV shard, which is a column of its member, each column came.
 
     Args:
         columns: names in the Parquet. Those that say where a row came from have no source.
-        key_column: whose CRC-32 was added.
+        rule: the one under which the member falls.
         csv_shard: key of that asset.
     """
-    sources = {name: name for name in columns if name not in (*ADDED, RESCUED)}
+    own = [name for name in columns if name not in (*ADDED, RESCUED)]
+    sources = sources_of(rule.enrichments, own)
+    if own:
+        sources[CRC32] = rule.key_column or sources.get(own[0], own[0])
     return dg.TableColumnLineage(
         {
             column: [dg.TableColumnDep(asset_key=csv_shard, column_name=source)]
-            for column, source in {**sources, CRC32: key_column}.items()
+            for column, source in sources.items()
         }
     )
 
@@ -55,13 +59,13 @@ def _schema(feed: Feed, *, typed: bool, added: bool) -> dg.TableSchema:
     members: dict[str, list[str]] = {}
     required: dict[str, bool] = {}
     for rule in feed.members:
-        for name in _named(rule):
-            declared = rule.columns.get(name)
-            kind = declared.type if typed and declared is not None else "string"
-            kinds.setdefault(name, [])
-            if kind not in kinds[name]:
-                kinds[name].append(kind)
+        types = {name: _type(rule, name, typed=typed) for name in _named(rule)}
+        for name, kind in (types_after(rule.enrichments, types) if added else types).items():
+            found = kinds.setdefault(name, [])
+            if kind not in found:
+                found.append(kind)
             members.setdefault(name, []).append(rule.patterns)
+            declared = rule.columns.get(name)
             must = declared is not None and not declared.nullable
             required[name] = required.get(name, True) and must
     columns = [
@@ -87,3 +91,8 @@ def _schema(feed: Feed, *, typed: bool, added: bool) -> dg.TableSchema:
 def _named(rule: MemberRule) -> dict[str, None]:
     known = [*rule.columns, rule.split_by, rule.key_column, *rule.unique]
     return dict.fromkeys(name for name in known if name is not None)
+
+
+def _type(rule: MemberRule, name: str, *, typed: bool) -> str:
+    declared = rule.columns.get(name)
+    return declared.type if typed and declared is not None else "string"

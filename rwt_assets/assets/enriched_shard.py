@@ -91,7 +91,7 @@ def enrichment_version(feed: Feed) -> str:
 
 def _enrichment_settings(rule: MemberRule) -> dict[str, Any]:
     """What decides on rows; a setting at its default is left out, so that a new one is too."""
-    own = {"key_column", "columns", "unique"}
+    own = {"key_column", "columns", "unique", "enrichments"}
     settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
     if rule.evolution.new_columns in ("rescue", "ignore"):
         settings["new"] = rule.evolution.new_columns

@@ -30,7 +30,7 @@ from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
 from rwt_assets.enrichment import CRC32, ROW
-from rwt_assets.feed import Target
+from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import to_frame
 from rwt_assets.layout import Layout
@@ -59,7 +59,7 @@ _ENCODING = BoundedSemaphore(os.cpu_count() or 1)
 class Written:
     """What one shard came to on the store.
 
-    `key_column` is the one whose CRC-32 was added, `head` the first rows as a Markdown table.
+    `rule` is the one under which its member falls, `head` the first rows as a Markdown table.
     `seconds` are those of making its rows and keeping them (of keeping them alone, if they were
     made for all shards of a member together).
     """
@@ -71,7 +71,7 @@ class Written:
     bytes: int
     rows_quarantined: int
     schema: pa.Schema
-    key_column: str
+    rule: MemberRule
     head: str
     seconds: float
 
@@ -128,7 +128,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
             bytes=size,
             rows_quarantined=shard.rows_quarantined,
             schema=schema,
-            key_column=shard.key_column or schema.names[0],
+            rule=shard.rule,
             head=head,
             seconds=monotonic() - began,
         )
@@ -223,6 +223,6 @@ def written_metadata(written: Written, enriched_shard: dg.AssetKey) -> dict[str,
         "archive_page": archive_page(graph, archive),
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/column_lineage": column_lineage(
-            written.schema.names, written.key_column, graph.csv_shard
+            written.schema.names, written.rule, graph.csv_shard
         ),
     }

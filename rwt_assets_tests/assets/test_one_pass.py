@@ -1,6 +1,9 @@
 """A feed that is processed in one pass: what is different, and all that must be the same."""
 
+from io import BytesIO
+
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from rwt_assets.catalog import FeedCatalog
@@ -176,3 +179,37 @@ def test_shards_that_were_not_kept_are_explained_when_the_feed_changes():
         assert run_request(changed.definitions, instance, request).success
         changed.dispatch()
         assert changed.frames.frames[FIRST]["item"].tolist() == ["pen"]
+
+
+def test_named_enrichments_give_the_same_either_way():
+    enrichments = [
+        {"use": "rename", "column": "price", "to": "euro"},
+        {
+            "use": "lookup",
+            "column": "item",
+            "to": "kind",
+            "table": {"pen": "dry"},
+            "default": "wet",
+        },
+        {"use": "rwt_assets_tests.own_enrichments.shouted", "frame": "arrow"},
+    ]
+    declared = FEED.model_dump(exclude_unset=True)
+    first, *others = declared["members"]
+    declared["members"] = [first | {"enrichments": enrichments}, *others]
+    found = {}
+    for one_pass in (True, False):
+        feed = Feed.model_validate(declared | {"one_pass": one_pass})
+        with dg.DagsterInstance.ephemeral() as instance:
+            shop = Shop(instance, feed)
+            shop.definitions = build_feed_definitions(
+                feed, object_store=shop.store, queue_client=shop.client
+            )
+            shop.deliver("a.zip", make_zip({"sales.csv": SALES}))
+            assert shop.counts()[1:] == (0, 0, 0)
+            found[one_pass] = {
+                key: pq.read_table(BytesIO(body)).to_pylist()
+                for key, body in objects(shop, "enriched").items()
+            }
+    assert found[True] == found[False]
+    (rows,) = (rows for key, rows in found[True].items() if "2026-01-02" in key)
+    assert [(row["euro"], row["kind"], row["loud"]) for row in rows] == [(7.0, "wet", "INK")]

@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from rwt_assets.assets.columns import csv_schema, enriched_schema
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.feed import Feed
 from rwt_assets_tests.archives import make_zip
@@ -60,6 +61,26 @@ def test_declared_columns_are_shown_with_their_types_before_anything_arrived(own
     as_csv = nodes["csv_shard"].metadata["dagster/column_schema"].columns
     assert {column.type for column in as_csv} == {"string"}
     assert "crc32" not in {column.name for column in as_csv}
+
+
+def test_named_enrichments_show_in_the_declared_columns():
+    enrichments = [
+        {"use": "rename", "column": "price", "to": "euro"},
+        {"use": "crc32", "column": "item", "to": "item_crc32"},
+        {"use": "constant", "to": "source", "value": 3},
+        {"use": "parse_date", "column": "item", "format": "%d.%m.%Y", "to": "on"},
+        {"use": "cast", "column": "euro", "type": "string"},
+    ]
+    declared = FEED.model_dump(exclude_unset=True)
+    first, *others = declared["members"]
+    feed = Feed.model_validate(
+        declared | {"members": [first | {"enrichments": enrichments}, *others]}
+    )
+    kinds = {column.name: column.type for column in enriched_schema(feed).columns}
+    assert "price" not in kinds
+    made = {name: kinds[name] for name in ("euro", "item_crc32", "source", "on")}
+    assert made == {"euro": "string", "item_crc32": "uint32", "source": "integer", "on": "date"}
+    assert "price" in {column.name for column in csv_schema(feed).columns}
 
 
 def test_an_enriched_shard_tells_where_its_columns_came_from_and_links_to_its_archive(owned):

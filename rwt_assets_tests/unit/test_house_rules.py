@@ -37,6 +37,7 @@ PURE = [
     "markdown_tables",
     "member_rows",
     "memory",
+    "named_enrichments",
     "nesting",
     "notifications",
     "object_store",

@@ -1,0 +1,153 @@
+"""Built-in enrichments, a person's own, and what they may not do."""
+
+import zlib
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from rwt_assets.enrichment import ADDED, enrich
+from rwt_assets.errors import EnrichmentError
+from rwt_assets.feed import MemberRule
+from rwt_assets.named_enrichments import NamedEnrichments, sources_of
+
+OWN = "rwt_assets_tests.own_enrichments"
+
+
+def rule(*enrichments, **more):
+    return MemberRule.model_validate({"include": ["*.csv"], "enrichments": enrichments, **more})
+
+
+def rows(**columns):
+    table = pa.table(columns)
+    return enrich(
+        table,
+        key_column=None,
+        archive="a.zip",
+        member="m.csv",
+        row_numbers=np.arange(1, table.num_rows + 1),
+    )
+
+
+def applied(table, *enrichments):
+    named = NamedEnrichments(rule(*enrichments).enrichments, where="a.zip, member 'm.csv'")
+    return named.apply(table)
+
+
+SALES = rows(
+    item=["pen", "ink", None], day=["03.02.2026", "30.02.2026", None], price=[1.5, 7.0, 2.0]
+)
+
+
+def test_without_any_the_table_is_the_same():
+    assert applied(SALES) is SALES
+
+
+def test_built_in_enrichments_follow_one_another():
+    table = applied(
+        SALES,
+        {"use": "parse_date", "column": "day", "format": "%d.%m.%Y", "to": "on"},
+        {"use": "rename", "column": "item", "to": "article"},
+        {
+            "use": "lookup",
+            "column": "article",
+            "to": "kind",
+            "table": {"pen": "dry"},
+            "default": "wet",
+        },
+        {"use": "crc32", "column": "article", "to": "article_crc32"},
+        {"use": "constant", "to": "source", "value": "shop"},
+        {"use": "cast", "column": "price", "type": "integer"},
+    )
+    found = table.to_pydict()
+    assert found["on"] == [date(2026, 2, 3), None, None]
+    assert found["day"] == ["03.02.2026", "30.02.2026", None]  # what names no date is not lost
+    assert found["article"] == ["pen", "ink", None]
+    assert found["kind"] == ["dry", "wet", "wet"]
+    assert found["article_crc32"] == [zlib.crc32(b"pen"), zlib.crc32(b"ink"), None]
+    assert found["source"] == ["shop"] * 3
+    assert found["price"] == [None, 7, 2]  # 1.5 is no integer
+    assert table.column_names[-len(ADDED) :] == list(ADDED)
+    assert "item" not in found
+
+
+@given(st.lists(st.one_of(st.none(), st.text()), max_size=20))
+def test_the_crc32_of_any_column_is_that_of_zlib(texts):
+    table = applied(
+        rows(key=pa.array(texts, pa.string())), {"use": "crc32", "column": "key", "to": "c"}
+    )
+    assert table["c"].to_pylist() == [
+        None if text is None else zlib.crc32(text.encode()) for text in texts
+    ]
+
+
+def test_ones_own_function_takes_a_data_frame_or_a_table():
+    table = applied(SALES, {"use": f"{OWN}.with_tax"}, {"use": f"{OWN}.shouted", "frame": "arrow"})
+    assert table["with_tax"].to_pylist() == pytest.approx([1.8, 8.4, 2.4])
+    assert table["loud"].to_pylist() == ["PEN", "INK", "NONE"]
+    assert table["_row"].type == pa.int64()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("drop_a_row", "made 2 rows of 3"),
+        ("turn_around", "changed the column"),
+        ("fail", "raised KeyError: 'tax'"),
+        ("nothing", "returned NoneType, not DataFrame"),
+    ],
+)
+def test_what_a_function_may_not_do_is_told_with_its_name_and_place(name, says):
+    with pytest.raises(EnrichmentError) as told:
+        applied(SALES, {"use": f"{OWN}.{name}"})
+    assert says in str(told.value)
+    assert f"{OWN}.{name}" in str(told.value)
+    assert "a.zip, member 'm.csv'" in str(told.value)
+
+
+def test_columns_that_differ_from_batch_to_batch_are_refused_or_made_the_same():
+    named = NamedEnrichments(rule({"use": f"{OWN}.price_by_chance"}).enrichments, where="a.zip")
+    first = named.apply(rows(price=[1.0]))
+    again = named.apply(rows(price=[9.0]))
+    assert first.schema == again.schema
+    named = NamedEnrichments(
+        rule({"use": f"{OWN}.shouted", "frame": "arrow"}).enrichments, where=""
+    )
+    named.apply(rows(item=["pen"]))
+    with pytest.raises(EnrichmentError, match="other columns than for the rows before"):
+        named.apply(rows(item=["pen"], more=["x"]).drop_columns(["crc32"]))
+
+
+@pytest.mark.parametrize(
+    ("enrichment", "says"),
+    [
+        ({"use": "no_such"}, "is neither crc32, parse_date"),
+        ({"use": f"{OWN}.no_such"}, "there is no function"),
+        ({"use": "no_such_package.no_such"}, "there is no function"),
+        ({"use": f"{OWN}.NO_FUNCTION"}, "is int, no function"),
+        ({"use": "constant", "to": "_row", "value": 1}, "is a column that every row gets"),
+        ({"use": "rename", "column": "x", "to": "y"}, "uses the unknown column 'x'"),
+        ({"use": "rename", "column": "_row", "to": "y"}, "is a column that every row keeps"),
+        ({"use": "lookup", "column": "item"}, "to"),
+    ],
+)
+def test_a_feed_that_cannot_be_right_is_refused_when_it_is_loaded(enrichment, says):
+    with pytest.raises(ValidationError, match=says):
+        rule(enrichment, columns={"item": {}})
+
+
+def test_the_source_of_a_column_is_known_through_its_names():
+    enrichments = rule(
+        {"use": "rename", "column": "item", "to": "article"},
+        {"use": "crc32", "column": "article", "to": "hash"},
+        {"use": "constant", "to": "source", "value": "shop"},
+    ).enrichments
+    assert sources_of(enrichments, ["article", "hash", "source", "price"]) == {
+        "article": "item",
+        "hash": "item",
+        "price": "price",
+    }
