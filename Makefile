@@ -21,8 +21,14 @@ demo: $(READY) ## start everything, send a real archive through, show the result
 up: $(READY) ## start everything: S3, SQS, webserver, daemon
 	$(BIN)/rwt up --state $(STATE)
 
+# Those that need a processor run two at a time, those that wait or measure one by one.
 test: $(READY) ## all tests (ARGS="-k name" for some)
+ifeq ($(ARGS),)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not endpoint and not end_to_end"
+	$(BIN)/pytest -m "endpoint or end_to_end"
+else
 	$(BIN)/pytest $(ARGS)
+endif
 
 test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest

@@ -5,11 +5,11 @@ that it would download; here it reads by Arrow's.
 """
 
 import os
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import duckdb
-import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from fsspec.implementations.arrow import ArrowFSWrapper
@@ -22,12 +22,23 @@ pytestmark = [
     # boto3 keeps connections open for the next call and has no moment to close them.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-MEMBER = "rwt-results/rwt/gtfs/enriched/member=stop_times.txt"
+ENRICHED = "rwt-results/rwt/gtfs/enriched"
+MEMBER = f"{ENRICHED}/member=stop_times.txt"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "reading.py"
 __all__ = ["delivered"]
 
 
 class ArrowS3(ArrowFSWrapper):
     protocol = "s3"
+
+
+@pytest.fixture(scope="module")
+def reading():
+    """The example of the documentation."""
+    spec = spec_from_file_location("reading", EXAMPLE)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -40,25 +51,10 @@ def s3_files():
     )
 
 
-def test_pandas_reads_only_the_folders_of_a_value(delivered, s3_files):
-    folders = ds.partitioning(
-        pa.schema(
-            [
-                ("archive", pa.string()),
-                ("revision", pa.string()),
-                ("stop_sequence", pa.int64()),  # as in the files
-            ]
-        ),
-        flavor="hive",
-    )
-    found = pd.read_parquet(
-        MEMBER,
-        filesystem=s3_files,
-        partitioning=folders,
-        filters=[("archive", "=", KEY), ("stop_sequence", "=", 1)],
-    )
+def test_pandas_reads_only_the_folders_of_a_value(delivered, s3_files, reading):
+    found = reading.second_stops(ENRICHED, s3_files)
     assert found["trip_id"].tolist() == ["T0", "T1", "T2"]
-    dataset = ds.dataset(MEMBER, filesystem=s3_files, partitioning=folders)
+    dataset = ds.dataset(MEMBER, filesystem=s3_files, partitioning=reading.FOLDERS)
     read = list(dataset.get_fragments(ds.field("stop_sequence") == 1))
     assert [fragment.path.split("/")[-2] for fragment in read] == ["stop_sequence=1"]
 
@@ -88,3 +84,10 @@ def test_duckdb_reads_only_the_folders_of_a_value(delivered, s3_files):
     )
     assert "Scanning Files: 1/2" in found.explain()
     assert found.fetchall() == [("T0",), ("T1",), ("T2",)]
+
+
+def test_the_examples_of_the_documentation_read_a_delivery(delivered, reading):
+    stops, times = reading.trips_and_stops()
+    assert len(stops) == 2
+    assert times.column_names == ["trip_id", "stop_id"]
+    assert times.num_rows == 6
