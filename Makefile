@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench fuzz soak clean
+.PHONY: help demo up test lint format bench fuzz soak screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -45,6 +45,9 @@ fuzz: $(READY) ## 150,000 messages that are no S3 events, 600,000 damaged archiv
 		rwt_assets_tests/unit/test_notifications.py \
 		rwt_assets_tests/unit/test_archive_fuzz.py \
 		rwt_assets_tests/unit/test_csv_fuzz.py -k surprise
+
+screenshots: $(READY) ## take the pictures of the documentation again (needs Chromium)
+	$(BIN)/python -m rwt_assets_tests.browser.screenshots
 
 clean: ## remove the environment and all local state
 	rm -rf .venv $(STATE)
