@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-oldest lint docs format bench fuzz soak clean
+.PHONY: help demo up test test-oldest lint docs format bench fuzz soak screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -24,8 +24,8 @@ up: $(READY) ## start everything: S3, SQS, webserver, daemon
 # Those that need a processor run two at a time, those that wait or measure one by one.
 test: $(READY) ## all tests (ARGS="-k name" for some)
 ifeq ($(ARGS),)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not endpoint and not end_to_end"
-	$(BIN)/pytest -m "endpoint or end_to_end"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not endpoint and not end_to_end and not browser"
+	$(BIN)/pytest -m "endpoint or end_to_end or browser"
 else
 	$(BIN)/pytest $(ARGS)
 endif
@@ -60,6 +60,9 @@ fuzz: $(READY) ## 150,000 messages that are no S3 events, 600,000 damaged archiv
 		rwt_assets_tests/unit/test_notifications.py \
 		rwt_assets_tests/unit/test_archive_fuzz.py \
 		rwt_assets_tests/unit/test_csv_fuzz.py -k surprise
+
+screenshots: $(READY) ## take the pictures of the documentation again (needs Chromium)
+	$(BIN)/python -m rwt_assets_tests.browser.screenshots
 
 clean: ## remove the environment and all local state
 	rm -rf .venv .venv-oldest $(STATE)
