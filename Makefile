@@ -21,7 +21,7 @@ demo: $(READY) ## start everything, send a real archive through, show the result
 up: $(READY) ## start everything: S3, SQS, webserver, daemon
 	$(BIN)/rwt up --state $(STATE)
 
-# Those that need a processor run two at a time, those that wait or measure one by one.
+# Those that start no server run two at a time, the others one by one.
 test: $(READY) ## all tests (ARGS="-k name" for some)
 ifeq ($(ARGS),)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not endpoint and not end_to_end and not browser"

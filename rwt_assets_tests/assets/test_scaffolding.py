@@ -94,7 +94,7 @@ def test_dagster_lists_the_feed_under_its_short_name():
 
 
 def test_the_public_names_are_declared_and_the_same_as_where_they_live():
-    assert rwt_assets.__all__ == ["Feed", "ZipFeed"]
+    assert rwt_assets.__all__ == ["Feed", "ZipFeed", "open_delivery", "read_delivery"]
     assert rwt_assets.ZipFeed is ZipFeed
     assert rwt_assets.Feed is Feed
     assert {"Feed", "ZipFeed", "__all__"} <= {*dir(rwt_assets)}
