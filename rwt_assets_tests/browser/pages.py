@@ -21,6 +21,14 @@ HAS_POINTS = """canvas => {
   return false;
 }"""
 
+# Larger than it was and as large as at the last look.
+AT_REST = """([node, before]) => {
+  const {width} = node.getBoundingClientRect();
+  const same = width === node.lastWidth;
+  node.lastWidth = width;
+  return same && width > before;
+}"""
+
 
 @dataclass(frozen=True)
 class Walk:
@@ -59,8 +67,9 @@ class Walk:
         before = graph.bounding_box()
         self.page.mouse.dblclick(640, 650)  # on the background: the graph is fitted again
         self.page.wait_for_function(
-            "([node, width]) => node.getBoundingClientRect().width > width",
+            AT_REST,
             arg=[graph.element_handle(), before["width"] if before else 0],
+            polling=250,
         )
         return graph
 
@@ -68,8 +77,8 @@ class Walk:
         """What is on record of one partition."""
         view = f"view=partitions&partition={quote(partition, safe='')}"
         self.page.goto(f"{self.ui_url}/assets/{'/'.join(asset.path)}?{view}")
-        expect(self.page.get_by_text("Latest materialization")).to_be_visible()
-        expect(self.page.get_by_text("Metadata", exact=True)).to_be_visible()
+        # Before it has the metadata, the page says that there are none.
+        expect(self.metadata_row("dagster/row_count")).to_be_visible()
 
     def metadata_row(self, name: str) -> Locator:
         """The row of this name in the table of metadata."""

@@ -56,6 +56,9 @@ class Stage:
         for name, body in _archives().items():
             self.stack.upload(name, body)
         self.stack.wait_for(self._settled, WAIT_SECONDS)
+        sent = {*self.whole, self.with_bad_rows, self.failed}
+        found = set(self.stack.ask(lambda catalog: catalog.archives()))
+        assert found == sent, "a stack that started at the same moment took the same ports"
 
     def _settled(self) -> bool:
         standing: Standing = self.stack.ask(take_standing)
