@@ -167,6 +167,9 @@ def _metadata(account: Account, catalog: FeedCatalog, uri: str, seconds: float) 
         waited = datetime.now(UTC) - arrived.event_time
         latency = {"seconds_from_upload": round(waited.total_seconds(), 1)}
     return {
+        "report": dg.MetadataValue.md(
+            delivery_report(account, tuple(catalog.graph.csv_shard.path))
+        ),
         "revision": account.manifest.revision,
         "dagster/uri": uri,
         "dagster/row_count": account.rows_enriched,
@@ -180,8 +183,5 @@ def _metadata(account: Account, catalog: FeedCatalog, uri: str, seconds: float) 
         "rows_per_second": round(account.rows_enriched / seconds) if seconds else 0,
         "object": dg.MetadataValue.url(page_of(uri)),
         "archive_page": archive_page(catalog.graph, account.manifest.key),
-        "report": dg.MetadataValue.md(
-            delivery_report(account, tuple(catalog.graph.csv_shard.path))
-        ),
         **latency,
     }

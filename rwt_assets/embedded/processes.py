@@ -6,13 +6,16 @@ in its environment, and hands it to its own children; so a run that outlived the
 started it is found as well.
 """
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
+from typing import IO
 
 import psutil
 
@@ -22,6 +25,7 @@ STACK_VARIABLE = "RWT_STACK"
 LOOPBACK = "127.0.0.1"
 PAUSE_SECONDS = 0.1
 TOLD_LINES = 15
+_RESERVED: dict[int, IO[str]] = {}
 
 
 class ChildProcess:
@@ -165,8 +169,12 @@ def _signal_all(
 
 
 def choose_port(preferred: int) -> int:
-    """The preferred port of loopback, or another if something listens there."""
-    for port in (preferred, 0):
+    """The preferred port of loopback, or another if something listens there or will.
+
+    Two stacks that start at the same moment would both find it free: the one that comes first
+    reserves it, as long as its process lives.
+    """
+    for port in (preferred, 0) if _reserve(preferred) else (0,):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -175,6 +183,23 @@ def choose_port(preferred: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise StackError("there is no free port", where=LOOPBACK, remedy="End some program.")
+
+
+def _reserve(port: int) -> bool:
+    """Whether the port is this process's to use, among the stacks of this machine."""
+    if port in _RESERVED:
+        return True
+    try:
+        lock = (Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock").open("a")
+    except OSError:  # it is another person's
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return False
+    _RESERVED[port] = lock
+    return True
 
 
 def listens(port: int) -> bool:

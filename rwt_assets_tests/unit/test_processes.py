@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from rwt_assets.embedded.processes import (
+    LOOPBACK,
     STACK_VARIABLE,
     ChildProcess,
     choose_port,
@@ -53,6 +54,25 @@ def test_a_taken_port_is_not_chosen():
         assert listens(port)
         assert choose_port(port) != port
     assert choose_port(port) == port
+
+
+def test_two_stacks_that_start_at_the_same_moment_get_different_ports():
+    script = (
+        "import sys; from rwt_assets.embedded.processes import choose_port; "
+        "print(choose_port(int(sys.argv[1])), flush=True); sys.stdin.read()"
+    )
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-c", script, str(port)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+        ports = {int(one.stdout.readline()), int(other.stdout.readline())}
+        one.stdin.close()
+        other.stdin.close()
+    assert len(ports) == 2
+    assert port in ports
+    assert choose_port(port) == port  # they are gone
 
 
 def test_a_child_that_ends_early_is_told_with_its_log(child):
