@@ -119,6 +119,26 @@ def test_every_crash_point_stands_in_the_documentation():
     assert [point for point in points if f"| the process dies {point} |" not in text] == []
 
 
+def test_every_private_part_of_dagster_that_is_imported_stands_in_the_documentation_with_a_reason():
+    package = PROJECT / "rwt_assets"
+    imported = {
+        (str(path.relative_to(package)), name)
+        for path in package.rglob("*.py")
+        for name in re.findall(
+            r"^ *(?:from|import) (dagster[a-z_]*(?:\.[a-z_]+)*\._[a-z_.]+|dagster\._[a-z_.]+)",
+            path.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+    }
+    rows = re.findall(
+        r"^\| `([a-z_/]+\.py)` \| (.+?) \| .{20,} \|$",
+        (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    told = {(module, name) for module, names in rows for name in re.findall("`(.+?)`", names)}
+    assert imported == told
+
+
 def test_the_oldest_dagster_that_is_tested_is_the_oldest_that_is_admitted():
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     requirements = [
