@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rwt_assets.enrichment import RESCUED, added_names
+from rwt_assets.added_columns import RESCUED
+from rwt_assets.enrichment import added_names
 from rwt_assets.errors import ArchiveSchemaError, MemberHeaderError, MemberSchemaError, RwtError
 from rwt_assets.feed import ColumnRule, ColumnType, MemberRule
 from rwt_assets.uniqueness import SeenKeys, row_keys

@@ -16,9 +16,9 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.feed import MemberRule
 from rwt_assets.frames import check_frame, to_frame
-from rwt_assets.named_enrichments import NamedEnrichments
 
 Describe = Callable[[str, Mapping[str, Any]], None]
 
@@ -66,7 +66,7 @@ class EnrichedShard:
         if self._frame_type is None:
             yield from self._run.tables()
             return
-        named = NamedEnrichments(self._run.rule.enrichments, where=self.partition_key)
+        named = EnrichmentChain(self._run.rule.enrichments, where=self.partition_key)
         for table in self._run.tables():
             check_frame(self._frame_type, to_frame(table))
             yield named.apply(table)

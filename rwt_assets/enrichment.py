@@ -13,15 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.added_columns import ADDED, ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.errors import MemberHeaderError
 
 ENRICHMENT_VERSION: Final = "1"
-CRC32: Final = "crc32"
-ARCHIVE: Final = "_archive"
-MEMBER: Final = "_member"
-ROW: Final = "_row"
-ADDED: Final = (CRC32, ARCHIVE, MEMBER, ROW)
-RESCUED: Final = "_rescued"  # made by the contract, where the feed's evolution rescues
 NAME_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 SAMPLE: Final = 1_000
 SHORT_KEY: Final = 64  # bytes; longer keys are hashed one by one

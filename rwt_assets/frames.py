@@ -32,9 +32,10 @@ from dagster_pandas.constraints import (
     NonNullableColumnConstraint,
 )
 
+from rwt_assets.added_columns import ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.beta import accept_beta_features
 from rwt_assets.contract import ARROW_TYPES, whole_match
-from rwt_assets.enrichment import ARCHIVE, CRC32, MEMBER, NAME_TYPE, RESCUED, ROW
+from rwt_assets.enrichment import NAME_TYPE
 from rwt_assets.feed import ColumnRule, MemberRule
 
 accept_beta_features()

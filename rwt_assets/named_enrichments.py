@@ -1,8 +1,9 @@
 """What a feed has done to the rows that keep its contract: functions by name, in order.
 
-What belongs here: the built-in functions, a person's own, and what they may do. What does not:
-the columns that every row gets (`enrichment.py`) and setting rows aside, which is the
-contract's (`contract.py`): a value that must convert is declared with its type or pattern there.
+What belongs here: their declarations, built in or a person's own. What does not: applying them
+(`enrichment_chain.py`), the columns that every row gets (`enrichment.py`) and setting rows aside,
+which is the contract's (`contract.py`): a value that must convert is declared with its type or
+pattern there.
 
 An enrichment sees some rows of a member at a time, whichever they are, so what it makes of a row
 must not depend on the others. It may add, change and remove columns, but neither rows nor the
@@ -10,24 +11,18 @@ columns that say where a row came from: every row that was read is accounted for
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, Final, Literal
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
-from rwt_assets.enrichment import ADDED, RESCUED, crc32_of
-from rwt_assets.errors import EnrichmentError
+from rwt_assets.added_columns import ADDED, RESCUED
 
 BUILT_IN: Final = ("crc32", "parse_date", "rename", "cast", "constant", "lookup")
 OWN: Final = "own"
 KEPT: Final = (*ADDED, RESCUED)
 CONSTANT_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
-CAST_TYPES: Final = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
 
 
 def _new_column(name: str) -> str:
@@ -218,146 +213,3 @@ def types_after(enrichments: Sequence[Enrichment], types: Mapping[str, str]) -> 
             made = {"crc32": "uint32", "parse_date": "date", "lookup": "string"}
             known[one.to] = made[one.use]
     return known
-
-
-class NamedEnrichments:
-    """The enrichments of a rule, applied to one batch of a member or shard after the other.
-
-    Args:
-        enrichments: in their order.
-        where: archive and member, named in errors.
-    """
-
-    def __init__(self, enrichments: Sequence[Enrichment], *, where: str) -> None:
-        self._enrichments = tuple(enrichments)
-        self._where = where
-        self._schema: pa.Schema | None = None
-
-    def apply(self, table: pa.Table) -> pa.Table:
-        """The table with what the enrichments make of it; the same table if there are none.
-
-        Raises:
-            EnrichmentError: one of them fails, or does what it may not.
-        """
-        if not self._enrichments:
-            return table
-        result = table
-        for one in self._enrichments:
-            try:
-                result = (
-                    self._own(one, result) if isinstance(one, OwnFunction) else _do(one, result)
-                )
-            except EnrichmentError:
-                raise
-            except Exception as error:
-                raise self._error(one, f"raised {type(error).__name__}: {error}") from error
-        return self._same_schema(result)
-
-    def _own(self, one: OwnFunction, table: pa.Table) -> pa.Table:
-        given = table if one.frame == "arrow" else table.to_pandas(types_mapper=pd.ArrowDtype)
-        made = function_at(one.use)(given)
-        wanted = pa.Table if one.frame == "arrow" else pd.DataFrame
-        if not isinstance(made, wanted):
-            raise self._error(one, f"returned {type(made).__name__}, not {wanted.__name__}")
-        if isinstance(made, pd.DataFrame):
-            made = pa.Table.from_pandas(made, preserve_index=False).replace_schema_metadata(None)
-        if made.num_rows != table.num_rows:
-            raise self._error(
-                one, f"made {made.num_rows} rows of {table.num_rows}; each row stays one row"
-            )
-        for name in KEPT:
-            if name in table.column_names and (
-                name not in made.column_names or not made.column(name).equals(table.column(name))
-            ):
-                raise self._error(one, f"changed the column {name!r} or the order of the rows")
-        return made
-
-    def _same_schema(self, table: pa.Table) -> pa.Table:
-        """Batches of a member go into one file, so the first one decides on the columns."""
-        if self._schema is None:
-            self._schema = table.schema
-        if table.schema == self._schema:
-            return table
-        try:
-            return table.select(self._schema.names).cast(self._schema)
-        except (KeyError, ValueError, pa.ArrowException) as error:
-            told = "; ".join(f"{field.name}: {field.type}" for field in table.schema)
-            before = "; ".join(f"{field.name}: {field.type}" for field in self._schema)
-            raise self._error(
-                self._enrichments[-1],
-                f"gave other columns than for the rows before ({told}, not {before})",
-            ) from error
-
-    def _error(self, one: Enrichment, problem: str) -> EnrichmentError:
-        return EnrichmentError(
-            f"the enrichment {one.use} {problem}",
-            where=self._where,
-            fate="Nothing of the member was delivered; what was delivered before is as it was.",
-            remedy="Mend the function or the feed's enrichments, then run `rwt retry`.",
-        )
-
-
-def _do(one: Enrichment, table: pa.Table) -> pa.Table:
-    """A built-in enrichment."""
-    if isinstance(one, OwnFunction):
-        msg = f"{one.use} is no built-in enrichment"
-        raise TypeError(msg)
-    if isinstance(one, Constant):
-        return _with(table, one.to, pa.repeat(pa.scalar(one.value), table.num_rows))
-    column = table.column(one.column).combine_chunks()
-    if isinstance(one, Crc32Of):
-        return _with(table, one.to, crc32_of(column))
-    if isinstance(one, ParseDate):
-        return _with(table, one.to, _by_value(column, _dates(one.format), pa.date32()))
-    if isinstance(one, Lookup):
-        found = _by_value(column, one.table.get, pa.string())
-        return _with(table, one.to, found if one.default is None else found.fill_null(one.default))
-    if isinstance(one, Rename):
-        names = [one.to if name == one.column else name for name in table.column_names]
-        return table.rename_columns(names)
-    place = table.column_names.index(one.column)
-    return table.set_column(place, one.column, _cast(column, CAST_TYPES[one.type]))
-
-
-def _with(table: pa.Table, name: str, column: Any) -> pa.Table:
-    """The table with a column, in the place of one of that name or before those all rows get."""
-    if name in table.column_names:
-        return table.set_column(table.column_names.index(name), name, column)
-    place = min(table.column_names.index(kept) for kept in KEPT if kept in table.column_names)
-    return table.add_column(place, name, column)
-
-
-def _by_value(column: Any, function: Callable[[str], Any], kind: pa.DataType) -> Any:
-    """A function of a column's text, called once for each different one; null for null."""
-    texts = column if pa.types.is_string(column.type) else column.cast(pa.string())
-    coded = texts.dictionary_encode()
-    made = pa.array([function(text) for text in coded.dictionary.to_pylist()], kind)
-    return pc.take(made, coded.indices)
-
-
-def _dates(pattern: str) -> Callable[[str], date | None]:
-    def parse(text: str) -> date | None:
-        try:
-            return datetime.strptime(text, pattern).date()  # noqa: DTZ007 - a date has no zone
-        except ValueError:
-            return None
-
-    return parse
-
-
-def _cast(column: Any, kind: pa.DataType) -> Any:
-    """Values of another type; null where a value cannot be one of it."""
-    if kind == pa.string():
-        return column.cast(kind)
-    try:
-        return column.cast(kind)
-    except pa.ArrowInvalid:
-        # Some do not convert: found out value by value, which is slow and rare.
-        return _by_value(column, lambda text: _number(text, kind), kind)
-
-
-def _number(text: str, kind: pa.DataType) -> Any:
-    try:
-        return pa.scalar(text).cast(kind).as_py()
-    except pa.ArrowInvalid:
-        return None

@@ -19,10 +19,10 @@ from isal import isal_zlib
 
 from rwt_assets.contract import RejectedValue, ShardContract
 from rwt_assets.enrichment import enrich
+from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
-from rwt_assets.named_enrichments import NamedEnrichments
 from rwt_assets.records import shown_record
 from rwt_assets.splitting import SplitPart, SplitValues, parts, record_table
 
@@ -99,7 +99,7 @@ class OnePass:
         self._archive = archive
         self._member = member
         self._check = check
-        self._named = NamedEnrichments(rule.enrichments, where=f"{archive}, member {member!r}")
+        self._named = EnrichmentChain(rule.enrichments, where=f"{archive}, member {member!r}")
         self._only = (
             None if only is None or rule.split_by is None else pa.array([*only], pa.string())
         )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from rwt_assets.enrichment import ADDED, ARCHIVE, CRC32, MEMBER, RESCUED, ROW
+from rwt_assets.added_columns import ADDED, ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.named_enrichments import sources_of, types_after
 

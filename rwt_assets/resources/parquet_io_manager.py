@@ -25,11 +25,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rwt_assets.added_columns import CRC32, ROW
 from rwt_assets.assets.columns import column_lineage
 from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
-from rwt_assets.enrichment import CRC32, ROW
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import to_frame

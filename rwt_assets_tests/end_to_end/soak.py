@@ -34,11 +34,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
+from rwt_assets.added_columns import ARCHIVE, MEMBER
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.consumption import read_delivery
 from rwt_assets.embedded.processes import leftovers
 from rwt_assets.embedded.server import REGION, EmbeddedServer
-from rwt_assets.enrichment import ARCHIVE, MEMBER
 from rwt_assets.errors import RwtError
 from rwt_assets.feed_graph import INTERRUPTED_TAG, REASON_TAG
 from rwt_assets.partitions import archive_partition_key

@@ -14,6 +14,7 @@ from rwt_assets.feed import Feed
 
 PROJECT = Path(feed_module.__file__).parent.parent
 PURE = [
+    "added_columns",
     "archive",
     "byte_ranges",
     "compression",
@@ -25,6 +26,7 @@ PURE = [
     "dialect",
     "encryption",
     "enrichment",
+    "enrichment_chain",
     "errors",
     "feed",
     "fields",

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.enrichment import ADDED, enrich
+from rwt_assets.added_columns import ADDED
+from rwt_assets.enrichment import enrich
+from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.errors import EnrichmentError
 from rwt_assets.feed import MemberRule
-from rwt_assets.named_enrichments import NamedEnrichments, sources_of
+from rwt_assets.named_enrichments import sources_of
 
 OWN = "rwt_assets_tests.own_enrichments"
 
@@ -34,7 +36,7 @@ def rows(**columns):
 
 
 def applied(table, *enrichments):
-    named = NamedEnrichments(rule(*enrichments).enrichments, where="a.zip, member 'm.csv'")
+    named = EnrichmentChain(rule(*enrichments).enrichments, where="a.zip, member 'm.csv'")
     return named.apply(table)
 
 
@@ -110,13 +112,11 @@ def test_what_a_function_may_not_do_is_told_with_its_name_and_place(name, says):
 
 
 def test_columns_that_differ_from_batch_to_batch_are_refused_or_made_the_same():
-    named = NamedEnrichments(rule({"use": f"{OWN}.price_by_chance"}).enrichments, where="a.zip")
+    named = EnrichmentChain(rule({"use": f"{OWN}.price_by_chance"}).enrichments, where="a.zip")
     first = named.apply(rows(price=[1.0]))
     again = named.apply(rows(price=[9.0]))
     assert first.schema == again.schema
-    named = NamedEnrichments(
-        rule({"use": f"{OWN}.shouted", "frame": "arrow"}).enrichments, where=""
-    )
+    named = EnrichmentChain(rule({"use": f"{OWN}.shouted", "frame": "arrow"}).enrichments, where="")
     named.apply(rows(item=["pen"]))
     with pytest.raises(EnrichmentError, match="other columns than for the rows before"):
         named.apply(rows(item=["pen"], more=["x"]).drop_columns(["crc32"]))
