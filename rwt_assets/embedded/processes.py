@@ -25,7 +25,7 @@ STACK_VARIABLE = "RWT_STACK"
 LOOPBACK = "127.0.0.1"
 PAUSE_SECONDS = 0.1
 TOLD_LINES = 15
-_RESERVED: dict[int, IO[str]] = {}
+_RESERVED: dict[int, int] = {}
 
 
 class ChildProcess:
@@ -190,13 +190,13 @@ def _reserve(port: int) -> bool:
     if port in _RESERVED:
         return True
     try:
-        lock = (Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock").open("a")
+        lock = os.open(Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock", os.O_CREAT | os.O_RDWR)
     except OSError:  # it is another person's
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
+        os.close(lock)
         return False
     _RESERVED[port] = lock
     return True
