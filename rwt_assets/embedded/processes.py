@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO
 
 import psutil
 
@@ -190,7 +189,9 @@ def _reserve(port: int) -> bool:
     if port in _RESERVED:
         return True
     try:
-        lock = os.open(Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock", os.O_CREAT | os.O_RDWR)
+        lock = os.open(
+            Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock", os.O_CREAT | os.O_RDWR
+        )
     except OSError:  # it is another person's
         return False
     try:
