@@ -46,9 +46,20 @@ class EnrichedShard:
         run: makes the tables.
         frame_type: what each is checked against before the named enrichments; None if both were
             done before.
+        version: of the enrichment; what is kept says so.
+        tried_before: an earlier attempt may have kept it; if so it is not made again.
     """
 
-    def __init__(self, run: ShardTables, frame_type: dg.DagsterType | None) -> None:
+    def __init__(
+        self,
+        run: ShardTables,
+        frame_type: dg.DagsterType | None,
+        *,
+        version: str = "",
+        tried_before: bool = False,
+    ) -> None:
+        self.version = version
+        self.tried_before = tried_before
         self.at_hand = frame_type is None  # nothing is fetched; to encode it is all there is
         self.partition_key = run.partition_key
         self.revision = run.revision

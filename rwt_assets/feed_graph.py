@@ -24,6 +24,7 @@ RETRIED_TAG = "rwt/retried"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"
+PARENT_RUN_TAG = "dagster/parent_run_id"  # of the run that this one tries again
 
 
 _RANGE_IN_WORK: ContextVar[Sequence[str]] = ContextVar("range_in_work", default=())

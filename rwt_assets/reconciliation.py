@@ -29,6 +29,7 @@ FOOTER_QUARANTINED = b"rwt.rows_quarantined"
 FOOTER_REVISION = b"rwt.revision"
 FOOTER_CHECKSUM = b"rwt.shard_checksum"
 FOOTER_RULES = b"rwt.rows_by_rule"
+FOOTER_VERSION = b"rwt.enrichment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,10 @@ def _enriched_object(
     layout = Layout(feed.target.prefix)
     key = ShardKey.parse(shard.partition_key)
     name = layout.enriched(manifest.revision, key)
-    try:
-        tail, size = store.tail(feed.target.bucket, name, FOOTER_GUESS_BYTES)
-        footer = int.from_bytes(tail[-8:-4], "little") + FOOTER_LENGTH_BYTES
-        if footer > len(tail):
-            tail, size = store.tail(feed.target.bucket, name, footer)
-    except ArchiveMissingError:
+    footer = read_footer(store, feed.target.bucket, name)
+    if footer is None:
         return None
-    facts = pq.read_metadata(BytesIO(tail))
+    facts, size = footer
     own = facts.metadata or {}
     if own.get(FOOTER_CHECKSUM) != shard.checksum.encode():
         return None
@@ -128,6 +125,18 @@ def _enriched_object(
         quarantine_key=layout.shard_quarantine(manifest.revision, key) if quarantined else None,
         rows_by_rule=loads(own.get(FOOTER_RULES, b"{}")),
     )
+
+
+def read_footer(store: ObjectStore, bucket: str, key: str) -> tuple[pq.FileMetaData, int] | None:
+    """What a Parquet object says of itself, and its bytes; None if there is no such object."""
+    try:
+        tail, size = store.tail(bucket, key, FOOTER_GUESS_BYTES)
+        footer = int.from_bytes(tail[-8:-4], "little") + FOOTER_LENGTH_BYTES
+        if footer > len(tail):
+            tail, size = store.tail(bucket, key, footer)
+    except ArchiveMissingError:
+        return None
+    return pq.read_metadata(BytesIO(tail)), size
 
 
 def make_delivery(account: Account, delivered_at: datetime) -> Delivery:

@@ -1,6 +1,7 @@
 """Asset `enriched_shard`: from CSV shards to enriched Parquet, many partitions a run."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +14,7 @@ from rwt_assets.automation import reported_again_or_code_changed
 from rwt_assets.enriched import EnrichedShard, EnrichedShards, shards_type
 from rwt_assets.enrichment import ENRICHMENT_VERSION
 from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.feed_graph import FeedGraph, range_in_work
+from rwt_assets.feed_graph import ATTEMPT_TAG, PARENT_RUN_TAG, FeedGraph, range_in_work
 from rwt_assets.frames import member_frame_type
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.processing import shard_runs
@@ -62,20 +63,30 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
             with range_in_work(keys):
                 context.add_asset_metadata(metadata, partition_key=partition_key)
 
+        enriched = partial(
+            EnrichedShard,
+            version=enrichment_version(feed),
+            tried_before=tried_before(context.run.tags),
+        )
         shards: Iterable[EnrichedShard]
         if feed.keep_shards:
             with explained(context):
                 runs = list(shard_runs(store, feed, keys))
-            shards = [EnrichedShard(run, frame_types[run.rule.patterns]) for run in runs]
+            shards = [enriched(run, frame_types[run.rule.patterns]) for run in runs]
         else:
             password = secrets.read(feed.source.password_variable)
             remade = remade_runs(store, feed, keys, check=batch_check(feed), password=password)
-            shards = (EnrichedShard(run, frame_type=None) for run in remade)
+            shards = (enriched(run, frame_type=None) for run in remade)
         return EnrichedShards(
             shards, len(keys), describe=describe, failures_explained=lambda: explained(context)
         )
 
     return enriched_shard
+
+
+def tried_before(tags: Mapping[str, str]) -> bool:
+    """Whether a run is another attempt, so that a part of its range may have been kept."""
+    return tags.get(ATTEMPT_TAG, "1") != "1" or PARENT_RUN_TAG in tags
 
 
 def io_manager_key(feed: Feed) -> str:

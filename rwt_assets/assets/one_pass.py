@@ -60,7 +60,9 @@ class EnrichedWhileSplitting:
         self.writer = OnePassWriter(check=batch_check(feed), write=self._write)
 
     def _write(self, run: OnePassRun) -> None:
-        written = self._io_manager.write(EnrichedShard(run, frame_type=None))
+        written = self._io_manager.write(
+            EnrichedShard(run, frame_type=None, version=self._code_version)
+        )
         self._written[written.partition_key] = written
 
     def materializations(self, manifest: ArchiveManifest) -> Iterator[dg.AssetMaterialization]:

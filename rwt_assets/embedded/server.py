@@ -25,24 +25,32 @@ SAVE_SECONDS = 30.0
 
 
 class EmbeddedServer:
-    """S3 and SQS with bucket notifications, on loopback; a context manager.
+    """S3 and SQS with bucket notifications, on an address of this machine; a context manager.
 
     Args:
         state: folder that it keeps everything in; without one it keeps it in memory.
         log: where its output goes.
         port: preferred; another is taken if something listens there.
         owner: value of `RWT_STACK`, see `processes.py`.
+        host: address that it listens on.
     """
 
     def __init__(
-        self, *, log: Path, state: Path | None = None, port: int = 0, owner: Path | None = None
+        self,
+        *,
+        log: Path,
+        state: Path | None = None,
+        port: int = 0,
+        owner: Path | None = None,
+        host: str = LOOPBACK,
     ) -> None:
+        self.host = host
         self.port = choose_port(port)
         environment = {
             **os.environ,
             "GATEWAY_PORT": str(self.port),
-            "BIND_HOST": LOOPBACK,
-            "MINISTACK_HOST": LOOPBACK,
+            "BIND_HOST": host,
+            "MINISTACK_HOST": host,
             "MINISTACK_REGION": REGION,
             "SERVICES": "s3,sqs",
             "LOG_LEVEL": "WARNING",
@@ -69,7 +77,7 @@ class EmbeddedServer:
     @property
     def endpoint_url(self) -> str:
         """For `AWS_ENDPOINT_URL`."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""

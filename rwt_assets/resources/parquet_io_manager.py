@@ -42,6 +42,8 @@ from rwt_assets.reconciliation import (
     FOOTER_QUARANTINED,
     FOOTER_REVISION,
     FOOTER_RULES,
+    FOOTER_VERSION,
+    read_footer,
 )
 from rwt_assets.resources.object_store import ObjectStoreResource, page_of
 
@@ -61,7 +63,8 @@ class Written:
 
     `rule` is the one under which its member falls, `head` the first rows as a Markdown table.
     `seconds` are those of making its rows and keeping them (of keeping them alone, if they were
-    made for all shards of a member together).
+    made for all shards of a member together). `before` says that an earlier attempt has kept it:
+    then only its footer was read, and `head` and `seconds` are nothing.
     """
 
     partition_key: str
@@ -72,8 +75,9 @@ class Written:
     rows_quarantined: int
     schema: pa.Schema
     rule: MemberRule
-    head: str
-    seconds: float
+    head: str = ""
+    seconds: float = 0.0
+    before: bool = False
 
 
 class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
@@ -110,9 +114,11 @@ class S3ParquetIOManager(EnrichedShardIOManager):
     object_store: dg.ResourceDependency[ObjectStoreResource]
 
     def write(self, shard: EnrichedShard) -> Written:
-        """Encode a shard beside the others and put it up in one piece."""
+        """Encode a shard beside the others and put it up in one piece, unless it is there."""
         began = monotonic()
         key = Layout(self.prefix).enriched(shard.revision, ShardKey.parse(shard.partition_key))
+        if shard.tried_before and (kept := self._kept_before(shard, key)) is not None:
+            return kept
         with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
             with _ENCODING if shard.at_hand else nullcontext():
                 schema, rows, head = _encode(shard, cast("IO[bytes]", body))
@@ -131,6 +137,31 @@ class S3ParquetIOManager(EnrichedShardIOManager):
             rule=shard.rule,
             head=head,
             seconds=monotonic() - began,
+        )
+
+    def _kept_before(self, shard: EnrichedShard, key: str) -> Written | None:
+        """What an earlier attempt has kept of the same content, made in the same way.
+
+        A shard is kept after its quarantine, so that is there as well.
+        """
+        footer = read_footer(self.object_store.objects(), self.bucket, key)
+        if footer is None:
+            return None
+        facts, size = footer
+        own = facts.metadata or {}
+        same = {FOOTER_CHECKSUM: shard.checksum, FOOTER_VERSION: shard.version}
+        if any(own.get(name) != value.encode() for name, value in same.items()):
+            return None
+        return Written(
+            partition_key=shard.partition_key,
+            revision=shard.revision,
+            uri=f"s3://{self.bucket}/{key}",
+            rows=facts.num_rows,
+            bytes=size,
+            rows_quarantined=int(own[FOOTER_QUARANTINED]),
+            schema=facts.schema.to_arrow_schema(),
+            rule=shard.rule,
+            before=True,
         )
 
     def read(self, partition_key: str) -> pd.DataFrame:
@@ -171,6 +202,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]
                 FOOTER_CHECKSUM: shard.checksum.encode(),
                 FOOTER_QUARANTINED: str(shard.rows_quarantined).encode(),
                 FOOTER_RULES: dumps(shard.rows_by_rule, sort_keys=True).encode(),
+                FOOTER_VERSION: shard.version.encode(),
             }
         )
     finally:
@@ -216,13 +248,22 @@ def written_metadata(written: Written, enriched_shard: dg.AssetKey) -> dict[str,
         "rows_quarantined": written.rows_quarantined,
         "quarantine_ratio": written.rows_quarantined
         / max(written.rows + written.rows_quarantined, 1),
-        "seconds": round(written.seconds, 4),
-        "rows_per_second": round(written.rows / written.seconds) if written.seconds else 0,
-        "head": dg.MetadataValue.md(written.head),
+        **_of_this_run(written),
         "object": dg.MetadataValue.url(page_of(written.uri)),
         "archive_page": archive_page(graph, archive),
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/column_lineage": column_lineage(
             written.schema.names, written.rule, graph.csv_shard
         ),
+    }
+
+
+def _of_this_run(written: Written) -> dict[str, Any]:
+    """What only the run that makes a shard can say of it."""
+    if written.before:
+        return {"kept_by": "an earlier attempt"}
+    return {
+        "seconds": round(written.seconds, 4),
+        "rows_per_second": round(written.rows / written.seconds) if written.seconds else 0,
+        "head": dg.MetadataValue.md(written.head),
     }

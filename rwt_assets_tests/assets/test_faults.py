@@ -211,6 +211,58 @@ def test_a_crash_loses_nothing_and_doubles_nothing(stored, monkeypatch, point):
     assert_whole(stored, archives)
 
 
+DAYS = [f"pen,2026-01-{day:02d},{day}\n" for day in range(1, 13)]
+MANY = {"sales.csv": "item,day,price\n" + "".join(DAYS)}
+NINTH_PARQUET = Point(InMemoryObjects, "put", call=9, only="/enriched/")
+
+
+def test_an_attempt_writes_only_the_shards_that_the_one_before_did_not(stored, monkeypatch):
+    archives = {announce(stored, "a.zip", MANY, "01"): MANY}
+    injected = Injected(monkeypatch, NINTH_PARQUET, Crash)
+    go_on(stored)
+    restart(stored)
+    go_on(stored)
+    assert injected.raised
+    assert_whole(stored, archives)
+    assert set(Counter(parquet_puts(stored)).values()) == {1}
+    told = Counter(kept_by(stored))
+    assert told["an earlier attempt"] >= 8
+    assert told[None] >= 1
+
+
+def test_an_attempt_keeps_nothing_that_was_made_in_another_way(stored, monkeypatch):
+    def change_and_crash():
+        monkeypatch.setattr("rwt_assets.assets.enriched_shard.ENRICHMENT_VERSION", "another")
+        return Crash()
+
+    archives = {announce(stored, "a.zip", MANY, "01"): MANY}
+    injected = Injected(monkeypatch, NINTH_PARQUET, change_and_crash)
+    go_on(stored)
+    restart(stored)
+    go_on(stored)
+    assert injected.raised
+    assert_whole(stored, archives)
+    assert set(kept_by(stored)) == {None}
+    assert len(parquet_puts(stored)) >= 8 + 12
+
+
+def parquet_puts(shop):
+    return [key for key in shop.objects.puts if "/enriched/" in key]
+
+
+def kept_by(shop):
+    """What the newest event of each enriched shard says of who kept it."""
+    for key in shop.catalog.shards():
+        event = shop.instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=shop.catalog.graph.enriched_shard, asset_partitions=[key]
+            ),
+            limit=1,
+        ).records[0]
+        entry = event.asset_materialization.metadata.get("kept_by")
+        yield None if entry is None else entry.value
+
+
 def test_what_dispatch_asked_for_and_nobody_started_is_asked_for_again(stored):
     archives = {announce(stored, "a.zip", NEW, "01"): NEW}
     take_messages([stored.catalog], stored.queue, Budget(), wait_seconds=0)

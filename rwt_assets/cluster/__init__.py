@@ -1,0 +1,1 @@
+"""What an installation of several machines needs beyond Dagster's own settings."""
