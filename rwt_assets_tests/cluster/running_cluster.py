@@ -12,6 +12,7 @@ Dagster documentation: "Dagster OSS deployment architecture", "Using Celery with
 """
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -42,6 +43,7 @@ from rwt_assets.reporting import REPORTED_TOGETHER
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.cluster.network import Network, network_for
 from rwt_assets_tests.cluster.servers import SETTINGS, PostgreSQL, RabbitMQ
+from rwt_assets_tests.end_to_end.faulty_proxy import FaultyProxy
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 LOG_BUCKET = "rwt-logs"
+ENDED = re.compile(r"Task \w+\[[^]]+\] (?:succeeded|raised|retry)")
 T = TypeVar("T")
 
 
@@ -60,6 +63,7 @@ class RunningCluster:
         workers: how many.
         tell: gets a line for each thing that was started.
         launcher: class of the run launcher, in place of that of `dagster.yaml`.
+        failing_endpoint: S3 and SQS stand behind `proxy`, whose requests can be made to fail.
     """
 
     def __init__(
@@ -69,12 +73,14 @@ class RunningCluster:
         workers: int = 3,
         tell: Callable[[str], None] = print,
         launcher: str = "",
-        network: Network | None = None,
+        failing_endpoint: bool = False,
     ) -> None:
         self.state = state
         self.feeds: tuple[Feed, ...] = declared_feeds()
         self.feed = self.feeds[0]
-        self.network: Network = network or network_for(workers)
+        self.network: Network = network_for(workers)
+        self.proxy: FaultyProxy | None = None
+        self._failing_endpoint = failing_endpoint
         self._worker_count = workers
         self._tell = tell
         self._launcher = launcher
@@ -123,9 +129,17 @@ class RunningCluster:
         """End a worker and the runs in it, without a warning."""
         self.workers[number].kill()
 
-    def start_daemon(self) -> None:
-        """Start the daemon again."""
-        self.daemon.start()
+    def busy_workers(self) -> list[int]:
+        """Those that have a run, by their logs."""
+        logs = {
+            number: (self.state / "logs" / f"worker-{number}.log").read_text(errors="replace")
+            for number in self.workers
+        }
+        return [
+            number
+            for number, log in logs.items()
+            if self.workers[number].alive and log.count("] received") > len(ENDED.findall(log))
+        ]
 
     def _start_servers(self) -> None:
         address = self.network.servers
@@ -135,7 +149,7 @@ class RunningCluster:
             log=self.state / "logs" / "endpoint.log",
             state=self.state / "endpoint",
             owner=self.state,
-            host=self.network.endpoint,
+            host=LOOPBACK if self._failing_endpoint else self.network.endpoint,
         )
         for name, server in (
             ("PostgreSQL", self.postgresql),
@@ -145,6 +159,13 @@ class RunningCluster:
             self._stack.callback(server.stop)
             server.start()
             self._tell(f"{name} runs.")
+        self.endpoint_url = self.endpoint.endpoint_url
+        if self._failing_endpoint:
+            self.proxy = FaultyProxy(
+                self.endpoint.port, error_share=0.0, host=self.network.endpoint
+            )
+            self._stack.enter_context(self.proxy)
+            self.endpoint_url = self.proxy.url
         self._environment = self._common_environment()
         self.objects = S3Objects(self._client("s3"))
         self._client("s3").create_bucket(Bucket=LOG_BUCKET)
@@ -166,7 +187,7 @@ class RunningCluster:
         self._code_port, self._ui_port = choose_port(0), choose_port(0)
         return {
             **{name: os.environ[name] for name in inherited if name in os.environ},
-            **local_environment(self.endpoint.endpoint_url, {}),
+            **local_environment(self.endpoint_url, {}),
             STACK_VARIABLE: str(self.state),
             PROJECT_VARIABLE: str(project.folder),
             "RWT_STORAGE_URL": self.postgresql.url,
@@ -178,8 +199,14 @@ class RunningCluster:
             "DAGSTER_EVENT_BATCH_SIZE": str(REPORTED_TOGETHER),
             "DAGSTER_HOME": str(self._home("control")),
             "HOME": str(self.state),
+            "TMPDIR": str(self._temporary("control")),
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _temporary(self, owner: str) -> Path:
+        folder = self.state / owner / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _home(self, owner: str) -> Path:
         """A DAGSTER_HOME with the settings of the deployment."""
@@ -233,7 +260,7 @@ class RunningCluster:
     def _make_worker(self, number: int) -> None:
         name = f"worker-{number}"
         folder = self._home(name).parent
-        (folder / "tmp").mkdir(exist_ok=True)
+        self._temporary(name)
         place = self.network.place(number, folder, self.state)
         environment = self._environment | {
             "DAGSTER_HOME": str(place / "dagster"),

@@ -31,23 +31,33 @@ PASSED, UNREACHABLE = "passed on", "server was down"
 class FaultyProxy:
     """Stands before a server on loopback; a context manager.
 
+    `error_share` of the requests fail, and may be changed at any time.
     `counts` says how many requests were passed on, failed in each way, or found the server down.
     """
 
-    def __init__(self, upstream_port: int, *, error_share: float, seed: int = 0) -> None:
+    def __init__(
+        self,
+        upstream_port: int,
+        *,
+        error_share: float,
+        seed: int = 0,
+        host: str = LOOPBACK,
+        port: int = 0,
+    ) -> None:
         self.counts: Counter[str] = Counter()
+        self.error_share = error_share
+        self._host = host
         self._upstream_port = upstream_port
-        self._error_share = error_share
         self._random = Random(seed)  # noqa: S311 - faults are no secret
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty proxy")
         self._requests: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def requests(self) -> int:
@@ -72,7 +82,9 @@ class FaultyProxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP_SECONDS)
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=CHUNK_BYTES)
+        self._listener = await asyncio.start_server(
+            self._accept, self._host, self.port, limit=CHUNK_BYTES
+        )
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -104,7 +116,7 @@ class FaultyProxy:
     def _choose(self, head: bytes) -> str:
         """How a request fails, if it does. One whose answer is to be lost is passed on first."""
         exempt = head.split(b" ", 2)[1].startswith(EXEMPT)
-        if exempt or self._random.random() >= self._error_share:
+        if exempt or self._random.random() >= self.error_share:
             return PASSED
         fault = self._random.choice(FAULTS)
         if fault != ANSWER_LOST:

@@ -397,22 +397,25 @@ def make_contents(plan: Plan) -> dict[str, list[Content]]:
     random = Random(plan.seed)  # noqa: S311 - no secret
     return {
         f"soak-{number:04d}.zip": [
-            _content(f"A{number}.{revision}", random.randint(*plan.shards), random.randint(3, 9))
+            make_content(
+                f"A{number}.{revision}", random.randint(*plan.shards), random.randint(3, 9)
+            )
             for revision in range(2 if random.random() < TWICE_SHARE else 1)
         ]
         for number in range(plan.archives)
     }
 
 
-def _content(name: str, shards: int, trips: int) -> Content:
+def make_content(name: str, shards: int, trips: int) -> Content:
     """An archive of which no row is in any other; one shard is that of `stops.txt`."""
     stops = range(shards - 1)
+    minutes = [f"{8 + stop // 60:02d}:{stop % 60:02d}" for stop in stops]
     times = [
-        (f"{name}.{trip}", f"08:{stop:02d}:00", f"08:{stop:02d}:30", f"S{stop}", str(stop))
+        (f"{name}.{trip}", f"{minutes[stop]}:00", f"{minutes[stop]}:30", f"S{stop}", str(stop))
         for trip in range(trips)
         for stop in stops
     ]
-    places = [(f"S{stop}", f"Stop {stop} of {name}", f"-16.{stop}", "145.5") for stop in stops]
+    places = [(f"S{stop}", f"Stop {stop} of {name}", f"-16.{stop}5", "145.5") for stop in stops]
     members = {"stop_times.txt": times, "stops.txt": places}
     body = make_zip(
         {

@@ -1,0 +1,100 @@
+"""`make cluster`: bring a cluster up, send archives through it, and take it down.
+
+    python -m rwt_assets_tests.cluster [demo] [failures] [--workers N] [--stay] [--only NAME]
+
+`demo` uploads three archives and waits for their deliveries; `failures` does the same for each
+fault of `experiments.py`. Without either, both. `--stay` leaves the cluster up until Ctrl-C.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rwt_assets_tests.cluster.experiments import FAULTS, Load, Outcome, cut_a_worker_off, strike
+from rwt_assets_tests.cluster.network import why_no_namespaces
+from rwt_assets_tests.cluster.running_cluster import RunningCluster
+from rwt_assets_tests.cluster.servers import why_no_servers
+
+
+def main() -> int:
+    """What the command line says; status 0 only if every archive was delivered whole."""
+    parser = argparse.ArgumentParser(prog="make cluster")
+    parser.add_argument("what", nargs="*", default=["demo", "failures"])
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--stay", action="store_true", help="leave it up until Ctrl-C")
+    parser.add_argument("--only", default="", help="faults whose name has this in it")
+    arguments = parser.parse_args()
+    if why_not := why_no_servers():
+        print(f"The cluster cannot run here: {why_not}")
+        return 1
+    if lacking := why_no_namespaces():
+        print(f"All workers share the loopback address and its files: {lacking}.")
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
+
+    folder = Path(tempfile.mkdtemp(prefix="rwt-cluster-"))
+    folder.chmod(0o755)  # PostgreSQL and RabbitMQ run as other users
+    failing = "failures" in arguments.what
+    outcomes: list[Outcome] = []
+    with RunningCluster(
+        folder / "state", workers=arguments.workers, tell=tell, failing_endpoint=failing
+    ) as cluster:
+        tell(f"{arguments.workers} workers run, logs are in {cluster.state / 'logs'}")
+        if "demo" in arguments.what:
+            outcomes.append(strike(cluster, "", Load(shards=31), name="demo"))
+            tell(told(outcomes[-1]))
+        for number, (fault, does) in enumerate(FAULTS.items() if failing else ()):
+            if arguments.only not in fault or (lacking and does is cut_a_worker_off):
+                continue
+            tell(f"{fault} ...")
+            outcomes.append(strike(cluster, fault, Load(), name=f"fault{number}"))
+            tell(told(outcomes[-1]))
+        if arguments.stay:
+            tell("It stays up until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                while True:
+                    time.sleep(1)
+    tell("Everything has ended.")
+    show(outcomes)
+    if any(outcome.problems for outcome in outcomes):
+        print(f"Not everything was as it should be; {folder} is kept.")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def told(outcome: Outcome) -> str:
+    """An outcome in a line."""
+    runs = ", ".join(f"{count} {what}" for what, count in sorted(outcome.runs.items()))
+    problems = "; ".join(outcome.problems) or "all rows are there, none twice"
+    return (
+        f"{outcome.shards} shards, {outcome.rows} rows in {outcome.seconds:.0f} s "
+        f"({runs}): {problems}"
+    )
+
+
+def show(outcomes: list[Outcome]) -> None:
+    """The table for docs/reliability.md."""
+    table = Table("fault", "seconds", "runs that failed", "shards found in place", "rows")
+    for one in outcomes:
+        table.add_row(
+            one.fault or "none",
+            f"{one.seconds:.0f}",
+            "; ".join(f"{count} x {reason[:90]}" for reason, count in one.reasons.items()) or "0",
+            f"{one.kept_before} of {one.shards}",
+            "; ".join(one.problems) or f"{one.rows}, all",
+        )
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
