@@ -25,7 +25,8 @@ up: $(READY) ## start everything: S3, SQS, webserver, daemon
 test: $(READY) ## all tests (ARGS="-k name" for some)
 ifeq ($(ARGS),)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not endpoint and not end_to_end and not browser"
-	$(BIN)/pytest --durations=15 -m "endpoint or end_to_end or browser"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations=15 \
+		-m "endpoint or end_to_end or browser"
 else
 	$(BIN)/pytest $(ARGS)
 endif
@@ -53,6 +54,10 @@ format: $(READY) ## let ruff rewrite what it can
 
 bench: $(READY) ## compare with scripts of five tools, and time the daemon (an hour; ARGS=scripts for less)
 	$(BIN)/python -m rwt_assets_tests.benchmarks $(ARGS)
+
+cluster: $(READY) ## PostgreSQL, RabbitMQ and three Celery workers here: a demo, and what happens when parts fail
+	rwt_assets_tests/cluster/install_servers.sh
+	$(BIN)/python -m rwt_assets_tests.cluster $(ARGS)
 
 soak: $(READY) ## 500 archives while things are killed and requests fail (ARGS="--archives 60" for less)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.soak $(ARGS)

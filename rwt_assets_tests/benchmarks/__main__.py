@@ -1,7 +1,7 @@
 """`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
     python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [scale] [sweep]
-        [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
+        [cluster] [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
         [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
         [--catalog ARCHIVES SHARDS]
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 
+from rwt_assets_tests.benchmarks.cluster import measure_cluster
 from rwt_assets_tests.benchmarks.daemon import measure_daemon
 from rwt_assets_tests.benchmarks.generated import CACHE, SIZES
 from rwt_assets_tests.benchmarks.memory import measure_memory
@@ -39,7 +40,7 @@ def machine() -> str:
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep"]
+    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep", "cluster"]
     parser.add_argument("what", nargs="*", default=everything)
     parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
@@ -70,6 +71,8 @@ def main() -> None:
         measure_scale(*arguments.catalog)
     if "sweep" in arguments.what:
         measure_sweep()
+    if "cluster" in arguments.what:
+        measure_cluster()
 
 
 if __name__ == "__main__":

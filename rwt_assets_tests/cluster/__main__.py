@@ -1,23 +1,33 @@
 """`make cluster`: bring a cluster up, send archives through it, and take it down.
 
-    python -m rwt_assets_tests.cluster [demo] [failures] [--workers N] [--stay] [--only NAME]
+    python -m rwt_assets_tests.cluster [short] [failures] [--workers N] [--stay] [--only NAME]
 
-`demo` uploads three archives and waits for their deliveries; `failures` does the same for each
-fault of `experiments.py`. Without either, both. `--stay` leaves the cluster up until Ctrl-C.
+`short`, which is what happens if nothing is named, sends archives through and kills a worker
+meanwhile; `failures` does the same with each fault of `experiments.py`. `--stay` leaves the
+cluster up until Ctrl-C.
 """
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from rwt_assets_tests.cluster.experiments import FAULTS, Load, Outcome, cut_a_worker_off, strike
+from rwt_assets_tests.cluster.experiments import (
+    FAULTS,
+    KILLED_WORKER,
+    Load,
+    Outcome,
+    cut_a_worker_off,
+    strike,
+)
 from rwt_assets_tests.cluster.network import why_no_namespaces
 from rwt_assets_tests.cluster.running_cluster import RunningCluster
 from rwt_assets_tests.cluster.servers import why_no_servers
@@ -26,7 +36,7 @@ from rwt_assets_tests.cluster.servers import why_no_servers
 def main() -> int:
     """What the command line says; status 0 only if every archive was delivered whole."""
     parser = argparse.ArgumentParser(prog="make cluster")
-    parser.add_argument("what", nargs="*", default=["demo", "failures"])
+    parser.add_argument("what", nargs="*", default=["short"])
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--stay", action="store_true", help="leave it up until Ctrl-C")
     parser.add_argument("--only", default="", help="faults whose name has this in it")
@@ -36,33 +46,25 @@ def main() -> int:
         return 1
     if lacking := why_no_namespaces():
         print(f"All workers share the loopback address and its files: {lacking}.")
-    began = time.monotonic()
-
-    def tell(line: str) -> None:
-        print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
-
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="rwt-cluster-"))
     folder.chmod(0o755)  # PostgreSQL and RabbitMQ run as other users
-    failing = "failures" in arguments.what
     outcomes: list[Outcome] = []
+    tell = _clock()
     with RunningCluster(
-        folder / "state", workers=arguments.workers, tell=tell, failing_endpoint=failing
+        folder / "state",
+        workers=arguments.workers,
+        tell=tell,
+        failing_endpoint="failures" in arguments.what,
     ) as cluster:
-        tell(f"{arguments.workers} workers run, logs are in {cluster.state / 'logs'}")
-        if "demo" in arguments.what:
-            outcomes.append(strike(cluster, "", Load(shards=31), name="demo"))
-            tell(told(outcomes[-1]))
-        for number, (fault, does) in enumerate(FAULTS.items() if failing else ()):
-            if arguments.only not in fault or (lacking and does is cut_a_worker_off):
-                continue
-            tell(f"{fault} ...")
-            outcomes.append(strike(cluster, fault, Load(), name=f"fault{number}"))
+        tell(f"{arguments.workers} workers run; logs are in {cluster.state / 'logs'}")
+        for number, (fault, load) in enumerate(_strikes(arguments.what, arguments.only)):
+            tell(f"{fault or 'three archives'} ...")
+            outcomes.append(strike(cluster, fault, load, name=f"archive{number}"))
             tell(told(outcomes[-1]))
         if arguments.stay:
-            tell("It stays up until Ctrl-C.")
-            with suppress(KeyboardInterrupt):
-                while True:
-                    time.sleep(1)
+            _stay(tell)
     tell("Everything has ended.")
     show(outcomes)
     if any(outcome.problems for outcome in outcomes):
@@ -70,6 +72,33 @@ def main() -> int:
         return 1
     shutil.rmtree(folder)
     return 0
+
+
+def _strikes(what: list[str], only: str) -> Iterator[tuple[str, Load]]:
+    """Which faults, and how much is in work meanwhile."""
+    if "short" in what:
+        yield "", Load(shards=31)
+        yield KILLED_WORKER, Load(shards=300)
+    if "failures" in what:
+        for fault, does in FAULTS.items():
+            if only in fault and not (does is cut_a_worker_off and why_no_namespaces()):
+                yield fault, Load()
+
+
+def _clock() -> Callable[[str], None]:
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
+
+    return tell
+
+
+def _stay(tell: Callable[[str], None]) -> None:
+    tell("It stays up until Ctrl-C.")
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
 
 
 def told(outcome: Outcome) -> str:

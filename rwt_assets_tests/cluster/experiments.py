@@ -97,8 +97,9 @@ def cut_a_worker_off(cluster: RunningCluster) -> None:
     cluster.network.reconnect(worker)
 
 
+KILLED_WORKER = "a worker is killed (SIGKILL) in the middle of a range"
 FAULTS: dict[str, Callable[[RunningCluster], None]] = {
-    "a worker is killed (SIGKILL) in the middle of a range": kill_a_worker,
+    KILLED_WORKER: kill_a_worker,
     f"RabbitMQ is restarted, away for {AWAY_SECONDS:.0f} s": restart_the_broker,
     f"PostgreSQL is restarted, away for {AWAY_SECONDS:.0f} s": restart_the_database,
     f"the daemon is killed, away for {AWAY_SECONDS:.0f} s": kill_the_daemon,
