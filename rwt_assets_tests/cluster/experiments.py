@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, sleep
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -144,21 +145,27 @@ def _key(cluster: RunningCluster, archive: str) -> str:
 
 
 def _wait_for_the_middle(cluster: RunningCluster, archives: list[str], load: Load) -> None:
-    """Until an archive has some of its Parquet, but not all, and a worker is at it."""
+    """Until one of the archives has some of its Parquet, but not all, and a worker is at it."""
     deadline = monotonic() + PATIENCE_SECONDS
-    while True:
-        written = [_parquet(cluster, archive) for archive in archives]
-        if any(0 < one < load.shards for one in written) and cluster.busy_workers():
-            return
-        assert not all(one == load.shards for one in written), "the fault came too late"
+    whole: set[str] = set()
+    while len(whole) < len(archives):
+        for archive in archives:
+            written = _parquet(cluster, archive)
+            if written >= load.shards - 1:
+                whole.add(archive)
+            elif written and cluster.busy_workers():
+                return
         assert monotonic() < deadline, "nothing was enriched"
         sleep(LOOK_SECONDS)
+    raise AssertionError("everything was enriched before the fault could strike")
 
 
 def _parquet(cluster: RunningCluster, archive: str) -> int:
+    """Enriched shards of the stop times, of which there is one less than of all."""
     target = cluster.feed.target
-    listed = cluster.objects.list(target.bucket, f"{target.prefix}/enriched/")
-    return sum(f"%2F{archive}/" in one.key for one in listed)
+    key = quote(_key(cluster, archive), safe="")
+    prefix = f"{target.prefix}/enriched/member=stop_times.txt/archive={key}/"
+    return sum(1 for _ in cluster.objects.list(target.bucket, prefix))
 
 
 def _settled(cluster: RunningCluster, archives: list[str]) -> bool:
