@@ -10,6 +10,8 @@ The broker keeps a task until its worker acknowledges it, which is when the run 
 Dagster ignores a run that starts for the second time while run monitoring is on, so the second
 task ends well at once. dagster-celery's launcher then reports success for a run that stays
 "started" for ever: that a task has ended while its run has not is what is told apart here.
+A broker that was away also hands tasks out again; a run that then counts as failed, and goes on
+all the same, writes what its successor writes.
 
 Needs the packages of the extra `cluster`.
 """
@@ -31,7 +33,7 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):
         if health.status is WorkerStatus.SUCCESS:
             return CheckRunHealthResult(
                 WorkerStatus.FAILED,
-                "Its worker was lost in the middle of it: the broker gave its task to another"
-                " worker, which left it alone.",
+                "Its worker was lost in the middle of it, or the broker was: it gave the task to"
+                " another worker, which left the run alone. What is missing is asked for again.",
             )
         return health
