@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.table import Table
@@ -64,6 +65,7 @@ def main() -> int:
             outcomes.append(strike(cluster, fault, load, name=f"archive{number}"))
             tell(told(outcomes[-1]))
         if arguments.stay:
+            tell(f"rwt works on it after: . {_environment_file(cluster)}")
             _stay(tell)
     tell("Everything has ended.")
     show(outcomes)
@@ -92,6 +94,16 @@ def _clock() -> Callable[[str], None]:
         print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
 
     return tell
+
+
+def _environment_file(cluster: RunningCluster) -> Path:
+    """A script that makes a shell one of the cluster; it has the passwords."""
+    file = cluster.state / "environment"
+    file.touch(mode=0o600)
+    names = [name for name in cluster.environment if name not in ("HOME", "PATH", "TMPDIR")]
+    lines = [f"export {name}={quote(cluster.environment[name])}\n" for name in sorted(names)]
+    file.write_text("".join(lines))
+    return file
 
 
 def _stay(tell: Callable[[str], None]) -> None:
