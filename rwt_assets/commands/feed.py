@@ -33,13 +33,12 @@ from rwt_assets.declaration import feed_name
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.feed import NAME
+from rwt_assets.feed_choice import count_taken, feed_for_archive
 from rwt_assets.inference import Inference, infer_feed
 from rwt_assets.preview import (
     ColumnPreview,
     MemberPreview,
     Preview,
-    choose_feed,
-    count_taken,
     preview_archive,
 )
 from rwt_assets.quarantine import place_of
@@ -62,7 +61,7 @@ STYLES = {"taken": "green", "ignored": "dim", "broken": "red"}
 def preview(
     file: Archive,
     chosen: Annotated[
-        str, typer.Option("--feed", help="Name of the feed; else the one that takes most members.")
+        str, typer.Option("--feed", help="Name of the feed; else the one that names most members.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with whole texts.")] = False,
 ) -> None:
@@ -78,11 +77,11 @@ def preview(
     with errors_told():
         load_dotenv(Path(".env"))
         feeds = declared_feeds()
-        feed = choose(feeds, chosen) if chosen or not feeds else choose_feed(file, feeds)
+        feed = choose(feeds, chosen) if chosen else feed_for_archive(file, feeds)
         if not chosen and len(feeds) > 1:
-            taken = count_taken(file, feed)
+            taken = count_taken(file, feed).members
             errors.print(
-                f"Of {len(feeds)} feeds {feed.name} takes the most members, {taken}; else --feed.",
+                f"Of {len(feeds)} feeds {feed.name} is for it, members: {taken}; else --feed.",
                 markup=False,
             )
         password = read_secret(os.environ, feed.source.password_variable)

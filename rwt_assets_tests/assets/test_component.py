@@ -8,8 +8,9 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.definitions import declared_feeds, defs
+from rwt_assets.definitions import defs
 from rwt_assets.errors import FeedError
+from rwt_assets_tests.declared import declared_feed
 
 HEAD = """type: rwt_assets.component.ZipFeed
 
@@ -110,11 +111,13 @@ def test_a_bad_value_from_the_environment_is_reported(monkeypatch):
     assert "'Not A Bucket' is no bucket name" in str(caught.value.__cause__)
 
 
-def test_the_shipped_feed_loads_with_its_graph():
+@pytest.mark.parametrize("feed", ["gtfs", "sec_filings"])
+def test_a_shipped_feed_loads_with_its_graph(feed):
     graph = defs().resolve_asset_graph()
     parents = {
         key.path[1]: {parent.path[1] for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
+        if key.path[0] == feed
     }
     assert parents == {
         "zip_archive": set(),
@@ -126,13 +129,13 @@ def test_the_shipped_feed_loads_with_its_graph():
 
 
 def test_the_shipped_feed_follows_the_environment(monkeypatch):
-    assert declared_feeds()[0].source.bucket == "rwt-incoming"
+    assert declared_feed().source.bucket == "rwt-incoming"
     monkeypatch.setenv("RWT_SOURCE_BUCKET", "partners")
-    assert declared_feeds()[0].source.bucket == "partners"
+    assert declared_feed().source.bucket == "partners"
 
 
 def test_two_feeds_live_side_by_side():
-    feed = declared_feeds()[0]
+    feed = declared_feed()
     other = feed.model_copy(update={"name": "other"})
     merged = dg.Definitions.merge(build_feed_definitions(feed), build_feed_definitions(other))
     dg.Definitions.validate_loadable(merged)
@@ -140,6 +143,6 @@ def test_two_feeds_live_side_by_side():
 
 
 def test_no_secret_is_a_setting():
-    for resource in build_feed_definitions(declared_feeds()[0]).resources.values():
+    for resource in build_feed_definitions(declared_feed()).resources.values():
         names = set(type(resource).model_fields)
         assert not {name for name in names if "secret" in name or "password" in name}

@@ -13,6 +13,7 @@ from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.queue import SqsQueue
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets_tests.declared import declared_feed
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +52,14 @@ def sqs(endpoint):
 
 @pytest.fixture
 def feed(endpoint):
-    return declared_feeds()[0]
+    return declared_feed()
 
 
 @pytest.fixture
 def provisioned(feed, s3, sqs):
-    return provision(feed, s3=s3, sqs=sqs)
+    """What all feeds need is there; what was made for `feed`."""
+    made = {one.name: provision(one, s3=s3, sqs=sqs) for one in declared_feeds()}
+    return made[feed.name]
 
 
 @pytest.fixture
