@@ -7,7 +7,7 @@ import pytest
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
-from rwt_assets.component import build_feed_definitions
+from rwt_assets.component import ZipFeed, build_feed_definitions
 from rwt_assets.definitions import defs
 from rwt_assets.errors import FeedError
 from rwt_assets_tests.declared import declared_feed
@@ -100,6 +100,27 @@ def test_a_wrong_declaration_is_reported_with_file_and_line(text, line, says):
     reason = str(caught.value.__cause__)
     assert f"shop/defs.yaml:{line}" in reason
     assert says in reason
+
+
+def test_texts_that_look_like_something_else_stay_texts():
+    rule = """
+      split_by: "2024"
+      key_column: "[1]"
+      dialect: {delimiter: "\\t", comment: "#"}
+      columns: {"2024": {allowed: ["1", "None", "0x10"]}, "[1]": {}}
+      enrichments: [{use: constant, to: "3", value: "007"}, {use: constant, to: n, value: 7}]
+"""
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "shop"
+        folder.mkdir(parents=True)
+        (folder / "defs.yaml").write_text(HEAD.rstrip("\n") + rule)
+        with sandbox.build_component_tree() as tree:
+            (component,) = tree.get_all_components(of_type=ZipFeed)
+    (found,) = component.feed.members
+    assert (found.split_by, found.key_column) == ("2024", "[1]")
+    assert found.dialect.delimiter == "\t"
+    assert found.columns["2024"].allowed == ("1", "None", "0x10")
+    assert [one.value for one in found.enrichments] == ["007", 7]
 
 
 def test_a_bad_value_from_the_environment_is_reported(monkeypatch):

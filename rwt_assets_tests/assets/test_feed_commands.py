@@ -18,8 +18,13 @@ from rwt_assets.preview import preview_archive
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.declared import declared_feed
 from rwt_assets_tests.filings import SAMPLE, filings_archive
+from rwt_assets_tests.odd_archives import Entry
+from rwt_assets_tests.odd_archives import archive as odd_archive
 
 STOPS = "stop_id,stop_lat,stop_lon\nS1,1,2\n,3,4\nS2,95,4\nS3,[bold]x,4\n"
+
+SESAME = "open up"
+VARIABLE = "SHOP_PASSWORD"
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +173,21 @@ def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):
     assert all(feed.rule_for(name) is not None for name in members)
     assert preview_archive(sample, feed).everything_delivered
     assert feed.source.bucket == "rwt-incoming"
+
+
+def test_the_password_of_a_sample_is_read_from_the_variable_that_is_named(tmp_path, monkeypatch):
+    sample, arguments = tmp_path / "a.zip", ("--password-variable", VARIABLE)
+    sample.write_bytes(odd_archive([Entry("a.csv", b"id,name\n1,x\n", password=SESAME)]))
+    unset = rwt("feed", "infer", sample, *arguments)
+    assert unset.exit_code == 1
+    assert "SHOP_PASSWORD is not set" in unset.output
+    assert rwt("feed", "infer", sample, "--password-variable", "no name").exit_code == 2
+    monkeypatch.setenv(VARIABLE, SESAME)
+    result = rwt("feed", "infer", sample, *arguments)
+    assert result.exit_code == 0, result.output
+    source = yaml.safe_load(result.stdout)["attributes"]["source"]
+    assert source["password_variable"] == VARIABLE
+    assert SESAME not in result.output
 
 
 def test_what_is_set_aside_of_the_sample_whatever_is_declared_is_told(tmp_path):
