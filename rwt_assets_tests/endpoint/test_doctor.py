@@ -56,10 +56,10 @@ def remove_notification(s3, sqs, urls):
 
 def announce_another_prefix(s3, sqs, urls):
     now = s3.get_bucket_notification_configuration(Bucket="rwt-incoming")
-    (rule,) = now["QueueConfigurations"]
-    rule["Filter"]["Key"]["FilterRules"][0]["Value"] = "gtfs/berlin/"
+    rules = {rule["Id"]: rule for rule in now["QueueConfigurations"]}
+    rules["rwt-gtfs"]["Filter"]["Key"]["FilterRules"][0]["Value"] = "gtfs/berlin/"
     s3.put_bucket_notification_configuration(
-        Bucket="rwt-incoming", NotificationConfiguration={"QueueConfigurations": [rule]}
+        Bucket="rwt-incoming", NotificationConfiguration={"QueueConfigurations": [*rules.values()]}
     )
 
 
