@@ -49,6 +49,7 @@ from rwt_assets.commands.session import (
     State,
     choose,
     choose_all,
+    choose_for_file,
     console,
     enter,
     errors,
@@ -90,7 +91,11 @@ app = typer.Typer(
 BEGIN, LOOK, MEND = "Begin", "Look", "Mend"
 DECLARE, DEPLOY = "Declare a feed", "Deploy"
 
-SAMPLE = Path(__file__).parent / "embedded" / "samples" / "cairns_gtfs.zip"
+SAMPLES = Path(__file__).parent / "embedded" / "samples"
+SAMPLE_OF = {
+    "gtfs": SAMPLES / "cairns_gtfs.zip",
+    "sec_filings": SAMPLES / "sample_2024q3.zip",
+}
 LOOK_SECONDS = 0.5
 SHOWN = 20
 Archives = Annotated[
@@ -101,8 +106,11 @@ Archives = Annotated[
 @app.command(rich_help_panel=BEGIN)
 def demo(
     file: Annotated[
-        Path, typer.Argument(help="The archive to send.", exists=True, dir_okay=False)
-    ] = SAMPLE,
+        Path | None,
+        typer.Argument(
+            help="The archive to send; else the sample of the feed.", exists=True, dir_okay=False
+        ),
+    ] = None,
     state: State = DEFAULT_STATE,
     feed_name: FeedName = "",
     exit_after: Annotated[
@@ -117,20 +125,22 @@ def demo(
     For example:
 
         rwt demo
+        rwt demo --feed sec_filings
         rwt demo my_timetable.zip --exit
 
     With --exit, status 0 only if the delivery reconciles.
     """
     with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
-        feed = choose(feeds, feed_name)
+        file = file or _sample(feeds, feed_name)
+        feed = choose_for_file(feeds, feed_name, file)
         with _stack(state, feeds) as stack:
             progress = _send(feed, file, stack.watch)
             result = None
             if progress.stage == "delivered":
                 result = read_result(connect_objects(), feed.target, _key(feed, file))
                 _show_result(result, _arrived_at(feed, file))
-            _show_addresses(stack, feed)
+            _show_addresses(stack, [feed])
             if exit_after:
                 raise typer.Exit(0 if result is not None and result.reconciled else 1)
             _stay(stack)
@@ -167,8 +177,7 @@ def up(
     with errors_told(), _stopped_by_signals():
         feeds = declared_feeds()
         with _stack(state, feeds, endpoint, storage) as stack:
-            for feed in feeds:
-                _show_addresses(stack, feed)
+            _show_addresses(stack, feeds)
             _stay(stack)
 
 
@@ -181,7 +190,9 @@ def submit(
         bool, typer.Option("--wait", help="Wait for each delivery; status 1 if one fails.")
     ] = False,
 ) -> None:
-    """Upload archives under the feed's prefix, each by its file name.
+    """Upload archives under the prefix of their feed, each by its file name.
+
+    Without --feed it is the feed that names the most members of the archive.
 
     For example:
 
@@ -192,14 +203,17 @@ def submit(
     with errors_told():
         if enter(state) and not embedded.runs(state):
             stop_with("No stack runs here; start one with `rwt up`.", state)
-        feed = choose(declared_feeds(), feed_name)
+        feeds = declared_feeds()
+        sent = [(choose_for_file(feeds, feed_name, file), file) for file in files]
         store = connect_objects()
-        for file in files:
+        for feed, file in sent:
             with file.open("rb") as body:
                 store.put(feed.source.bucket, _key(feed, file), body)
             console.print(f"s3://{feed.source.bucket}/{_key(feed, file)}  uploaded")
         if wait:
-            ends = [_send(feed, file, lambda: sleep(LOOK_SECONDS), put=False) for file in files]
+            ends = [
+                _send(feed, file, lambda: sleep(LOOK_SECONDS), put=False) for feed, file in sent
+            ]
             raise typer.Exit(0 if all(end.stage == "delivered" for end in ends) else 1)
 
 
@@ -376,13 +390,24 @@ def _show_result(result: Result, arrived_at: datetime | None) -> None:
     )
 
 
-def _show_addresses(stack: embedded.EmbeddedStack, feed: Feed) -> None:
+def _sample(feeds: Sequence[Feed], name: str) -> Path:
+    """What `demo` sends if no archive is named."""
+    if not name:
+        return SAMPLE_OF["gtfs"]
+    feed = choose(feeds, name)
+    if feed.name not in SAMPLE_OF:
+        stop_with(f"The feed {name} has no sample: `rwt demo FILE.zip --feed {name}`.", None)
+    return SAMPLE_OF[feed.name]
+
+
+def _show_addresses(stack: embedded.EmbeddedStack, feeds: Sequence[Feed]) -> None:
     console.print()
     table = Table.grid(padding=(0, 2))
     table.add_row("Dagster UI", f"{stack.ui_url}/asset-groups")
     table.add_row("S3 and SQS", stack.endpoint_url)
-    table.add_row("archives go to", f"s3://{feed.source.bucket}/{feed.source.prefix}")
-    table.add_row("results lie in", f"s3://{feed.target.bucket}/{feed.target.prefix}/")
+    for feed in feeds:
+        table.add_row("archives go to", f"s3://{feed.source.bucket}/{feed.source.prefix}")
+        table.add_row("results lie in", f"s3://{feed.target.bucket}/{feed.target.prefix}/")
     table.add_row("logs", str(stack.state / "logs"))
     console.print(table)
 

@@ -7,7 +7,7 @@ rules (`feed.py`) and the assembly of the project (`definitions.py`). Dagster do
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
@@ -21,6 +21,7 @@ from rwt_assets.assets.archive_manifest import (
 from rwt_assets.assets.checks import feed_is_fresh_check, nothing_forgotten_check
 from rwt_assets.assets.delivery import delivery_asset
 from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
+from rwt_assets.declaration import has_template
 from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -65,8 +66,8 @@ class ZipFeed(dg.Component):
         """
         if attributes is None:
             raise FeedError("the feed has no attributes", where=str(context.path))
-        filled = context.resolution_context.resolve_value(
-            attributes.model_dump(mode="json", exclude_unset=True)
+        filled = _filled(
+            attributes.model_dump(mode="json", exclude_unset=True), context.resolution_context
         )
         try:
             return cls(Feed.model_validate(filled))
@@ -88,6 +89,17 @@ class ZipFeed(dg.Component):
         others = [one.feed for one in declared if one.feed.name != self.feed.name]
         _refuse_overlap(self.feed, others, where=str(context.path))
         return build_feed_definitions(self.feed, others=others)
+
+
+def _filled(value: Any, context: dg.ResolutionContext) -> Any:
+    """Attributes with their templates filled; a text without one stays the text that it is."""
+    if isinstance(value, dict):
+        return {key: _filled(one, context.at_path(key)) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, context.at_path(place)) for place, one in enumerate(value)]
+    if isinstance(value, str) and not has_template(value):
+        return value
+    return context.resolve_value(value)
 
 
 def _refuse_overlap(feed: Feed, others: Sequence[Feed], *, where: str) -> None:

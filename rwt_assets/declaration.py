@@ -2,13 +2,12 @@
 
 What belongs here: safe quoting, names that a feed may have, the head that all declarations share.
 What does not: what is in a declaration (`feed.py`) and how it is found (`inference.py`).
-Dagster documentation: "Adding component definitions"; PyYAML documentation: "Scalars". Dagster
-fills templates (Jinja's `NativeTemplate`) into every text of a declaration but the keys: a text
-that has `{{`, or that Python would read as a number or a list, does not stay what it is.
+Dagster documentation: "Adding component definitions"; PyYAML documentation: "Scalars". Dagster's
+templates (Jinja's `NativeTemplate`) would make a number of the text "2024" and a list of "[1]", so
+the component has them filled only into texts that have one (`has_template`).
 """
 
 import re
-from ast import literal_eval
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -40,15 +39,14 @@ def flow(values: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{name}: {_value(value)}" for name, value in values.items()) + " }"
 
 
+def has_template(text: str) -> bool:
+    """Whether something is filled into a text of a declaration."""
+    return _TEMPLATE.search(text) is not None
+
+
 def stays_text(text: str) -> bool:
-    """Whether a text is still the same text when Dagster has filled templates into it."""
-    if _TEMPLATE.search(text) or not text:
-        return False
-    try:
-        literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return not text.endswith(("\n", "\r"))
-    return False
+    """Whether a text may be a value of a declaration, and is then read as the same text."""
+    return text != "" and not has_template(text)
 
 
 def shown(text: str, limit: int = 60) -> str:
@@ -57,13 +55,15 @@ def shown(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else f"{line[: limit - 4]} ..."
 
 
-def head(name: str, comment: str) -> str:
+def head(name: str, comment: str, password_variable: str = "") -> str:
     """The beginning of a declaration, up to the list of its members.
 
     Args:
         name: of the feed; prefixes and the queue are named after it.
         comment: what is told at the top, without the `#`.
+        password_variable: name of the variable that has the password of encrypted members.
     """
+    secret = f"\n    password_variable: {scalar(password_variable)}" if password_variable else ""
     told = "\n".join(f"# {line}".rstrip() for line in comment.splitlines())
     return f"""{told}
 type: {TYPE}
@@ -74,7 +74,7 @@ attributes:
   source:
     bucket: "{{{{ env('RWT_SOURCE_BUCKET', 'rwt-incoming') }}}}"
     prefix: {name}/
-    queue: rwt-{name.replace("_", "-")}
+    queue: rwt-{name.replace("_", "-")}{secret}
   # Everything below this prefix belongs to the feed.
   target:
     bucket: "{{{{ env('RWT_TARGET_BUCKET', 'rwt-results') }}}}"

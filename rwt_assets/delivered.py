@@ -8,6 +8,7 @@ revision or of a run that is under way are never among the rows. Apache Arrow do
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from rwt_assets.consumption import read_delivery as read_document
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.errors import ArchiveMissingError, FeedError
 from rwt_assets.feed import Feed
+from rwt_assets.feed_choice import feed_for_key
 from rwt_assets.frames import to_frame
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
@@ -39,7 +41,7 @@ def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFram
     Args:
         key: object key of the archive.
         member: its name; not needed if the delivery has only one.
-        feed: name of the feed; not needed if only one is declared.
+        feed: name of the feed; without it, the one that reads objects of this key.
 
     Returns:
         A DataFrame with the columns of `enriched_shard`: those of the contract with their
@@ -47,7 +49,7 @@ def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFram
 
     Raises:
         ArchiveMissingError: the archive was never delivered, or has no such member.
-        FeedError: no such feed, or several and none was named.
+        FeedError: no such feed; or none was named, and the key is not that of one feed.
     """
     return to_frame(open_delivery(key, member, feed=feed).to_table())
 
@@ -57,7 +59,7 @@ def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
 
     Args and errors are those of `read_delivery`.
     """
-    declared = _feed(feed)
+    declared = _feed(feed, key)
     delivery = read_document(connect_objects(), declared.target, key)
     by_member = _objects_by_member([delivery])
     wanted = member or next(iter(by_member), "")
@@ -97,13 +99,34 @@ def delivered_tables(
     return tables
 
 
+def delivered_by(
+    store: ObjectStore, wanted: Iterable[tuple[Feed, Iterable[str]]]
+) -> Mapping[str, ds.Dataset]:
+    """The tables of several feeds; where two have one of the same name, as `feed.table`.
+
+    Args:
+        store: where deliveries lie.
+        wanted: feeds, each with the keys of the only archives that are wanted of it.
+
+    Raises:
+        ArchiveMissingError: one of the archives was never delivered.
+    """
+    found = [(feed.name, delivered_tables(store, feed, archives)) for feed, archives in wanted]
+    names = Counter(name for _, tables in found for name in tables)
+    return {
+        name if names[name] == 1 else f"{feed}.{name}": dataset
+        for feed, tables in found
+        for name, dataset in tables.items()
+    }
+
+
 def query(tables: Mapping[str, ds.Dataset], sql: str) -> duckdb.DuckDBPyRelation | None:
     """Run SQL over tables; only the columns and row groups that it needs are read.
 
     Nothing is downloaded: DuckDB is told not to fetch extensions.
 
     Args:
-        tables: by their names in the query.
+        tables: by their names in the query; of `feed.table` the feed is a schema.
         sql: one statement of DuckDB's SQL.
 
     Returns:
@@ -119,6 +142,10 @@ def query(tables: Mapping[str, ds.Dataset], sql: str) -> duckdb.DuckDBPyRelation
     connection = duckdb.connect(config=settings)
     for name, dataset in tables.items():
         connection.register(name, dataset)
+        schema, _, table = name.rpartition(".")
+        if schema:
+            connection.execute(f'create schema if not exists "{schema}"')
+            connection.execute(f'create view "{schema}"."{table}" as from "{name}"')
     return connection.sql(sql)
 
 
@@ -137,12 +164,14 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
     return free
 
 
-def _feed(name: str) -> Feed:
+def _feed(name: str, key: str) -> Feed:
     feeds = declared_feeds()
-    chosen = [feed for feed in feeds if name in ("", feed.name)]
-    if len(chosen) != 1:
+    if not name:
+        return feed_for_key(key, feeds)
+    chosen = [feed for feed in feeds if feed.name == name]
+    if not chosen:
         raise FeedError(
-            f"there is no feed {name!r}" if name else "which feed?",
+            f"there is no feed {name!r}",
             fate="Nothing was read.",
             remedy=f"Name one of: {', '.join(feed.name for feed in feeds)}.",
         )

@@ -22,6 +22,7 @@ BrokenMembers = Literal["quarantine", "fail"]
 AUTO = "auto"
 NONE = "none"
 NAME = r"^[a-z][a-z0-9_]*$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 TEMPLATE = "{{"
@@ -278,7 +279,7 @@ class Source(_Declaration):
     queue: str = Field(min_length=1)
     prefix: str = ""
     suffix: str = ".zip"
-    password_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    password_variable: str | None = Field(default=None, pattern=VARIABLE)
     name_encoding: Annotated[str, AfterValidator(_encoding_name)] = "cp437"
 
     @property

@@ -7,12 +7,14 @@ against a preview: a rule under which the archive itself would be set aside is m
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import SecretStr
 
 from rwt_assets.archive import Member, read_member
 from rwt_assets.byte_ranges import ByteRanges, FileRanges
@@ -35,6 +37,7 @@ from rwt_assets.table_profile import ColumnProfile, TableProfile, keeps
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".psv", ".tab", ".txt", ".dat")
 REJECTED_AT_MOST: Final = 0.05  # of its records, or a member is no table
 ROUNDS: Final = 3
+READ, HELD = "is read", "is held against the declaration"
 NAMES_SHOWN: Final = 5
 ALL_BUT_ARCHIVES: Final = MemberRule(include=("*",), exclude=("*.[zZ][iI][pP]",))
 # What a member is read as first, and what it is read as if that does not fit.
@@ -68,6 +71,29 @@ class Inference:
     rows_rejected: int
     sample: Preview
     not_taken: tuple[NoTable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An archive of which a declaration is made.
+
+    `password` opens encrypted members; it is read by the caller, from the environment variable
+    `password_variable`, which is all that the declaration says of it. `on_read` is told what is
+    done, `READ` or `HELD`, and of how many more bytes of the file; by other threads, too.
+    """
+
+    file: Path
+    name: str
+    password_variable: str = ""
+    password: SecretStr | None = None
+    on_read: Callable[[str, int], None] = lambda _step, _bytes: None
+
+    @property
+    def frame(self) -> dict[str, Any]:
+        """The attributes of a declaration that come before its members."""
+        text = head(self.name, "", self.password_variable)
+        attributes: dict[str, Any] = yaml.safe_load(text)["attributes"]
+        return attributes
 
 
 @dataclass(slots=True)
@@ -105,12 +131,11 @@ class _Rule:
         return key.name if key is not None and stays_text(key.name) else None
 
 
-def infer_feed(file: Path, name: str) -> Inference:
+def infer_feed(sample: Sample) -> Inference:
     """Make a first declaration.
 
     Args:
-        file: the sample, an archive.
-        name: of the feed.
+        sample: the archive, and the name of the feed.
 
     Returns:
         A declaration that takes every member which reads as a table.
@@ -120,19 +145,19 @@ def infer_feed(file: Path, name: str) -> Inference:
         NoMatchingMemberError: nothing in it reads as a table.
         LimitError: a limit on the archive as a whole.
     """
-    tables, not_taken = _read(file, name)
+    tables, not_taken = _read(sample)
     if not tables:
         told = "; ".join(f"{one.name!r}: {one.why}" for one in not_taken[:NAMES_SHOWN])
         raise NoMatchingMemberError(
             f"no member of the archive reads as a table ({told or 'it is empty'})",
-            where=str(file),
+            where=str(sample.file),
             fate="No declaration was written.",
             remedy="Declare the feed by hand; docs/feeds.md has one in ten lines.",
         )
     rules = _grouped(tables)
     _name_members(rules, tables, not_taken)
-    feed, found = _loosened(file, name, rules)
-    text = _written(file, name, rules, not_taken)
+    feed, found = _loosened(sample, rules)
+    text = _written(sample, rules, not_taken)
     return Inference(
         text=text,
         feed=feed,
@@ -144,30 +169,21 @@ def infer_feed(file: Path, name: str) -> Inference:
     )
 
 
-def _probe(name: str) -> Feed:
-    return Feed.model_validate({**_frame(name), "members": [ALL_BUT_ARCHIVES.model_dump()]})
-
-
-def _frame(name: str) -> dict[str, Any]:
-    """The attributes of a declaration that come before its members."""
-    attributes: dict[str, Any] = yaml.safe_load(head(name, ""))["attributes"]
-    return attributes
-
-
-def _read(file: Path, name: str) -> tuple[list[_Table], list[NoTable]]:
+def _read(sample: Sample) -> tuple[list[_Table], list[NoTable]]:
     """The members that are tables, and the others."""
-    probe = _probe(name)
+    probe = Feed.model_validate({**sample.frame, "members": [ALL_BUT_ARCHIVES.model_dump()]})
     tables: list[_Table] = []
     others: list[NoTable] = []
-    with file.open("rb") as body:
-        for found in Walk(FileRanges(body), probe, str(file)).entries():
+    with sample.file.open("rb") as body:
+        walk = Walk(FileRanges(body), probe, str(sample.file), sample.password)
+        for found in walk.entries():
             own = found.member.stored_name
             if found.ignored:
                 others.append(NoTable(own, found.ignored))
             elif found.broken is not None:
                 others.append(NoTable(own, found.broken.what))
             else:
-                table = _read_member(found.source, found.member, probe)
+                table = _MemberReader(sample, probe, found.source, found.member).read()
                 if isinstance(table, NoTable):
                     others.append(table)
                 else:
@@ -175,51 +191,70 @@ def _read(file: Path, name: str) -> tuple[list[_Table], list[NoTable]]:
     return tables, others
 
 
-def _read_member(source: ByteRanges, member: Member, probe: Feed) -> _Table | NoTable:
-    """A member as the table that it most likely is."""
-    tried = [_with_header(source, member, probe, GUESSES[0])]
-    if isinstance(tried[0], NoTable) or tried[0].rejected or len(tried[0].profile.columns) == 1:
-        tried.append(_with_header(source, member, probe, GUESSES[1]))
-    tables = [one for one in tried if isinstance(one, _Table)]
-    if not tables:
-        return tried[0]
-    # Of equally good ones the plain one.
-    return min(tables, key=lambda one: (len(one.profile.columns) == 1, one.rejected))
+@dataclass(slots=True)
+class _MemberReader:
+    """Reads one member, as often as it takes to find out how it is written."""
 
+    sample: Sample
+    probe: Feed
+    source: ByteRanges
+    member: Member
+    _times: int = 0
 
-def _with_header(
-    source: ByteRanges, member: Member, probe: Feed, dialect: Dialect
-) -> _Table | NoTable:
-    """A member, whose first record is a header unless it has a number or a day as the others."""
-    found = _read_as(source, member, probe, dialect)
-    if isinstance(found, NoTable) or found.dialect.header:
-        return found
-    named = _read_as(source, member, probe, dialect.model_copy(update={"header": True}))
-    if isinstance(named, NoTable) or any(map(_is_named_by_a_value, named.profile.columns.values())):
-        return found
-    return named
+    def read(self) -> _Table | NoTable:
+        """The member as the table that it most likely is."""
+        tried = [self._with_header(GUESSES[0])]
+        if isinstance(tried[0], NoTable) or tried[0].rejected or len(tried[0].profile.columns) == 1:
+            tried.append(self._with_header(GUESSES[1]))
+        tables = [one for one in tried if isinstance(one, _Table)]
+        if not tables:
+            return tried[0]
+        # Of equally good ones the plain one.
+        return min(tables, key=lambda one: (len(one.profile.columns) == 1, one.rejected))
+
+    def _with_header(self, dialect: Dialect) -> _Table | NoTable:
+        """With its first record as a header unless it has a number or a day as the others."""
+        found = self._as(dialect)
+        if isinstance(found, NoTable) or found.dialect.header:
+            return found
+        named = self._as(dialect.model_copy(update={"header": True}))
+        if isinstance(named, NoTable) or any(
+            map(_is_named_by_a_value, named.profile.columns.values())
+        ):
+            return found
+        return named
+
+    def _as(self, dialect: Dialect) -> _Table | NoTable:
+        rule = ALL_BUT_ARCHIVES.model_copy(update={"dialect": dialect})
+        rows = MemberRows(rule, self.probe.limits, where=self.member.name, all_fields=True)
+        profile: TableProfile | None = None
+        try:
+            for batch in rows.batches(self._chunks()):
+                profile = profile or TableProfile.of(rows.columns)
+                profile.add(batch.fields, batch.row_numbers)
+        except (MemberError, LimitError) as error:
+            return NoTable(self.member.stored_name, error.what)
+        why = _no_table(self.member, rows)
+        if why:
+            return NoTable(self.member.stored_name, why)
+        profile = profile or TableProfile.of(rows.columns)
+        rejected = sum(one.rows for one in rows.rejected)
+        return _Table(self.member.stored_name, rows.rows_read, rejected, rows.dialect, profile)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """The member's bytes; the first time they are read, how far that is is told."""
+        one, self._times = self.member, self._times + 1
+        first, ratio = self._times == 1, one.compressed_bytes / max(1, one.uncompressed_bytes)
+        for chunk in read_member(
+            self.source, one, self.probe.limits, where=one.name, password=self.sample.password
+        ):
+            if first:
+                self.sample.on_read(READ, round(len(chunk) * ratio))
+            yield chunk
 
 
 def _is_named_by_a_value(column: ColumnProfile) -> bool:
     return column.type != "string" and keeps(column.name, column.type)
-
-
-def _read_as(source: ByteRanges, member: Member, probe: Feed, dialect: Dialect) -> _Table | NoTable:
-    rule = ALL_BUT_ARCHIVES.model_copy(update={"dialect": dialect})
-    rows = MemberRows(rule, probe.limits, where=member.name, all_fields=True)
-    profile: TableProfile | None = None
-    try:
-        for batch in rows.batches(read_member(source, member, probe.limits, where=member.name)):
-            profile = profile or TableProfile.of(rows.columns)
-            profile.add(batch.fields, batch.row_numbers)
-    except (MemberError, LimitError) as error:
-        return NoTable(member.stored_name, error.what)
-    why = _no_table(member, rows)
-    if why:
-        return NoTable(member.stored_name, why)
-    profile = profile or TableProfile.of(rows.columns)
-    rejected = sum(one.rows for one in rows.rejected)
-    return _Table(member.stored_name, rows.rows_read, rejected, rows.dialect, profile)
 
 
 def _no_table(member: Member, rows: MemberRows) -> str:
@@ -272,10 +307,7 @@ def pattern_of(pieces: Sequence[str], between: str) -> str:
     A character that no pattern or declaration can have stands as `?`.
     """
     pattern = between.join(map(_escaped, pieces))
-    if stays_text(pattern):
-        return pattern
-    vague = re.sub(r"[{}]", "?", pattern)
-    return vague if stays_text(vague) else f"?{vague[1:]}"
+    return pattern if stays_text(pattern) else re.sub(r"[{}]", "?", pattern)
 
 
 def _escaped(text: str) -> str:
@@ -283,11 +315,16 @@ def _escaped(text: str) -> str:
     return "".join(escapes.get(one, one if one.isprintable() else "?") for one in text)
 
 
-def _loosened(file: Path, name: str, rules: Sequence[_Rule]) -> tuple[Feed, Preview]:
+def _loosened(sample: Sample, rules: Sequence[_Rule]) -> tuple[Feed, Preview]:
     """The feed, after rules under which its own sample would be set aside were made looser."""
     for number in range(ROUNDS + 1):
-        feed = Feed.model_validate({**_frame(name), "members": [*map(_attributes, rules)]})
-        found = preview_archive(file, feed)
+        feed = Feed.model_validate({**sample.frame, "members": [*map(_attributes, rules)]})
+        found = preview_archive(
+            sample.file,
+            feed,
+            password=sample.password,
+            on_read=partial(sample.on_read, HELD),
+        )
         strict = {feed.members.index(rule) for rule in _rules_that_set_aside(found, feed, rules)}
         if not strict or number == ROUNDS:
             break
@@ -356,16 +393,17 @@ def _is_dialect(told: dict[str, Any]) -> bool:
     return all(stays_text(value) for value in told.values() if isinstance(value, str))
 
 
-def _written(file: Path, name: str, rules: Sequence[_Rule], others: Sequence[NoTable]) -> str:
+def _written(sample: Sample, rules: Sequence[_Rule], others: Sequence[NoTable]) -> str:
     """The declaration with its comments."""
     tables = sum(len(rule.tables) for rule in rules)
     rows = sum(rule.rows for rule in rules)
     lines = [
-        f"A first declaration, from {shown(file.name)} (tables: {tables}, rows: {rows:,}).",
+        f"A first declaration, from {shown(sample.file.name)} (tables: {tables}, rows: {rows:,}).",
         "It says what is true of that one archive. Loosen what the partner did not promise, and",
         "look at other archives with `rwt feed preview`. Every attribute: rwt_assets/feed.py.",
     ]
-    text = head(name, "\n".join(lines)) + "".join(map(_rule_text, rules))
+    text = head(sample.name, "\n".join(lines), sample.password_variable)
+    text += "".join(map(_rule_text, rules))
     if others:
         text += "    # No rule takes these:\n"
         text += "".join(

@@ -19,13 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import SecretStr
 
-from rwt_assets.byte_ranges import FILE_CHUNK_BYTES, FileRanges
+from rwt_assets.byte_ranges import FILE_CHUNK_BYTES
 from rwt_assets.contract import QuarantineEntry, new_columns
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import ArchiveError, ArchiveMissingError, LimitError, MemberError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport, Shard
-from rwt_assets.nesting import Walk
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectHead
 from rwt_assets.partitions import ShardKey
@@ -128,21 +127,6 @@ class Preview:
         """Whether the archive would be delivered with nothing set aside."""
         told = self.failure or self.not_noticed
         return not (told or self.rows_quarantined or self.members_broken)
-
-
-def count_taken(file: Path, feed: Feed) -> int:
-    """How many members of an archive the rules of a feed take; 0 if it is no archive."""
-    with file.open("rb") as body:
-        try:
-            walk = Walk(FileRanges(body), feed, str(file))
-            return sum(found.rule is not None for found in walk.entries())
-        except (ArchiveError, LimitError):
-            return 0
-
-
-def choose_feed(file: Path, feeds: Sequence[Feed]) -> Feed:
-    """The feed whose rules take the most members; of several the first."""
-    return feeds[0] if len(feeds) == 1 else max(feeds, key=lambda feed: count_taken(file, feed))
 
 
 def preview_archive(

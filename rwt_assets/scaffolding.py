@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
 from rwt_assets.declaration import TYPE, feed_name, head
 from rwt_assets.errors import FeedError, RwtError
-from rwt_assets.inference import infer_feed
+from rwt_assets.inference import Sample, infer_feed
 
 COMMENT = """\
 What this feed takes and what becomes of it. It works as it stands: every CSV of an archive is
@@ -58,9 +59,10 @@ class ZipFeedScaffolder(dg.Scaffolder[ZipFeedParams]):
         Raises:
             FeedError: it was asked for as Python, or there is no such sample.
             ArchiveError: the sample is no archive, or has no table.
+            ClickException: the same on a command line, which shows its message alone.
         """
         path = request.target_path
-        with _nothing_left_of(path):
+        with _told(), _nothing_left_of(path):
             if request.scaffold_format != "yaml":
                 raise FeedError(
                     "a feed is declared in YAML",
@@ -87,7 +89,7 @@ def _declared(name: str, sample: str) -> str:
     if not sample:
         return scaffolded(name)
     try:
-        return infer_feed(Path(sample), name).text
+        return infer_feed(Sample(Path(sample), name)).text
     except OSError as error:
         raise FeedError(
             f"the sample cannot be read: {error}",
@@ -95,6 +97,17 @@ def _declared(name: str, sample: str) -> str:
             fate="Nothing was written.",
             remedy="Give the path of an archive to --sample.",
         ) from error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Under `dg`, an error without a traceback: Click shows the message and ends with status 1."""
+    try:
+        yield
+    except RwtError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager

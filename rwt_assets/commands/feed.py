@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import typer
 from dotenv import load_dotenv
+from pydantic import SecretStr
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -32,14 +35,13 @@ from rwt_assets.contract import QuarantineEntry
 from rwt_assets.declaration import feed_name
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.dialect import CsvDialect
-from rwt_assets.feed import NAME
-from rwt_assets.inference import Inference, infer_feed
+from rwt_assets.feed import NAME, VARIABLE
+from rwt_assets.feed_choice import count_taken, feed_for_archive
+from rwt_assets.inference import Inference, Sample, infer_feed
 from rwt_assets.preview import (
     ColumnPreview,
     MemberPreview,
     Preview,
-    choose_feed,
-    count_taken,
     preview_archive,
 )
 from rwt_assets.quarantine import place_of
@@ -62,7 +64,7 @@ STYLES = {"taken": "green", "ignored": "dim", "broken": "red"}
 def preview(
     file: Archive,
     chosen: Annotated[
-        str, typer.Option("--feed", help="Name of the feed; else the one that takes most members.")
+        str, typer.Option("--feed", help="Name of the feed; else the one that names most members.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with whole texts.")] = False,
 ) -> None:
@@ -78,11 +80,11 @@ def preview(
     with errors_told():
         load_dotenv(Path(".env"))
         feeds = declared_feeds()
-        feed = choose(feeds, chosen) if chosen or not feeds else choose_feed(file, feeds)
+        feed = choose(feeds, chosen) if chosen else feed_for_archive(file, feeds)
         if not chosen and len(feeds) > 1:
-            taken = count_taken(file, feed)
+            taken = count_taken(file, feed).members
             errors.print(
-                f"Of {len(feeds)} feeds {feed.name} takes the most members, {taken}; else --feed.",
+                f"Of {len(feeds)} feeds {feed.name} is for it, members: {taken}; else --feed.",
                 markup=False,
             )
         password = read_secret(os.environ, feed.source.password_variable)
@@ -107,6 +109,15 @@ def infer(
         Path | None,
         typer.Option("--output", metavar="PATH", help="Where to write it; else it is printed."),
     ] = None,
+    password_variable: Annotated[
+        str,
+        typer.Option(
+            "--password-variable",
+            metavar="NAME",
+            help="Environment variable with the password of encrypted members; the declaration "
+            "names it.",
+        ),
+    ] = "",
 ) -> None:
     """Write a first declaration of a feed, with comments, from a sample.
 
@@ -116,6 +127,7 @@ def infer(
 
         rwt feed infer monday.zip
         rwt feed infer monday.zip --name sales --output rwt_assets/defs/sales/defs.yaml
+        rwt feed infer secret.zip --password-variable SALES_PASSWORD
     """
     if name and not re.fullmatch(NAME, name):
         raise typer.BadParameter(
@@ -125,8 +137,17 @@ def infer(
     if output is not None and output.exists():
         stop_with(f"{output} is there already, and was left as it is.", None)
     with errors_told():
-        with errors.status(f"{file.name} is read"):
-            found = infer_feed(file, name or feed_name(file.name.split(".")[0]))
+        password = _password(password_variable)
+        with _steps(file) as on_read:
+            found = infer_feed(
+                Sample(
+                    file=file,
+                    name=name or feed_name(file.name.split(".")[0]),
+                    password_variable=password_variable,
+                    password=password,
+                    on_read=on_read,
+                )
+            )
         if output is None:
             sys.stdout.write(found.text)
         else:
@@ -134,6 +155,21 @@ def infer(
             output.write_text(found.text, encoding="utf-8")
             errors.print(f"{output} was written.", markup=False, soft_wrap=True)
         _tell_inferred(found)
+
+
+def _password(variable: str) -> SecretStr | None:
+    """What the named variable has, in the environment or in `.env`; None if none is named."""
+    if not variable:
+        return None
+    if not re.fullmatch(VARIABLE, variable):
+        raise typer.BadParameter(
+            f"{variable!r} is no name of an environment variable", param_hint="--password-variable"
+        )
+    load_dotenv(Path(".env"))
+    password = read_secret(os.environ, variable)
+    if password is None:
+        stop_with(f"The environment variable {variable} is not set, or empty.", None)
+    return password
 
 
 def _tell_inferred(found: Inference) -> None:
@@ -161,6 +197,28 @@ def _tell_inferred(found: Inference) -> None:
 @contextmanager
 def _progress(file: Path) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal of how much of the archive was read; it goes when all of it was."""
+    with _bars() as bars:
+        bar = bars.add_task(file.name, total=file.stat().st_size)
+        yield lambda read: bars.advance(bar, read)
+
+
+@contextmanager
+def _steps(file: Path) -> Iterator[Callable[[str, int], None]]:
+    """The same for several steps, each with a bar of its own from when it begins."""
+    begun: dict[str, TaskID] = {}
+    lock = Lock()
+
+    def on_read(step: str, read: int) -> None:
+        with lock:
+            if step not in begun:
+                begun[step] = bars.add_task(f"{file.name} {step}", total=file.stat().st_size)
+        bars.advance(begun[step], read)
+
+    with _bars() as bars:
+        yield on_read
+
+
+def _bars() -> Progress:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -168,9 +226,7 @@ def _progress(file: Path) -> Iterator[Callable[[int], None]]:
         DownloadColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
-        bar = bars.add_task(file.name, total=file.stat().st_size)
-        yield lambda read: bars.advance(bar, read)
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 def _as_dict(one: MemberPreview) -> dict[str, object]:

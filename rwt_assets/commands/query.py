@@ -1,6 +1,7 @@
 """`rwt query`: SQL over what was delivered."""
 
 import json
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
     State,
-    choose,
+    choose_all,
     console,
     enter,
     errors,
@@ -22,7 +23,9 @@ from rwt_assets.commands.session import (
     stop_with,
 )
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.delivered import delivered_tables, query
+from rwt_assets.delivered import delivered_by, query
+from rwt_assets.feed import Feed
+from rwt_assets.feed_choice import feed_for_key
 from rwt_assets.resources.object_store import connect_objects
 
 
@@ -42,7 +45,8 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Run SQL (DuckDB's) over delivered rows; each member is a table.
 
-    Only what deliveries name is read. For example:
+    Only what deliveries name is read. Where two feeds have a table of one name, it is `feed.table`;
+    --feed and --archive leave the other feeds out. For example:
 
         rwt query
         rwt query "select _archive, count(*) from stop_times group by 1"
@@ -52,10 +56,11 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
     """
     with errors_told():
         enter(state)
-        feed = choose(declared_feeds(), feed_name)
-        tables = delivered_tables(connect_objects(), feed, keys or ())
+        feeds = choose_all(declared_feeds(), feed_name)
+        tables = delivered_by(connect_objects(), _wanted(feeds, keys or ()))
         if not tables:
-            stop_with(f"Nothing of feed {feed.name} was delivered yet: `rwt status`.", None)
+            names = ", ".join(feed.name for feed in feeds)
+            stop_with(f"Nothing of feed {names} was delivered yet: `rwt status`.", None)
         if not sql:
             for name, dataset in tables.items():
                 columns = ", ".join(f"{field.name} {field.type}" for field in dataset.schema)
@@ -73,6 +78,15 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
             errors.print(str(error), style="red", markup=False)
             errors.print(f"Tables are: {', '.join(tables)}", markup=False)
             raise typer.Exit(1) from error
+
+
+def _wanted(feeds: Sequence[Feed], keys: Sequence[str]) -> list[tuple[Feed, list[str]]]:
+    """The feeds whose tables there are, each with the archives that were named."""
+    if not keys:
+        return [(feed, []) for feed in feeds]
+    of_key = {key: feed_for_key(key, feeds) for key in keys}
+    named = [(feed, [key for key in keys if of_key[key] is feed]) for feed in feeds]
+    return [(feed, own) for feed, own in named if own]
 
 
 def _write(rows: pa.Table, *, as_json: bool) -> None:

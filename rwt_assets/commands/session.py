@@ -19,6 +19,7 @@ from rich.console import Console
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
+from rwt_assets.feed_choice import feed_for_archive
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -32,7 +33,7 @@ State = Annotated[
     ),
 ]
 FeedName = Annotated[
-    str, typer.Option("--feed", help="Name of the feed; needed if there are several.")
+    str, typer.Option("--feed", help="Name of the feed; needed where it cannot be told.")
 ]
 DEFAULT_STATE = Path(".rwt")
 
@@ -70,13 +71,21 @@ def enter(state: Path) -> bool:
 
 
 def choose(feeds: Sequence[Feed], name: str) -> Feed:
-    """The feed of this name, or the only one there is; else the command ends with status 1."""
-    chosen = [feed for feed in feeds if name in ("", feed.name)]
-    if len(chosen) == 1:
+    """The feed of this name; else the command ends with status 1."""
+    chosen = [feed for feed in feeds if name == feed.name]
+    if chosen:
         return chosen[0]
     names = ", ".join(feed.name for feed in feeds) or "none"
-    wrong = f"There is no feed {name!r}" if name else "Which feed? Give --feed"
-    return stop_with(f"{wrong}; declared are: {names}.", None)
+    return stop_with(f"There is no feed {name!r}; declared are: {names}.", None)
+
+
+def choose_for_file(feeds: Sequence[Feed], name: str, file: Path) -> Feed:
+    """The feed of this name, or without a name the one that the archive is for.
+
+    Raises:
+        FeedError: none is named, and it cannot be told.
+    """
+    return choose(feeds, name) if name else feed_for_archive(file, feeds)
 
 
 def choose_all(feeds: Sequence[Feed], name: str) -> Sequence[Feed]:

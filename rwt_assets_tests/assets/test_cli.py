@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.cli import app
-from rwt_assets.definitions import declared_feeds
 from rwt_assets.notifications import ArchiveRevision
+from rwt_assets_tests.declared import declared_feed
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_file_that_is_not_there_is_named(nowhere):
 
 
 def test_status_counts_and_tells_reasons(home):
-    feed = declared_feeds()[0]
+    feed = declared_feed()
     revision = ArchiveRevision("rwt-incoming", "gtfs/a.zip", "e1", 3)
     with dg.DagsterInstance.get() as instance:
         FeedCatalog(instance, feed).record_arrival(revision, via="test")
@@ -61,7 +61,7 @@ def test_status_counts_and_tells_reasons(home):
     assert result.exit_code == 0
     (entry,) = json.loads(result.output)["gtfs"]["waiting"]
     assert entry == {"asset": "zip_archive", "partition": "gtfs/a.zip", "reason": "to split"}
-    assert "gtfs │    0 │       1 │      0 │         0" in rwt("status").output
+    assert "gtfs        │    0 │       1 │      0 │         0" in rwt("status").output
 
 
 def test_something_forgotten_is_an_error_of_status(home):
@@ -90,7 +90,7 @@ def test_a_feed_that_is_not_declared_is_named(home, tmp_path):
     archive.write_bytes(b"")
     result = rwt("submit", str(archive), "--feed", "nope")
     assert result.exit_code == 1
-    assert "There is no feed 'nope'; declared are: gtfs." in result.output
+    assert "There is no feed 'nope'; declared are: gtfs, sec_filings." in result.output
 
 
 def test_settings_of_a_deployment_are_read_from_the_env_file(nowhere):

@@ -7,9 +7,10 @@ import pytest
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
-from rwt_assets.component import build_feed_definitions
-from rwt_assets.definitions import declared_feeds, defs
+from rwt_assets.component import ZipFeed, build_feed_definitions
+from rwt_assets.definitions import defs
 from rwt_assets.errors import FeedError
+from rwt_assets_tests.declared import declared_feed
 
 HEAD = """type: rwt_assets.component.ZipFeed
 
@@ -101,6 +102,27 @@ def test_a_wrong_declaration_is_reported_with_file_and_line(text, line, says):
     assert says in reason
 
 
+def test_texts_that_look_like_something_else_stay_texts():
+    rule = """
+      split_by: "2024"
+      key_column: "[1]"
+      dialect: {delimiter: "\\t", comment: "#"}
+      columns: {"2024": {allowed: ["1", "None", "0x10"]}, "[1]": {}}
+      enrichments: [{use: constant, to: "3", value: "007"}, {use: constant, to: n, value: 7}]
+"""
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "shop"
+        folder.mkdir(parents=True)
+        (folder / "defs.yaml").write_text(HEAD.rstrip("\n") + rule)
+        with sandbox.build_component_tree() as tree:
+            (component,) = tree.get_all_components(of_type=ZipFeed)
+    (found,) = component.feed.members
+    assert (found.split_by, found.key_column) == ("2024", "[1]")
+    assert found.dialect.delimiter == "\t"
+    assert found.columns["2024"].allowed == ("1", "None", "0x10")
+    assert [one.value for one in found.enrichments] == ["007", 7]
+
+
 def test_a_bad_value_from_the_environment_is_reported(monkeypatch):
     monkeypatch.setenv("SHOP_BUCKET", "Not A Bucket")
     text = HEAD.replace("incoming", "\"{{ env('SHOP_BUCKET') }}\"")
@@ -110,11 +132,13 @@ def test_a_bad_value_from_the_environment_is_reported(monkeypatch):
     assert "'Not A Bucket' is no bucket name" in str(caught.value.__cause__)
 
 
-def test_the_shipped_feed_loads_with_its_graph():
+@pytest.mark.parametrize("feed", ["gtfs", "sec_filings"])
+def test_a_shipped_feed_loads_with_its_graph(feed):
     graph = defs().resolve_asset_graph()
     parents = {
         key.path[1]: {parent.path[1] for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
+        if key.path[0] == feed
     }
     assert parents == {
         "zip_archive": set(),
@@ -126,13 +150,13 @@ def test_the_shipped_feed_loads_with_its_graph():
 
 
 def test_the_shipped_feed_follows_the_environment(monkeypatch):
-    assert declared_feeds()[0].source.bucket == "rwt-incoming"
+    assert declared_feed().source.bucket == "rwt-incoming"
     monkeypatch.setenv("RWT_SOURCE_BUCKET", "partners")
-    assert declared_feeds()[0].source.bucket == "partners"
+    assert declared_feed().source.bucket == "partners"
 
 
 def test_two_feeds_live_side_by_side():
-    feed = declared_feeds()[0]
+    feed = declared_feed()
     other = feed.model_copy(update={"name": "other"})
     merged = dg.Definitions.merge(build_feed_definitions(feed), build_feed_definitions(other))
     dg.Definitions.validate_loadable(merged)
@@ -140,6 +164,6 @@ def test_two_feeds_live_side_by_side():
 
 
 def test_no_secret_is_a_setting():
-    for resource in build_feed_definitions(declared_feeds()[0]).resources.values():
+    for resource in build_feed_definitions(declared_feed()).resources.values():
         names = set(type(resource).model_fields)
         assert not {name for name in names if "secret" in name or "password" in name}

@@ -2,6 +2,8 @@
 
 import json
 import os
+from io import BytesIO
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -11,12 +13,18 @@ from typer.testing import CliRunner
 from rwt_assets.cli import app
 from rwt_assets.commands import feed as commands
 from rwt_assets.component import ZipFeed
-from rwt_assets.definitions import declared_feeds
 from rwt_assets.feed import Feed
 from rwt_assets.preview import preview_archive
 from rwt_assets_tests.archives import CAIRNS, make_zip
+from rwt_assets_tests.declared import declared_feed
+from rwt_assets_tests.filings import SAMPLE, filings_archive
+from rwt_assets_tests.odd_archives import Entry
+from rwt_assets_tests.odd_archives import archive as odd_archive
 
 STOPS = "stop_id,stop_lat,stop_lon\nS1,1,2\n,3,4\nS2,95,4\nS3,[bold]x,4\n"
+
+SESAME = "open up"
+VARIABLE = "SHOP_PASSWORD"
 
 
 @pytest.fixture(autouse=True)
@@ -84,22 +92,58 @@ def test_a_preview_as_json_has_everything(faulty):
 def test_an_archive_that_would_fail_ends_with_status_1(tmp_path):
     file = tmp_path / "a.zip"
     file.write_bytes(b"hello")
-    result = rwt("feed", "preview", file)
+    result = rwt("feed", "preview", file, "--feed", "gtfs")
     assert result.exit_code == 1
     assert "It would not be delivered" in result.output
     assert "All" not in result.output
 
 
-def test_of_several_feeds_the_one_that_takes_most_is_taken_and_named(monkeypatch, faulty):
-    gtfs = declared_feeds()[0]
+def test_of_several_feeds_the_one_that_names_most_is_taken_and_told(monkeypatch, faulty):
+    gtfs = declared_feed()
     less = gtfs.model_copy(update={"name": "less", "members": gtfs.members[:1]})
     monkeypatch.setattr(commands, "declared_feeds", lambda: (less, gtfs))
     result = rwt("feed", "preview", faulty)
-    assert "Of 2 feeds gtfs takes the most members, 2; else --feed." in result.output
+    assert "Of 2 feeds gtfs is for it, members: 2; else --feed." in result.output
     assert "as feed less" in rwt("feed", "preview", faulty, "--feed", "less").output
     unknown = rwt("feed", "preview", faulty, "--feed", "nope")
     assert unknown.exit_code == 1
     assert "declared are: less, gtfs" in unknown.output
+
+
+def test_where_it_cannot_be_told_for_which_feed_an_archive_is_what_to_type_is_told(tmp_path):
+    file = tmp_path / "a.zip"
+    file.write_bytes(make_zip({"a.md": "x"}))
+    result = rwt("feed", "preview", file)
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert "it cannot be told which feed is meant" in told
+    assert "gtfs takes 0 members; sec_filings takes 0 members" in told
+    assert "Name it: --feed gtfs or --feed sec_filings." in told
+    file.write_bytes(b"hello")
+    assert "no readable ZIP archive" in " ".join(rwt("feed", "preview", file).output.split())
+
+
+@pytest.mark.parametrize(("sample", "feed"), [(CAIRNS, "gtfs"), (SAMPLE, "sec_filings")])
+def test_the_samples_are_known_as_those_of_their_feeds(sample, feed):
+    result = rwt("feed", "preview", sample, "--json")
+    assert json.loads(result.stdout)["feed"] == feed
+
+
+def test_the_made_sample_has_two_rows_to_set_aside_and_is_as_it_is_made():
+    told = json.loads(rwt("feed", "preview", SAMPLE, "--json").stdout)
+    found = {
+        (one["name"], each["rule"]): each["examples"][0]["reason"]
+        for one in told["members"]
+        for each in one["problems"]
+    }
+    assert found == {
+        ("num.txt", "ddate: date"): "'20240931' is no date",
+        ("pre.txt", "ragged_row"): "10 fields expected, 7 found",
+    }
+    assert told["failure"] == ""
+    with ZipFile(SAMPLE) as kept, ZipFile(BytesIO(filings_archive())) as made:
+        assert kept.namelist() == made.namelist()
+        assert all(kept.read(name) == made.read(name) for name in made.namelist())
 
 
 def test_a_declaration_goes_to_stdout_alone_so_that_it_can_be_piped():
@@ -129,6 +173,21 @@ def test_a_declaration_that_was_written_is_a_feed_of_dagster(tmp_path):
     assert all(feed.rule_for(name) is not None for name in members)
     assert preview_archive(sample, feed).everything_delivered
     assert feed.source.bucket == "rwt-incoming"
+
+
+def test_the_password_of_a_sample_is_read_from_the_variable_that_is_named(tmp_path, monkeypatch):
+    sample, arguments = tmp_path / "a.zip", ("--password-variable", VARIABLE)
+    sample.write_bytes(odd_archive([Entry("a.csv", b"id,name\n1,x\n", password=SESAME)]))
+    unset = rwt("feed", "infer", sample, *arguments)
+    assert unset.exit_code == 1
+    assert "SHOP_PASSWORD is not set" in unset.output
+    assert rwt("feed", "infer", sample, "--password-variable", "no name").exit_code == 2
+    monkeypatch.setenv(VARIABLE, SESAME)
+    result = rwt("feed", "infer", sample, *arguments)
+    assert result.exit_code == 0, result.output
+    source = yaml.safe_load(result.stdout)["attributes"]["source"]
+    assert source["password_variable"] == VARIABLE
+    assert SESAME not in result.output
 
 
 def test_what_is_set_aside_of_the_sample_whatever_is_declared_is_told(tmp_path):

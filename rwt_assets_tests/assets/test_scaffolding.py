@@ -5,8 +5,10 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 
+import click
 import pytest
 import yaml
+from click.testing import CliRunner
 from dagster.components.component_scaffolding import scaffold_object
 from dagster.components.core.package_entry import get_package_objects_in_module
 from dagster.components.testing import create_defs_folder_sandbox
@@ -80,6 +82,21 @@ def test_what_cannot_be_scaffolded_leaves_nothing(tmp_path):
     assert not path.exists()
     with pytest.raises(FeedError, match="declared in YAML"):
         scaffold(path, form="python")
+    assert not path.exists()
+
+
+def test_on_a_command_line_a_refusal_is_a_message_without_a_traceback(tmp_path):
+    path = tmp_path / "sales"
+
+    @click.command()
+    def command():
+        scaffold(path, params='{"sample": "nowhere.zip"}')
+
+    result = CliRunner().invoke(command)
+    assert result.exit_code == 1
+    assert "\nError: the sample cannot be read: " in result.output
+    assert "Traceback" not in result.output
+    assert "Give the path of an archive to --sample." in result.output
     assert not path.exists()
 
 

@@ -10,10 +10,10 @@ import boto3
 import dagster as dg
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import REGION, EmbeddedServer
 from rwt_assets.intake import Budget, sweep
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets_tests.declared import declared_feed
 
 OBJECTS = 20_000
 UPLOADERS = 8
@@ -21,7 +21,7 @@ UPLOADERS = 8
 
 def measure_sweep(objects: int = OBJECTS) -> None:
     """Print seconds an object for a first sweep and for the ones after it, beside a listing."""
-    feed = declared_feeds()[0]
+    feed = declared_feed()
     with (
         tempfile.TemporaryDirectory() as folder,
         EmbeddedServer(log=Path(folder) / "log") as server,

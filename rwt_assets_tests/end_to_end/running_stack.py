@@ -18,11 +18,11 @@ import psutil
 from botocore.config import Config
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.embedded.processes import leftovers
 from rwt_assets.embedded.server import REGION
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets_tests.declared import declared_feed
 
 START_SECONDS = 180
 STOP_SECONDS = 90
@@ -36,7 +36,7 @@ class RunningStack:
         self.state = state
         self._elsewhere = ["--endpoint", endpoint] if endpoint else []
         self._elsewhere += ["--storage", storage] if storage else []
-        self.feed = declared_feeds()[0]
+        self.feed = declared_feed()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -20,7 +20,8 @@ START = Step(
 )
 # What the backfill asked for is done by the daemon, whenever it comes to it.
 SETTLED = Step(
-    "until .venv/bin/rwt status | grep -q '│       0 │      0 │         0 │'; do sleep 1; done"
+    "until .venv/bin/rwt status | grep -q '│ gtfs .* │       0 │      0 │         0 │'; "
+    "do sleep 1; done"
 )
 
 

@@ -13,6 +13,7 @@ from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.queue import SqsQueue
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets_tests.declared import declared_feed
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +52,16 @@ def sqs(endpoint):
 
 @pytest.fixture
 def feed(endpoint):
-    return declared_feeds()[0]
+    return declared_feed()
 
 
 @pytest.fixture
 def provisioned(feed, s3, sqs):
+    """What all feeds need is there; what was made for `feed`."""
+    for other in declared_feeds():
+        if other.name != feed.name:
+            provision(other, s3=s3, sqs=sqs)
+    # The last, since each change of a bucket's notifications sends a message to all its queues.
     return provision(feed, s3=s3, sqs=sqs)
 
 

@@ -56,10 +56,10 @@ def remove_notification(s3, sqs, urls):
 
 def announce_another_prefix(s3, sqs, urls):
     now = s3.get_bucket_notification_configuration(Bucket="rwt-incoming")
-    (rule,) = now["QueueConfigurations"]
-    rule["Filter"]["Key"]["FilterRules"][0]["Value"] = "gtfs/berlin/"
+    rules = {rule["Id"]: rule for rule in now["QueueConfigurations"]}
+    rules["rwt-gtfs"]["Filter"]["Key"]["FilterRules"][0]["Value"] = "gtfs/berlin/"
     s3.put_bucket_notification_configuration(
-        Bucket="rwt-incoming", NotificationConfiguration={"QueueConfigurations": [rule]}
+        Bucket="rwt-incoming", NotificationConfiguration={"QueueConfigurations": [*rules.values()]}
     )
 
 
@@ -239,11 +239,15 @@ def test_the_set_up_is_tried_then_made_then_healthy(home, feed):
     assert "gtfs: would make bucket rwt-incoming" in tried.stdout
     assert rwt("doctor").exit_code == 1
     assert "gtfs: made queue rwt-gtfs" in rwt("aws", "setup", "--apply").stdout
-    assert rwt("aws", "setup").stdout.strip() == "gtfs: nothing was missing"
+    assert rwt("aws", "setup").stdout.splitlines() == [
+        "gtfs: nothing was missing",
+        "sec_filings: nothing was missing",
+    ]
     healthy = rwt("doctor")
     assert healthy.exit_code == 0, healthy.stdout
-    findings = json.loads(rwt("doctor", "--json").stdout)["gtfs"]
-    assert all(finding["ok"] for finding in findings)
+    told = json.loads(rwt("doctor", "--json").stdout)
+    assert [*told] == ["gtfs", "sec_filings"]
+    assert all(finding["ok"] for findings in told.values() for finding in findings)
     assert "embedded" not in healthy.stdout, "the secret was shown"
 
 

@@ -5,11 +5,11 @@ import os
 import boto3
 import pytest
 
-from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import connect_queue
+from rwt_assets_tests.declared import declared_feed
 
 pytestmark = [
     pytest.mark.endpoint,
@@ -27,7 +27,7 @@ def kept(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     server.start()
     try:
-        provision(declared_feeds()[0])
+        provision(declared_feed())
         boto3.client("s3").put_object(Bucket="rwt-incoming", Key=KEY, Body=b"x")
         yield server
     finally:
@@ -42,7 +42,7 @@ def unread():
 def test_a_stop_keeps_objects_queues_and_unread_messages(kept):
     kept.stop()
     kept.start()
-    assert provision(declared_feeds()[0]).made == ()
+    assert provision(declared_feed()).made == ()
     assert len(unread()) == 1
     assert connect_objects().read("rwt-incoming", KEY) == b"x"
 
@@ -51,5 +51,5 @@ def test_a_kill_keeps_objects_and_what_it_forgets_is_made_again(kept):
     kept.process.kill()
     kept.start()
     assert connect_objects().read("rwt-incoming", KEY) == b"x"
-    assert "queue rwt-gtfs" in provision(declared_feeds()[0]).made
+    assert "queue rwt-gtfs" in provision(declared_feed()).made
     assert unread() == []

@@ -70,6 +70,24 @@ def test_delivered_rows_are_queried_by_sql(delivered):
     assert away.exit_code == 1
 
 
+def test_tables_of_one_name_are_told_apart_by_their_feeds(delivered, feed, monkeypatch):
+    source = feed.source.model_copy(update={"prefix": "other/"})
+    other = feed.model_copy(update={"name": "other", "source": source})  # with the same deliveries
+    monkeypatch.setattr("rwt_assets.commands.query.declared_feeds", lambda: (feed, other))
+    listed = rwt("query").stdout
+    assert "gtfs.stop_times (" in listed
+    assert "other.stops (" in listed
+    sql = "select count(*) as n from gtfs.stop_times join other.stop_times using (trip_id, stop_id)"
+    assert json.loads(rwt("query", sql, "--json").stdout) == [{"n": 6}]
+    plain = "select count(*) as n from stop_times"
+    assert "gtfs.stop_times" in rwt("query", plain).stderr
+    for arguments in (("--feed", "other"), ("--archive", KEY)):
+        assert json.loads(rwt("query", plain, *arguments, "--json").stdout) == [{"n": 6}]
+    nobody = rwt("query", plain, "--archive", "nobodys/a.zip")
+    assert nobody.exit_code == 1
+    assert "Name it: --feed gtfs or --feed other." in nobody.stderr
+
+
 def test_a_consumer_reads_exactly_one_revision(delivered, s3, feed):
     first = read_delivery(KEY, "stop_times.txt")
     assert len(first) == 6

@@ -29,6 +29,7 @@ PURE = [
     "enrichment_chain",
     "errors",
     "feed",
+    "feed_choice",
     "fields",
     "freshness",
     "grouping",

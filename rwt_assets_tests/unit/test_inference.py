@@ -3,21 +3,27 @@
 import csv
 import io
 import string
+from collections import Counter
 from random import Random
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from rwt_assets.declaration import feed_name, scalar, stays_text
 from rwt_assets.errors import NoMatchingMemberError, NotAZipError, RwtError
 from rwt_assets.feed import Feed
-from rwt_assets.inference import infer_feed
+from rwt_assets.inference import HELD, READ, Sample, infer_feed
 from rwt_assets.preview import preview_archive
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.mutations import mutate, seeds
+from rwt_assets_tests.odd_archives import Entry
+from rwt_assets_tests.odd_archives import archive as odd_archive
 
+SESAME = "open up"
+VARIABLE = "SHOP_PASSWORD"
 SALES = "ticket,day,price\n" + "".join(f"T{n},2024-01-0{n % 3 + 1},{n}.5\n" for n in range(30))
 
 
@@ -33,7 +39,7 @@ def file(tmp_path):
 
 def infer(path, name="shop"):
     """What is declared, held to be the same as its text and to take its own sample."""
-    found = infer_feed(path, name)
+    found = infer_feed(Sample(path, name))
     declaration = yaml.safe_load(found.text)
     assert declaration["type"] == "rwt_assets.ZipFeed"
     assert Feed.model_validate(declaration["attributes"]) == found.feed
@@ -127,10 +133,10 @@ def test_members_that_are_no_tables_are_named_and_not_taken(file):
 
 def test_an_archive_without_a_table_is_told(file, tmp_path):
     with pytest.raises(NoMatchingMemberError, match=r"no member of the archive reads as a table"):
-        infer_feed(file({"picture.png": b"\x89PNG\r\n\x1a\n\x00\x01"}), "shop")
+        infer_feed(Sample(file({"picture.png": b"\x89PNG\r\n\x1a\n\x00\x01"}), "shop"))
     (tmp_path / "b.zip").write_bytes(b"hello")
     with pytest.raises(NotAZipError):
-        infer_feed(tmp_path / "b.zip", "shop")
+        infer_feed(Sample(tmp_path / "b.zip", "shop"))
 
 
 def test_rows_that_are_no_rows_do_not_keep_a_member_from_being_a_table(file):
@@ -146,6 +152,32 @@ def test_a_header_that_has_a_name_twice_makes_a_rule_without_columns(file):
 def test_tables_in_archives_within_are_taken(file):
     found = infer(file({"in_1.zip": make_zip({"sales.csv": SALES})}))
     assert found.feed.members[0].include == ("in_*.zip/sales.csv",)
+
+
+def test_an_encrypted_sample_is_read_with_its_password(tmp_path):
+    file = tmp_path / "a.zip"
+    file.write_bytes(odd_archive([Entry("sales.csv", SALES.encode(), password=SESAME)]))
+    with pytest.raises(NoMatchingMemberError, match="encrypted"):
+        infer_feed(Sample(file, "shop"))
+    found = infer_feed(Sample(file, "shop", VARIABLE, SecretStr(SESAME)))
+    assert found.sample.everything_delivered
+    assert found.feed.source.password_variable == VARIABLE
+    assert Feed.model_validate(yaml.safe_load(found.text)["attributes"]) == found.feed
+    assert SESAME not in found.text
+
+
+def test_how_much_of_the_sample_was_read_is_told_for_each_step():
+    read = Counter()
+    infer_feed(Sample(CAIRNS, "gtfs", on_read=lambda step, one: read.update({step: one})))
+    size = CAIRNS.stat().st_size
+    assert 0.9 * size <= read[READ] <= size
+    assert read[HELD] >= 0.9 * size
+
+
+def test_a_member_whose_name_is_a_number_is_named_as_it_is(file):
+    found = infer(file({"7": SALES, "2024": "2024,on\na,1\nb,2\n"}))
+    assert [rule.include for rule in found.feed.members] == [("7",), ("2024",)]
+    assert found.feed.members[1].key_column == "2024"
 
 
 def test_the_timetable_of_cairns_gives_a_declaration_that_takes_it():
@@ -168,10 +200,10 @@ def test_every_text_is_quoted_as_it_has_to_be(text):
 
 @pytest.mark.parametrize(
     ("text", "same"),
-    [("a.csv", True), ("*", True), ("1", False), ("[1]", False), (" 1", False), ("{{ x }}", False),
-     ("None", False), ("a{%", False), ("", False), ("a\n", False)],
+    [("a.csv", True), ("*", True), ("1", True), ("[1]", True), (" 1", True), ("{{ x }}", False),
+     ("None", True), ("a{%", False), ("a{#", False), ("", False), ("{a}", True)],
 )  # fmt: skip
-def test_what_dagster_would_make_something_else_of_is_known(text, same):
+def test_a_text_into_which_something_would_be_filled_is_known(text, same):
     assert stays_text(text) == same
 
 
@@ -243,7 +275,7 @@ def test_no_damaged_archive_is_a_surprise(tmp_path, seed, number):
     path = tmp_path / "damaged.zip"
     path.write_bytes(mutate(seed, Random(number), SEEDS))  # noqa: S311 - no secret
     try:
-        found = infer_feed(path, "shop")
+        found = infer_feed(Sample(path, "shop"))
     except RwtError:
         return
     assert Feed.model_validate(yaml.safe_load(found.text)["attributes"]) == found.feed

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from rwt_assets.feed import Feed
-from rwt_assets.preview import VALUES_SHOWN, choose_feed, count_taken, preview_archive
+from rwt_assets.preview import VALUES_SHOWN, preview_archive
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.odd_archives import Entry
 from rwt_assets_tests.odd_archives import archive as odd_archive
@@ -158,13 +158,6 @@ def test_an_encrypted_member_needs_the_password(tmp_path):
     file.write_bytes(odd_archive([Entry("sales.csv", GOOD.encode(), password=SESAME)]))
     assert preview_archive(file, feed()).members_broken == 1
     assert preview_archive(file, feed(), password=SecretStr(SESAME)).everything_delivered
-
-
-def test_the_feed_that_takes_the_most_members_is_chosen(archive):
-    file = archive({"sales.csv": GOOD, "sales_2.csv": GOOD, "stock.csv": GOOD})
-    feeds = [feed({"include": ["stock.csv"]}, name="stock"), feed(), feed({"include": ["x"]})]
-    assert [count_taken(file, one) for one in feeds] == [1, 2, 0]
-    assert choose_feed(file, feeds) is feeds[1]
 
 
 def test_how_much_was_read_is_told():
