@@ -8,6 +8,7 @@
     rwt status    what is done, waits, failed or was forgotten
     rwt trace     the way of one archive, from its message to its objects
     rwt query     SQL over what was delivered
+    rwt metrics   figures for Prometheus, and whether all is well
     rwt retry     have what failed tried again
     rwt quarantine list, replay
                   what was set aside and why, and processed again
@@ -40,6 +41,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.feed import feed_app
+from rwt_assets.commands.metrics import metrics_command
 from rwt_assets.commands.quarantine import quarantine_app
 from rwt_assets.commands.query import query_command
 from rwt_assets.commands.retire import retire_command
@@ -436,6 +438,7 @@ def _key(feed: Feed, file: Path) -> str:
 app.command("status", rich_help_panel=LOOK)(status_command)
 app.command("trace", rich_help_panel=LOOK)(trace_command)
 app.command("query", rich_help_panel=LOOK)(query_command)
+app.command("metrics", rich_help_panel=LOOK)(metrics_command)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
 app.command("retire", rich_help_panel=MEND)(retire_command)
