@@ -56,6 +56,7 @@ from rwt_assets.commands.session import (
     errors,
     errors_told,
     stop_with,
+    tell,
 )
 from rwt_assets.commands.status import status_command
 from rwt_assets.commands.trace import trace_command
@@ -64,6 +65,7 @@ from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep as sweep_bucket
+from rwt_assets.json_logs import wants_json
 from rwt_assets.manifest import Delivery
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.resources.object_store import connect_objects
@@ -379,6 +381,9 @@ def _show_result(result: Result, arrived_at: datetime | None) -> None:
 
 
 def _show_addresses(stack: embedded.EmbeddedStack, feed: Feed) -> None:
+    if wants_json():
+        tell(f"S3 and SQS are at {stack.endpoint_url}; logs are in {stack.state / 'logs'}")
+        return
     console.print()
     table = Table.grid(padding=(0, 2))
     table.add_row("Dagster UI", f"{stack.ui_url}/asset-groups")
@@ -393,25 +398,24 @@ def _show_addresses(stack: embedded.EmbeddedStack, feed: Feed) -> None:
 def _stack(
     state: Path, feeds: Sequence[Feed], endpoint: str = "", storage: str = ""
 ) -> Iterator[embedded.EmbeddedStack]:
-    console.print(f"Starting {'' if endpoint else 'S3, SQS, '}webserver and daemon ...")
-    stack = embedded.EmbeddedStack(
-        state, tuple(feeds), console.print, endpoint=endpoint, storage=storage
-    )
+    tell(f"Starting {'' if endpoint else 'S3, SQS, '}webserver and daemon ...")
+    stack = embedded.EmbeddedStack(state, tuple(feeds), tell, endpoint=endpoint, storage=storage)
     try:
         with stack:
-            console.print(f"Started; the UI is at {stack.ui_url}")
+            tell(f"Started; the UI is at {stack.ui_url}")
             try:
                 yield stack
             finally:
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
-                console.print("Stopping; everything is kept in", str(stack.state))
+                tell(f"Stopping; everything is kept in {stack.state}")
     finally:
-        console.print("Stopped.")
+        tell("Stopped.")
 
 
 def _stay(stack: embedded.EmbeddedStack) -> None:
-    console.print("\nCtrl-C stops everything; the next start finds it all again.")
+    if not wants_json():
+        console.print("\nCtrl-C stops everything; the next start finds it all again.")
     while True:
         stack.watch()
 

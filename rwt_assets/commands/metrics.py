@@ -12,7 +12,15 @@ from typing import Annotated
 import dagster as dg
 import typer
 
-from rwt_assets.commands.session import DEFAULT_STATE, State, console, enter, errors_told, stop_with
+from rwt_assets.commands.session import (
+    DEFAULT_STATE,
+    State,
+    console,
+    enter,
+    errors_told,
+    stop_with,
+    tell,
+)
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.metrics_server import Watcher, exposition, health, metrics_server
@@ -120,8 +128,8 @@ def _serve(watcher: Watcher, host: str, port: int) -> None:
             signal.signal(number, lambda _number, _frame: ended.set())
         serving = Thread(target=server.serve_forever, name="metrics", daemon=True)
         serving.start()
-        console.print(f"Metrics at http://{host}:{server.server_port}/metrics, also /healthz")
+        tell(f"Metrics at http://{host}:{server.server_port}/metrics, also /healthz")
         ended.wait()
         server.shutdown()
         serving.join(JOIN_SECONDS)
-    console.print("Stopped.")
+    tell("Stopped.")

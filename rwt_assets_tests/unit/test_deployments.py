@@ -3,7 +3,8 @@
 That is Dagster's own check of its settings and of those of every class that they name. `make lint`
 has linters for the container file and the stack.
 
-Of Dagster's Helm chart nothing is here: what its template makes of the values is written down below.
+Of Dagster's Helm chart nothing is here: what its template makes of the values is written down
+below.
 """
 
 import re
