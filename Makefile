@@ -39,10 +39,12 @@ test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that py
 
 # Without check-yaml: of several files of one component type it validates whichever the directory
 # lists last. Loading the definitions checks every file.
-lint: $(READY) ## ruff, mypy, and Dagster's own check of the definitions
+lint: $(READY) ## ruff, mypy, linters of docs/deploy, Dagster's own check of the definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint docs/deploy/Containerfile
+	$(BIN)/cfn-lint docs/deploy/ecs/stack.yaml
 	VIRTUAL_ENV=$(CURDIR)/.venv PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
 
 docs: $(DOCS_READY) ## the documentation site in .site/; a dead link is an error

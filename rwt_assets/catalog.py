@@ -28,6 +28,8 @@ from rwt_assets.feed_graph import (
     INTERRUPTED_TAG,
     OUTAGE_TAG,
     PARTITION_TAG,
+    POOL_TAG,
+    PRIORITY_TAG,
     RANGE_START_TAG,
     REASON_TAG,
     RETRIED_TAG,
@@ -38,6 +40,7 @@ from rwt_assets.feed_graph import (
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.partition_batches import remove_partitions
 from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
+from rwt_assets.priority import patience_seconds
 from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
 from rwt_assets.reporting import report_materializations
 
@@ -336,6 +339,34 @@ class FeedCatalog:
             others |= not asked
         return busy, others
 
+    def held_back(self) -> int:
+        """The lowest priority of a run that has waited too long to begin; 0 if there is none.
+
+        It is of an archive in this feed's pool none of whose runs is at work; see `priority.py`.
+        """
+        records = self.instance.get_run_records(
+            dg.RunsFilter(statuses=list(UNFINISHED), tags={POOL_TAG: self.feed.pool})
+        )
+        at_work = {
+            _whose(one.dagster_run)
+            for one in records
+            if one.dagster_run.status == dg.DagsterRunStatus.STARTED
+        }
+        now = datetime.now(UTC)
+        waiting = [
+            (int(one.dagster_run.tags.get(PRIORITY_TAG, "0")), now - one.create_timestamp)
+            for one in records
+            if _whose(one.dagster_run) not in at_work
+        ]
+        return min(
+            (
+                priority
+                for priority, waited in waiting
+                if priority < 0 and waited.total_seconds() > patience_seconds(priority)
+            ),
+            default=0,
+        )
+
     def attempts(self, archive: str, need: Need) -> Attempts:
         """The runs that were asked for this need of this archive, newest first."""
         records = self._runs_for(archive, need)
@@ -445,12 +476,18 @@ def _event_from(record: dg.EventLogRecord) -> Event:
     event = record.asset_materialization or record.asset_observation
     values = {} if event is None else {name: one.value for name, one in event.metadata.items()}
     set_aside = [values.get(name) for name in ("rows_quarantined", "members_quarantined")]
+    size = values.get("bytes")
     return Event(
         record.storage_id,
         str(values.get("revision", "")),
         sum(number for number in set_aside if isinstance(number, int)),
         record.timestamp,
+        size if isinstance(size, int) else 0,
     )
+
+
+def _whose(run: dg.DagsterRun) -> tuple[str, str]:
+    return run.tags.get(FEED_TAG, ""), run.tags.get(ARCHIVE_TAG, "")
 
 
 def storage_name(instance: dg.DagsterInstance) -> str:

@@ -8,6 +8,7 @@
     rwt status    what is done, waits, failed or was forgotten
     rwt trace     the way of one archive, from its message to its objects
     rwt query     SQL over what was delivered
+    rwt metrics   figures for Prometheus, and whether all is well
     rwt retry     have what failed tried again
     rwt quarantine list, replay
                   what was set aside and why, and processed again
@@ -40,6 +41,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.feed import feed_app
+from rwt_assets.commands.metrics import metrics_command
 from rwt_assets.commands.quarantine import quarantine_app
 from rwt_assets.commands.query import query_command
 from rwt_assets.commands.retire import retire_command
@@ -55,6 +57,7 @@ from rwt_assets.commands.session import (
     errors,
     errors_told,
     stop_with,
+    tell,
 )
 from rwt_assets.commands.status import status_command
 from rwt_assets.commands.trace import trace_command
@@ -63,6 +66,7 @@ from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep as sweep_bucket
+from rwt_assets.json_logs import wants_json
 from rwt_assets.manifest import Delivery
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.resources.object_store import connect_objects
@@ -401,6 +405,9 @@ def _sample(feeds: Sequence[Feed], name: str) -> Path:
 
 
 def _show_addresses(stack: embedded.EmbeddedStack, feeds: Sequence[Feed]) -> None:
+    if wants_json():
+        tell(f"S3 and SQS are at {stack.endpoint_url}; logs are in {stack.state / 'logs'}")
+        return
     console.print()
     table = Table.grid(padding=(0, 2))
     table.add_row("Dagster UI", f"{stack.ui_url}/asset-groups")
@@ -416,25 +423,24 @@ def _show_addresses(stack: embedded.EmbeddedStack, feeds: Sequence[Feed]) -> Non
 def _stack(
     state: Path, feeds: Sequence[Feed], endpoint: str = "", storage: str = ""
 ) -> Iterator[embedded.EmbeddedStack]:
-    console.print(f"Starting {'' if endpoint else 'S3, SQS, '}webserver and daemon ...")
-    stack = embedded.EmbeddedStack(
-        state, tuple(feeds), console.print, endpoint=endpoint, storage=storage
-    )
+    tell(f"Starting {'' if endpoint else 'S3, SQS, '}webserver and daemon ...")
+    stack = embedded.EmbeddedStack(state, tuple(feeds), tell, endpoint=endpoint, storage=storage)
     try:
         with stack:
-            console.print(f"Started; the UI is at {stack.ui_url}")
+            tell(f"Started; the UI is at {stack.ui_url}")
             try:
                 yield stack
             finally:
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
-                console.print("Stopping; everything is kept in", str(stack.state))
+                tell(f"Stopping; everything is kept in {stack.state}")
     finally:
-        console.print("Stopped.")
+        tell("Stopped.")
 
 
 def _stay(stack: embedded.EmbeddedStack) -> None:
-    console.print("\nCtrl-C stops everything; the next start finds it all again.")
+    if not wants_json():
+        console.print("\nCtrl-C stops everything; the next start finds it all again.")
     while True:
         stack.watch()
 
@@ -461,6 +467,7 @@ def _key(feed: Feed, file: Path) -> str:
 app.command("status", rich_help_panel=LOOK)(status_command)
 app.command("trace", rich_help_panel=LOOK)(trace_command)
 app.command("query", rich_help_panel=LOOK)(query_command)
+app.command("metrics", rich_help_panel=LOOK)(metrics_command)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
 app.command("retire", rich_help_panel=MEND)(retire_command)

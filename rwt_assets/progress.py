@@ -40,13 +40,15 @@ class Stage(Enum):
 class Event:
     """The latest event of a partition.
 
-    `set_aside` counts rows and members in quarantine; `timestamp` is in seconds since 1970.
+    `set_aside` counts rows and members in quarantine; `timestamp` is in seconds since 1970;
+    `bytes` are those that the event tells, of an arrival the archive's.
     """
 
     storage_id: int
     revision: str
     set_aside: int = 0
     timestamp: float = 0.0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ StageName = Literal[
     "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
 ]
 Verdict = Literal["done", "waiting", "failed", "forgotten"]
+CountedStage = Literal[
+    "arrived", "splitting", "enriching", "delivering", "delivered", "failed", "forgotten"
+]
+ShardState = Literal["enriched", "waiting", "failed", "forgotten"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,14 @@ class StandingCounts:
 
     def __str__(self) -> str:
         return ", ".join(f"{self.counts[verdict]} {verdict}" for verdict in get_args(Verdict))
+
+
+@dataclass(frozen=True, slots=True)
+class StageCounts:
+    """How many archives are at each stage, and how many shards are in each state."""
+
+    archives: Counter[CountedStage]
+    shards: Counter[ShardState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,28 @@ def count_standing(catalog: FeedCatalog) -> StandingCounts:
     counts = Counter[Verdict]({verdict: len(entries) for verdict, entries in lists.items()})
     counts["done"] += sum(1 + len(archive.shards) for archive in look.at_rest.values())
     return StandingCounts(counts, tuple(lists["failed"]), tuple(lists["forgotten"]))
+
+
+def count_stages(catalog: FeedCatalog) -> StageCounts:
+    """How many archives are at each stage, and how many shards are in each state, by one look.
+
+    Shards whose archive is not in the catalog are not counted; `count_standing` tells them.
+    """
+    look = catalog.look()
+    busy = any(archive.running for archive in look.others.values())
+    archives = Counter[CountedStage]({"delivered": len(look.at_rest)})
+    shards = Counter[ShardState](
+        {"enriched": sum(len(archive.shards) for archive in look.at_rest.values())}
+    )
+    for archive in look.others.values():
+        position = locate(archive)
+        verdict, _ = _judge(catalog, archive, position, PATIENCE_SECONDS, busy=busy)
+        stuck = verdict if verdict in ("failed", "forgotten") else None
+        archives[stuck or position.stage.value] += 1
+        for shard in archive.shards:
+            enriched = shard.enriched is not None and not shard.stale
+            shards["enriched" if enriched else stuck or "waiting"] += 1
+    return StageCounts(archives, shards)
 
 
 def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:

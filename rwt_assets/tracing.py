@@ -18,6 +18,7 @@ from rwt_assets.manifest import ArchiveManifest, Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey, archive_partition_key, parse_archive_partition_key
 from rwt_assets.processing import read_manifest
+from rwt_assets.progress import Step
 from rwt_assets.standing import ArchiveProgress, archive_progress
 
 ARRIVALS_AT_MOST = 20
@@ -87,6 +88,15 @@ class TracedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedStage:
+    """When the newest revision came to a stage, and how long after the stage before it."""
+
+    stage: str
+    at: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """What is known of one archive."""
 
@@ -94,6 +104,7 @@ class Trace:
     archive: str
     progress: ArchiveProgress
     arrivals: tuple[TracedArrival, ...]
+    stages: tuple[TracedStage, ...]
     revision: str
     members: tuple[TracedMember, ...]
     shards: tuple[TracedShard, ...]
@@ -150,6 +161,7 @@ def trace_archive(
         archive=archive,
         progress=archive_progress(catalog, partition_key),
         arrivals=arrivals,
+        stages=_stages(catalog, partition_key, arrivals, runs),
         revision="" if manifest is None else manifest.revision,
         members=() if manifest is None else _members(manifest),
         shards=() if manifest is None else _shards(catalog, manifest, delivery, shard),
@@ -197,6 +209,48 @@ def _arrivals(catalog: FeedCatalog, partition_key: str) -> tuple[TracedArrival, 
             )
         )
     return tuple(found)
+
+
+def _stages(
+    catalog: FeedCatalog,
+    partition_key: str,
+    arrivals: Sequence[TracedArrival],
+    runs: Sequence[dg.RunRecord],
+) -> tuple[TracedStage, ...]:
+    """Uploaded, recorded, split, enriched, delivered: those that the newest revision has reached.
+
+    What a run of the revision before left behind is older than the record of this one.
+    """
+    if not arrivals:
+        return ()
+    graph, known = catalog.graph, {partition_key}
+    recorded = datetime.fromisoformat(arrivals[0].recorded_at).timestamp()
+    uploaded = arrivals[0].event_time
+    split = catalog.latest_events(graph.archive_manifest, known).get(partition_key)
+    delivery = catalog.latest_events(graph.delivery, known).get(partition_key)
+    enriched = [
+        record.end_time
+        for record in runs
+        if record.dagster_run.tags.get(STEP_TAG) == Step.ENRICH.value
+        and record.dagster_run.status == dg.DagsterRunStatus.SUCCESS
+        and record.end_time is not None
+    ]
+    reached = [
+        ("uploaded", datetime.fromisoformat(uploaded).timestamp() if uploaded else None),
+        ("recorded", recorded),
+        ("split", split.timestamp if split else None),
+        ("enriched", max(enriched, default=None)),
+        ("delivered", delivery.timestamp if delivery else None),
+    ]
+    stages: list[TracedStage] = []
+    before: float | None = None
+    for name, at in reached:
+        if at is None or (name not in ("uploaded", "recorded") and at < recorded):
+            continue
+        seconds = None if before is None else round(at - before, 1)
+        stages.append(TracedStage(name, _time(at), seconds))
+        before = at
+    return tuple(stages)
 
 
 def _members(manifest: ArchiveManifest) -> tuple[TracedMember, ...]:

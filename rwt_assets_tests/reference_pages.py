@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from rwt_assets import errors, feed, named_enrichments
 from rwt_assets.errors import RwtError
+from rwt_assets.metrics import FIGURES
 
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "docs" / "reference"
@@ -63,6 +64,16 @@ fail the same way.
 
 | error | what it means | tried again |
 |---|---|---|
+"""
+
+
+METRICS_HEAD = """# Metrics
+
+What `rwt metrics` serves at `/metrics`, for Prometheus; how to use it is in
+[how to operate it](../how-to/operate.md). Declared in [`metrics.py`](../../rwt_assets/metrics.py).
+
+| metric | kind | labels | what it is |
+|---|---|---|---|
 """
 
 
@@ -142,6 +153,15 @@ def errors_page() -> str:
     return "".join(lines)
 
 
+def metrics_page() -> str:
+    """Every metric with what it is."""
+    lines = [MADE.format("rwt_assets/metrics.py"), METRICS_HEAD]
+    for figure in FIGURES:
+        labels = ", ".join(f"`{label}`" for label in figure.labels)
+        lines.append(f"| `{figure.name}` | {figure.kind} | {labels} | {_cell(figure.told)} |\n")
+    return "".join(lines)
+
+
 def _tree(error: type[RwtError], depth: int) -> Iterator[tuple[int, type[RwtError]]]:
     # The base is none that anybody meets.
     if error is not RwtError:
@@ -151,7 +171,12 @@ def _tree(error: type[RwtError], depth: int) -> Iterator[tuple[int, type[RwtErro
             yield from _tree(below, depth + (error is not RwtError))
 
 
-PAGES = {"feed.md": feed_page, "commands.md": commands_page, "errors.md": errors_page}
+PAGES = {
+    "feed.md": feed_page,
+    "commands.md": commands_page,
+    "errors.md": errors_page,
+    "metrics.md": metrics_page,
+}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ What belongs here: options that several commands take, the choice of deployment 
 errors as sentences. What does not: what a command does (the modules beside this one, `cli.py`).
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from rwt_assets.embedded import stack as embedded
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_archive
+from rwt_assets.json_logs import wants_json
 
+log = logging.getLogger("rwt")
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 State = Annotated[
@@ -36,6 +39,14 @@ FeedName = Annotated[
     str, typer.Option("--feed", help="Name of the feed; needed where it cannot be told.")
 ]
 DEFAULT_STATE = Path(".rwt")
+
+
+def tell(sentence: str) -> None:
+    """Say what a command that stays is doing: a line for people, or one of the log as JSON."""
+    if wants_json():
+        log.info(sentence)
+    else:
+        console.print(sentence, markup=False)
 
 
 @contextmanager

@@ -78,6 +78,11 @@ def _show(found: Trace, shards_shown: int) -> None:
             one.revision, one.recorded_at, one.event_time, f"{one.bytes:,}", one.via, one.message_id
         )
     console.print(arrivals)
+    way = [
+        f"{one.stage} {one.at}{'' if one.seconds is None else f' (+{one.seconds:g} s)'}"
+        for one in found.stages
+    ]
+    console.print("\n".join(way), markup=False)
     if found.members:
         console.print(f"Revision {found.revision} was split into:", markup=False)
         members = Table("member", "outcome", "rows read", "set aside", "shards", "reason")

@@ -53,6 +53,7 @@ from rwt_assets.embedded.storage import opened, storage_settings
 from rwt_assets.errors import StackError
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
+from rwt_assets.json_logs import wants_json
 from rwt_assets.project import PROJECT_VARIABLE, current_project
 from rwt_assets.provisioning import provision
 from rwt_assets.reporting import REPORTED_TOGETHER
@@ -132,11 +133,15 @@ class EmbeddedStack:
             # A socket's path has at most 107 bytes, which a state folder's may exceed.
             SOCKET_VARIABLE: str(Path(tempfile.gettempdir()) / f"rwt-{uuid4().hex[:12]}.socket"),
         }
+        log_format = ["--log-format", "json"] if wants_json() else []
         self._code_server = self._child(
             "code server",
             "code_server",
             ["dagster", "code-server", "start", "-m", project.definitions_module],
-            ["-p", str(self._code_port), "-h", LOOPBACK, "--use-python-environment-entry-point"],
+            [
+                *("-p", str(self._code_port), "-h", LOOPBACK),
+                *("--use-python-environment-entry-point", *log_format),
+            ],
         )
         self._run_server = self._child(
             "run server",
@@ -144,7 +149,7 @@ class EmbeddedStack:
             ["rwt_assets.embedded.run_server", self._environment[SOCKET_VARIABLE]],
             [],
         )
-        workspace = ["-w", str(dagster_home(self.state) / "workspace.yaml")]
+        workspace = ["-w", str(dagster_home(self.state) / "workspace.yaml"), *log_format]
         self._webserver = self._child(
             "webserver",
             "webserver",

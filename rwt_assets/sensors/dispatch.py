@@ -3,7 +3,7 @@
 What belongs here: acting on what `progress.locate` says. It is the only one that asks for
 the steps of a new revision, so none is asked for twice; it looks at levels, so none is lost;
 it counts what it asked, so nothing is asked for ever. Dagster documentation: "Sensors", "Run
-requests" (run keys), "Partitions" (a run over a range).
+requests" (run keys), "Partitions" (a run over a range), "Customizing run queue priority".
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +25,17 @@ from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
     CAUSE_TAG,
+    CELERY_PRIORITY_TAG,
     FEED_TAG,
+    POOL_TAG,
+    PRIORITY_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
     STEP_TAG,
     FeedGraph,
 )
 from rwt_assets.freshness import Freshness
+from rwt_assets.priority import celery_priority, places_for, run_priority
 from rwt_assets.progress import ArchiveFacts, Need, Position, Step, contiguous_ranges, locate
 from rwt_assets.standing import count_standing
 
@@ -151,22 +155,36 @@ def watch(
 def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunRequest]:
     """The runs to ask for now: archives in the order in which they arrived.
 
-    None is asked for while `at_most` archives of the feed have a run under way or waiting.
+    None is asked for while `at_most` archives of the feed have a run under way or waiting, fewer
+    for larger ones, and none that is smaller than one that has waited too long (`priority.py`).
     """
     facts = catalog.open_facts()
-    room = at_most - sum(archive.running is not None for archive in facts)
+    taken = [_priority(archive) for archive in facts if archive.running is not None]
     requests: list[dg.RunRequest] = []
+    smallest: int | None = None
     for archive in sorted(facts, key=_arrival):
-        if len(requests) >= room:
+        if len(taken) >= at_most:
             break
         position = locate(archive)
         need = position.need or _overdue(catalog, position)
         if need is None:
             continue
+        priority = _priority(archive)
+        if sum(one <= priority for one in taken) >= places_for(priority, at_most):
+            continue
+        if smallest is None:  # it is asked only if there is something to ask for
+            smallest = catalog.held_back()
+        if priority > smallest:
+            continue
         attempts = catalog.attempts(archive.partition_key, need)
         if not attempts.exhausted(catalog.feed.attempts) and not _rests(attempts):
-            requests += _requests(catalog, archive.partition_key, need, attempts.count + 1)
+            requests += _requests(catalog, archive, need, attempts.count + 1)
+            taken.append(priority)
     return requests
+
+
+def _priority(archive: ArchiveFacts) -> int:
+    return run_priority(archive.arrived.bytes if archive.arrived is not None else 0)
 
 
 def _rests(attempts: Attempts) -> bool:
@@ -186,16 +204,20 @@ def _overdue(catalog: FeedCatalog, position: Position) -> Need | None:
 
 
 def _requests(
-    catalog: FeedCatalog, archive: str, need: Need, attempt: int
+    catalog: FeedCatalog, facts: ArchiveFacts, need: Need, attempt: int
 ) -> Iterator[dg.RunRequest]:
     """The runs of one step: one, or one for each range of shards."""
     job_name = _job_name(catalog.feed, need.step)
+    archive, priority = facts.partition_key, _priority(facts)
     tags = {
         FEED_TAG: catalog.feed.name,
         ARCHIVE_TAG: archive,
         STEP_TAG: need.step.value,
         CAUSE_TAG: str(need.cause),
         ATTEMPT_TAG: str(attempt),
+        POOL_TAG: catalog.feed.pool,
+        PRIORITY_TAG: str(priority),
+        CELERY_PRIORITY_TAG: str(celery_priority(priority)),
     }
     # A run key is looked up by equality; a hash keeps it short whatever the object key is.
     name = sha256(archive.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,10 +56,23 @@ class RunningStack:
 
     def rwt(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The command, on this stack."""
-        command = [sys.executable, "-m", "rwt_assets.cli", *arguments, "--state", str(self.state)]
         return subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, timeout=300, check=False
+            self._command(arguments),
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
+
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        """The command, if it stays."""
+        return subprocess.Popen(
+            self._command(arguments), env=_environment(), stdout=subprocess.PIPE, text=True
+        )
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [sys.executable, "-m", "rwt_assets.cli", *arguments, "--state", str(self.state)]
 
     def stop(self) -> int:
         """Ctrl-C; the exit status."""

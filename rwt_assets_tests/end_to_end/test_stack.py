@@ -1,10 +1,13 @@
 """What people rely on, with the real daemon, webserver, S3 and SQS."""
 
 import json
+import re
+import urllib.request
 from collections import Counter
 
 import dagster as dg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from rwt_assets.consumption import read_result
 from rwt_assets.partitions import archive_partition_key
@@ -253,6 +256,31 @@ def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
     second = stack.rwt("up")
     assert second.returncode == 1
     assert f"a stack already runs at {stack.record.ui_url}" in second.stderr.replace("\n", " ")
+
+
+def test_metrics_and_health_of_the_running_stack_are_served_until_sigterm(stack):
+    served = stack.begin("metrics", "--port", "0")
+    try:
+        (url,) = re.findall(r"http://\S+/metrics", served.stdout.readline())
+        found = {}
+
+        def scrape():
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                text = answer.read().decode()
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    found[sample.name, *sample.labels.values()] = sample.value
+            return ("rwt_archives", "gtfs", "delivered") in found
+
+        stack.wait_for(scrape, 120)
+        with urllib.request.urlopen(url.replace("metrics", "healthz"), timeout=60) as answer:
+            assert answer.status == 200  # the webserver says that the code location loads
+    finally:
+        served.terminate()
+        assert served.wait(60) == 0
+    assert found["rwt_archives", "gtfs", "delivered"] > 0
+    assert found["rwt_delivery_seconds_count", "gtfs"] > 0
+    assert found["rwt_healthy",] == 1
 
 
 def test_the_ui_shows_the_graph_the_check_and_the_automation(stack):

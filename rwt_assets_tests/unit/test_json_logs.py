@@ -1,0 +1,113 @@
+"""Logs are one JSON object a line, and say which run and archive they are about, and no secret.
+
+Processes are real ones, since the class of loggers is one for a whole process.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rwt_assets.json_logs import REDACTED, JsonFormatter, redacted
+
+RUN = """
+import logging
+from rwt_assets import json_logs
+json_logs.set_up()
+import dagster as dg
+
+@dg.op
+def work(context):
+    context.log.info("two\\nlines, and postgresql://dagster:hunter22@db/rwt")
+    logging.getLogger("rwt_assets.else").warning("of no run: %s", "a-long-password")
+    raise ValueError("no: a-long-password")
+
+@dg.job
+def job():
+    work()
+
+tags = {"rwt/feed": "gtfs", "rwt/archive": "gtfs/a.zip", "rwt/step": "split"}
+with dg.DagsterInstance.ephemeral() as instance:
+    job.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+"""
+
+
+@pytest.fixture(scope="module")
+def printed():
+    environment = {
+        **os.environ,
+        "RWT_LOG_FORMAT": "json",
+        "RWT_ARCHIVE_PASSWORD": "a-long-password",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stderr
+
+
+def test_every_line_of_a_run_is_an_object_with_the_run_and_the_archive(printed):
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert all({"timestamp", "level", "logger", "event"} <= line.keys() for line in lines)
+    (told,) = (line for line in lines if line["event"].startswith("two\n"))
+    assert told["level"] == "info"
+    assert (told["feed"], told["archive"], told["step"]) == ("gtfs", "gtfs/a.zip", "split")
+    assert (told["job"], len(told["run_id"])) == ("job", 36)
+    (other,) = (line for line in lines if line["logger"] == "rwt_assets.else")
+    assert "run_id" not in other
+    failure = next(line for line in lines if line.get("dagster_event") == "STEP_FAILURE")
+    assert "ValueError" in failure["exception"]
+
+
+def test_no_secret_is_in_it(printed):
+    assert "a-long-password" not in printed
+    assert "hunter22" not in printed
+    assert f"postgresql://dagster:{REDACTED}@db/rwt" in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("https://b/k?X-Amz-Signature=abc&x=1", "https://b/k?X-Amz-Signature=[redacted]&x=1"),
+        ("host=db password=abc user=u", "host=db password=[redacted] user=u"),
+        ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+        ("http://127.0.0.1:3000/x", "http://127.0.0.1:3000/x"),
+    ],
+)
+def test_passwords_and_signatures_in_addresses_are_replaced_and_nothing_else(text, left):
+    assert redacted(text) == left
+
+
+def test_what_is_no_secret_elsewhere_is_none(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "embedded")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "embedded")
+    assert redacted("rwt_assets.embedded") == "rwt_assets.embedded"
+
+
+@given(st.text())
+def test_any_message_is_one_line(text):
+    record = logging.LogRecord("x", logging.INFO, "", 0, "%s", (text,), None)
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert isinstance(json.loads(line)["event"], str)
+
+
+def test_without_the_variable_nothing_is_changed():
+    script = (
+        "import logging; before = logging.getLoggerClass(); from rwt_assets import json_logs;"
+        "json_logs.set_up();"
+        "print(logging.getLoggerClass() is before, logging.getLogger().handlers)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RWT_LOG_FORMAT"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True []\n"
