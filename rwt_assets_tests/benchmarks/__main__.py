@@ -1,6 +1,7 @@
 """`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
-    python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [scale] [sweep]
+    python -m rwt_assets_tests.benchmarks
+        [scripts] [memory] [daemon] [shards] [scale] [sweep] [growth]
         [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
         [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
         [--catalog ARCHIVES SHARDS]
@@ -24,6 +25,7 @@ from rwt_assets_tests.benchmarks.memory import measure_memory
 from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
 from rwt_assets_tests.benchmarks.scale import measure_scale
 from rwt_assets_tests.benchmarks.scripts import run_scripts
+from rwt_assets_tests.benchmarks.storage_growth import measure_growth
 from rwt_assets_tests.benchmarks.sweeping import measure_sweep
 
 
@@ -39,7 +41,7 @@ def machine() -> str:
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep"]
+    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep", "growth"]
     parser.add_argument("what", nargs="*", default=everything)
     parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
@@ -70,6 +72,8 @@ def main() -> None:
         measure_scale(*arguments.catalog)
     if "sweep" in arguments.what:
         measure_sweep()
+    if "growth" in arguments.what:
+        measure_growth()
 
 
 if __name__ == "__main__":
