@@ -20,6 +20,7 @@ import psutil
 import pyarrow as pa
 
 from rwt_assets_tests.benchmarks.daemon import measure_daemon
+from rwt_assets_tests.benchmarks.event_size import measure_event
 from rwt_assets_tests.benchmarks.generated import CACHE, SIZES
 from rwt_assets_tests.benchmarks.memory import measure_memory
 from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
@@ -73,6 +74,7 @@ def main() -> None:
     if "sweep" in arguments.what:
         measure_sweep()
     if "growth" in arguments.what:
+        measure_event()
         measure_growth()
 
 
