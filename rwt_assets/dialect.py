@@ -53,7 +53,8 @@ class CsvDialect(BaseModel):
     are one ASCII character or None.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A later version may have written fields that this one does not know: it reads past them.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     encoding: str = "utf-8"
     delimiter: str = ","

@@ -13,7 +13,8 @@ from rwt_assets.dialect import CsvDialect
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A later version may have written fields that this one does not know: it reads past them.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Part(_Document):

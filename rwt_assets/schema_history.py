@@ -33,7 +33,8 @@ KINDS_KEPT: Final = 1_000
 class KnownSchema(BaseModel):
     """A schema, and the revision with which it came."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A later version may have written fields that this one does not know: it reads past them.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     definition: MemberSchema
     member: str
@@ -45,7 +46,7 @@ class KnownSchema(BaseModel):
 class RuleSchemas(BaseModel):
     """The document of one rule: by kind of member its schemas, the newest last."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     rule: str
     kinds: dict[str, tuple[KnownSchema, ...]] = Field(default_factory=dict)

@@ -27,7 +27,8 @@ VARYING: Final = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{8,}|[0-9]+", re.IGNORECASE
 class Column(BaseModel):
     """A column of a member and the type that the feed declares for it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A later version may have written fields that this one does not know: it reads past them.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: str
     type: str = UNDECLARED
@@ -36,7 +37,7 @@ class Column(BaseModel):
 class MemberSchema(BaseModel):
     """The columns of a member in their order, and the dialect that it is written in."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     columns: tuple[Column, ...]
     dialect: CsvDialect = CsvDialect()

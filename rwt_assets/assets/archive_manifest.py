@@ -177,9 +177,10 @@ def split_newest_revision(
     write_manifest(store, catalog.feed.target, manifest)
     catalog.register_shards(manifest)
     catalog.report_shards(manifest)
-    if enriched is not None:
-        catalog.report(enriched.materializations(manifest))
     current = {shard.partition_key for shard in manifest.shards}
+    if enriched is not None:
+        reported = catalog.latest_ids(catalog.graph.csv_shard, current)
+        catalog.report(enriched.materializations(manifest, reported))
     catalog.retire_shards(key for key in catalog.shards_of(archive) if key not in current)
     return manifest, record_schemas(store, catalog.feed, manifest, revision.event_time)
 

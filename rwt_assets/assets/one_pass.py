@@ -9,7 +9,7 @@ reports them, as it reports `csv_shard`; `enriched_shard` itself makes them agai
 a backfill or a changed declaration asks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 import pyarrow as pa
@@ -22,8 +22,8 @@ from rwt_assets.manifest import ArchiveManifest
 from rwt_assets.processing import OnePassRun
 from rwt_assets.resources.parquet_io_manager import (
     EnrichedShardIOManager,
+    ShardMetadata,
     Written,
-    written_metadata,
 )
 from rwt_assets.unpacking import OnePassWriter
 
@@ -65,17 +65,31 @@ class EnrichedWhileSplitting:
         )
         self._written[written.partition_key] = written
 
-    def materializations(self, manifest: ArchiveManifest) -> Iterator[dg.AssetMaterialization]:
-        """The events of the shards of a manifest, in its order."""
+    def materializations(
+        self, manifest: ArchiveManifest, reported: Mapping[str, int]
+    ) -> Iterator[dg.AssetMaterialization]:
+        """The events of the shards of a manifest, in its order.
+
+        Args:
+            manifest: of the archive.
+            reported: the number of the event by which each shard was reported before, by
+                partition. What a run would say of its input is said here, or the UI would take
+                every shard for older than its input.
+        """
+        metadata = ShardMetadata(
+            self._graph.enriched_shard,
+            last=manifest.shards[-1].partition_key if manifest.shards else "",
+        )
+        source = self._graph.csv_shard.to_user_string()
         for shard in manifest.shards:
             yield dg.AssetMaterialization(
                 asset_key=self._graph.enriched_shard,
                 partition=shard.partition_key,
-                metadata=written_metadata(
-                    self._written[shard.partition_key], self._graph.enriched_shard
-                ),
+                metadata=metadata.of(self._written[shard.partition_key]),
                 tags={
                     "dagster/code_version": self._code_version,
                     "dagster/data_version": f"{shard.checksum}:{self._code_version}",
+                    f"dagster/input_data_version/{source}": shard.checksum,
+                    f"dagster/input_event_pointer/{source}": str(reported[shard.partition_key]),
                 },
             )

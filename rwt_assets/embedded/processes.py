@@ -21,6 +21,7 @@ import psutil
 from rwt_assets.errors import StackError
 
 STACK_VARIABLE = "RWT_STACK"
+SOCKET_VARIABLE = "RWT_RUN_SOCKET"  # path of the run server's socket
 LOOPBACK = "127.0.0.1"
 PAUSE_SECONDS = 0.1
 TOLD_LINES = 15

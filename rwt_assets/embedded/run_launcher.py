@@ -21,6 +21,7 @@ from dagster._core.launcher.base import (
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
+from rwt_assets.embedded.processes import SOCKET_VARIABLE
 from rwt_assets.embedded.run_server import request_run
 
 PROCESS_TAG = "rwt/process"
@@ -30,12 +31,12 @@ class ForkingRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     """Has runs forked from the run server.
 
     Args:
-        address: path of the run server's socket.
+        address: path of the run server's socket; by default that of the stack around.
         inst_data: how Dagster made it, for Dagster's own use.
     """
 
-    def __init__(self, address: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._address = address
+    def __init__(self, address: str = "", inst_data: ConfigurableClassData | None = None) -> None:
+        self._address = address or os.environ.get(SOCKET_VARIABLE, "")
         self._inst_data = inst_data
         super().__init__()  # type: ignore[no-untyped-call]
 
@@ -47,7 +48,8 @@ class ForkingRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """What `dagster.yaml` says of it."""
-        return {"address": dg.StringSource}
+        # Without one, as for `dagster instance migrate`, there is an instance but no run of it.
+        return {"address": dg.Field(dg.StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(

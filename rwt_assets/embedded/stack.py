@@ -42,6 +42,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.embedded.interruption import fail_interrupted, mark_interrupted
 from rwt_assets.embedded.processes import (
     LOOPBACK,
+    SOCKET_VARIABLE,
     STACK_VARIABLE,
     ChildProcess,
     choose_port,
@@ -70,7 +71,6 @@ RESTARTS = 3
 RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 STACK_FILE = "stack.json"
-SOCKET_VARIABLE = "RWT_RUN_SOCKET"
 
 
 class StackRecord(BaseModel):
@@ -359,7 +359,8 @@ def enter_environment(state: Path) -> bool:
         return False
     wanted = local_environment(record.endpoint_url, os.environ)
     wanted["DAGSTER_HOME"] = str(dagster_home(state))
-    wanted.setdefault(SOCKET_VARIABLE, "")  # only the daemon and the webserver launch runs
+    # What earlier versions wrote into dagster.yaml has to be set; only the stack launches runs.
+    wanted.setdefault(SOCKET_VARIABLE, "")
     for name in [name for name in os.environ if name not in wanted]:
         del os.environ[name]
     os.environ.update(wanted)

@@ -94,10 +94,12 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
     def handle_output(self, context: dg.OutputContext, obj: EnrichedShards) -> None:
         """Write every shard of the value; metadata go to the event of each partition."""
         rows = 0
+        # Dagster stores the events in this order, which is not that of registration.
+        metadata = ShardMetadata(context.asset_key, last=context.asset_partition_keys[-1])
         with obj.failures_explained():
             for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
                 rows += written.rows
-                obj.describe(written.partition_key, written_metadata(written, context.asset_key))
+                obj.describe(written.partition_key, metadata.of(written))
         context.log.info("%d shards enriched, %d rows", len(obj), rows)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
@@ -230,32 +232,57 @@ def _not_text(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if not any(kind(field.type) for kind in kept)]
 
 
-def written_metadata(written: Written, enriched_shard: dg.AssetKey) -> dict[str, Any]:
-    """What the event of an enriched shard says.
+class ShardMetadata:
+    """What the events of the enriched shards of one output say, one shard after the other.
+
+    Columns and where they came from are most of an event and the same in nearly all of them: so
+    they are told by the first shard that has them and by the one whose event comes last, which is
+    the one that the asset's page in the UI shows.
 
     Args:
-        written: what was kept.
         enriched_shard: key of the asset.
+        last: partition whose event comes last.
     """
-    graph = FeedGraph(enriched_shard.path[0])
-    archive = ShardKey.parse(written.partition_key).archive
-    columns = [dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema]
-    return {
-        "revision": written.revision,
-        "dagster/uri": written.uri,
-        "dagster/row_count": written.rows,
-        "bytes": written.bytes,
-        "rows_quarantined": written.rows_quarantined,
-        "quarantine_ratio": written.rows_quarantined
-        / max(written.rows + written.rows_quarantined, 1),
-        **_of_this_run(written),
-        "object": dg.MetadataValue.url(page_of(written.uri)),
-        "archive_page": archive_page(graph, archive),
-        "dagster/column_schema": dg.TableSchema(columns=columns),
-        "dagster/column_lineage": column_lineage(
-            written.schema.names, written.rule, graph.csv_shard
-        ),
-    }
+
+    def __init__(self, enriched_shard: dg.AssetKey, last: str) -> None:
+        self._graph = FeedGraph(enriched_shard.path[0])
+        self._last = last
+        self._told: set[tuple[str, pa.Schema]] = set()
+
+    def of(self, written: Written) -> dict[str, Any]:
+        """Of the next shard."""
+        columns = (written.rule.patterns, written.schema)
+        metadata = self._own(written)
+        if written.partition_key != self._last and columns in self._told:
+            return metadata
+        self._told.add(columns)
+        return metadata | self._columns(written)
+
+    def _own(self, written: Written) -> dict[str, Any]:
+        archive = ShardKey.parse(written.partition_key).archive
+        return {
+            "revision": written.revision,
+            "dagster/uri": written.uri,
+            "dagster/row_count": written.rows,
+            "bytes": written.bytes,
+            "rows_quarantined": written.rows_quarantined,
+            "quarantine_ratio": written.rows_quarantined
+            / max(written.rows + written.rows_quarantined, 1),
+            **_of_this_run(written),
+            "object": dg.MetadataValue.url(page_of(written.uri)),
+            "archive_page": archive_page(self._graph, archive),
+        }
+
+    def _columns(self, written: Written) -> dict[str, Any]:
+        columns = [
+            dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema
+        ]
+        return {
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "dagster/column_lineage": column_lineage(
+                written.schema.names, written.rule, self._graph.csv_shard
+            ),
+        }
 
 
 def _of_this_run(written: Written) -> dict[str, Any]:

@@ -89,9 +89,8 @@ def test_each_step_is_one_run_and_each_shard_one_event(stored):
     by_key = {event.partition: event.materialization.metadata for event in enrich}
     assert len(enrich) == len(by_key)
     assert set(by_key) == {FIRST, SECOND, ITEMS_KEY}
-    metadata = by_key[SECOND]
-    assert metadata["dagster/row_count"].value == 2
-    columns = metadata["dagster/column_schema"].schema.columns
+    assert by_key[SECOND]["dagster/row_count"].value == 2
+    columns = enrich[-1].materialization.metadata["dagster/column_schema"].schema.columns
     assert [column.name for column in columns][-4:] == ["crc32", "_archive", "_member", "_row"]
 
 
@@ -226,3 +225,16 @@ def test_the_keys_of_the_catalog_are_read_as_often_for_many_shards_as_for_few(st
         stored.deliver(f"{days}.zip", make_zip({"sales.csv": f"item,day,price\n{rows}"}))
         counts.append(len(reads))
     assert counts[1] == counts[2]
+
+
+def test_columns_are_told_once_for_each_kind_and_by_the_event_that_comes_last(stored):
+    rows = [f"pen,2026-01-{day:02d},1" for day in range(1, 10)]
+    sales = "\n".join(["item,day,price", *rows])
+    stored.drop("a.zip", make_zip({"sales.csv": sales, "items.csv": ITEMS}))
+    sweep(stored.catalog, stored.objects)
+    events = stored.dispatch()[1].get_asset_materialization_events()
+    told = [one for one in events if "dagster/column_lineage" in one.materialization.metadata]
+    assert len(events) == 10
+    assert len(told) in (2, 3), "once for each kind of member, and the last"
+    assert told[-1] is events[-1]
+    assert ITEMS_KEY in {one.partition for one in told}

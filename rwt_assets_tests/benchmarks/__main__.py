@@ -1,7 +1,8 @@
 """`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
-    python -m rwt_assets_tests.benchmarks [scripts] [memory] [daemon] [shards] [scale] [sweep]
-        [cluster] [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
+    python -m rwt_assets_tests.benchmarks
+        [scripts] [memory] [daemon] [shards] [scale] [sweep] [growth] [cluster]
+        [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
         [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
         [--catalog ARCHIVES SHARDS]
 
@@ -20,11 +21,13 @@ import pyarrow as pa
 
 from rwt_assets_tests.benchmarks.cluster import measure_cluster
 from rwt_assets_tests.benchmarks.daemon import measure_daemon
+from rwt_assets_tests.benchmarks.event_size import measure_event
 from rwt_assets_tests.benchmarks.generated import CACHE, SIZES
 from rwt_assets_tests.benchmarks.memory import measure_memory
 from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
 from rwt_assets_tests.benchmarks.scale import measure_scale
 from rwt_assets_tests.benchmarks.scripts import run_scripts
+from rwt_assets_tests.benchmarks.storage_growth import measure_growth
 from rwt_assets_tests.benchmarks.sweeping import measure_sweep
 
 
@@ -40,7 +43,7 @@ def machine() -> str:
 def main() -> None:
     """Run what is named; everything if nothing is."""
     parser = argparse.ArgumentParser(prog="make bench")
-    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep", "cluster"]
+    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep", "growth", "cluster"]
     parser.add_argument("what", nargs="*", default=everything)
     parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
@@ -73,6 +76,9 @@ def main() -> None:
         measure_sweep()
     if "cluster" in arguments.what:
         measure_cluster()
+    if "growth" in arguments.what:
+        measure_event()
+        measure_growth()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Where the stack's Dagster keeps things, and how often its daemon looks."""
 
 import inspect
+from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
 from dagster._daemon import sensor
 
-from rwt_assets.embedded import daemon
+from rwt_assets.embedded import daemon, stack
 from rwt_assets.embedded.storage import opened, storage_settings
 from rwt_assets.errors import StackError
 
@@ -26,6 +27,16 @@ def test_without_a_url_events_are_in_sqlite_below_dagsters_home(tmp_path):
         instance.report_runless_asset_event(dg.AssetMaterialization("a"))
         assert instance.has_asset_key(dg.AssetKey("a"))
     assert list(home.glob("history/runs/index.db"))
+
+
+def test_dagsters_own_commands_know_the_state_folder_without_the_stacks_environment(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("RWT_RUN_SOCKET", raising=False)
+    own = Path(stack.__file__).with_name("dagster.yaml").read_text()
+    (tmp_path / "dagster.yaml").write_text(storage_settings("", tmp_path) + own)
+    with opened(tmp_path) as instance:  # `dagster instance migrate` begins and ends with this
+        assert "ForkingRunLauncher" in instance.info_str()
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])

@@ -63,7 +63,8 @@ def _work(declared: Feed) -> Callable[[], int]:
         manifest = unpack_archive(store, declared, revision, enriched=enriched.writer)
         write_manifest(store, target, manifest)
         if declared.one_pass:
-            events = enriched.materializations(manifest)
+            reported = {shard.partition_key: 0 for shard in manifest.shards}
+            events = enriched.materializations(manifest, reported)
             return sum(cast("int", one.metadata["dagster/row_count"].value) for one in events)
         runs = shard_runs(store, declared, [shard.partition_key for shard in manifest.shards])
         shards = (EnrichedShard(run, kind) for run in runs)
