@@ -375,7 +375,7 @@ class FeedCatalog:
         records = self._runs_for(archive, need)
         if not records:
             return Attempts(0, terminal=False, reason="")
-        runs = [record.dagster_run for record in records]
+        runs = [self._marked(record.dagster_run) for record in records]
         outages = [run for run in runs if OUTAGE_TAG in run.tags and RETRIED_TAG not in run.tags]
         interruptions = [
             run for run in runs if INTERRUPTED_TAG in run.tags and RETRIED_TAG not in run.tags
@@ -391,6 +391,23 @@ class FeedCatalog:
             interruptions=_numbers(interruptions),
             outage_at=(records[0].end_time or 0.0) if runs[0] in outages else 0.0,
         )
+
+    def _marked(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        """The run, marked as interrupted if it failed because its process was told to end.
+
+        That is SIGTERM, as when a node is drained, wherever in the run it came; a person who
+        cancels a run has it end as canceled. Only failures without a reason of ours are looked into.
+        """
+        known = {INTERRUPTED_TAG, REASON_TAG} & run.tags.keys()
+        if run.status != dg.DagsterRunStatus.FAILURE or known:
+            return run
+        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
+            event = entry.dagster_event
+            error = None if event is None else event.job_failure_data.error
+            if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                self.instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
+                return run.with_tags({**run.tags, INTERRUPTED_TAG: "true"})
+        return run
 
     def forgive(self, archive: str, need: Need) -> None:
         """Count the runs that were asked for this need so far no longer: a person asks again."""

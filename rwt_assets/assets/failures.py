@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadErro
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from rwt_assets.errors import RwtError
-from rwt_assets.feed_graph import INTERRUPTED_TAG, OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
+from rwt_assets.feed_graph import OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
 
 REASON_LENGTH = 1_000
 SERVER_ERROR = 500
@@ -22,17 +22,10 @@ OVERLOADED = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout
 def explained(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Turn an error into a failure of the run whose reason stands in the run's tags.
 
-    An error that is the same each time (`RwtError.terminal`) is not tried again. A run that is told
-    to end (SIGTERM: a node is drained, a task stopped) was interrupted, which is no failed attempt;
-    one that a person cancels is.
+    An error that is the same each time (`RwtError.terminal`) is not tried again.
     """
     try:
         yield
-    except dg.DagsterExecutionInterruptedError:
-        run = context.instance.get_run_by_id(context.run.run_id)
-        if run is not None and run.status != dg.DagsterRunStatus.CANCELING:
-            context.instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
-        raise
     except RwtError as error:
         tags = {REASON_TAG: str(error)[:REASON_LENGTH]}
         if error.terminal:

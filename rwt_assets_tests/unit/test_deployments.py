@@ -197,7 +197,8 @@ def test_nginx_takes_the_proxy(tmp_path):
     (tmp_path / "rwt.conf").write_text(proxy)
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
-    whole = f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {folders} include {tmp_path}/rwt.conf; }}"
+    settings = f"access_log off; {folders} include {tmp_path}/rwt.conf;"
+    whole = f"pid {tmp_path}/pid; events {{}} http {{ {settings} }}"
     (tmp_path / "nginx.conf").write_text(whole)
     command = ["nginx", "-t", "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
