@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
 AT_ONCE = 5_000  # keys in one query
+INTERRUPTIONS_AT_MOST = 20  # such as a pod that is evicted each time for the disk it takes
 OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 OBSERVATION = dg.DagsterEventType.ASSET_OBSERVATION
@@ -75,7 +76,7 @@ class Attempts:
 
     `not_counted` of them were cut short from outside or failed with the endpoint, or a person
     asked again after them. `outages` failed with the endpoint, the latest at `outage_at`
-    (seconds since 1970; 0 if the latest run did not).
+    (seconds since 1970; 0 if the latest run did not); `interruptions` were cut short.
     """
 
     count: int
@@ -84,6 +85,7 @@ class Attempts:
     not_counted: int = 0
     outages: int = 0
     outage_at: float = 0.0
+    interruptions: int = 0
 
     def exhausted(self, at_most: int) -> bool:
         """Whether nothing more is asked until a person or a new event asks."""
@@ -91,6 +93,7 @@ class Attempts:
             self.terminal
             or self.count - self.not_counted >= at_most
             or self.outages >= OUTAGES_AT_MOST
+            or self.interruptions >= INTERRUPTIONS_AT_MOST
         )
 
 
@@ -372,8 +375,11 @@ class FeedCatalog:
         records = self._runs_for(archive, need)
         if not records:
             return Attempts(0, terminal=False, reason="")
-        runs = [record.dagster_run for record in records]
+        runs = [self._marked(record.dagster_run) for record in records]
         outages = [run for run in runs if OUTAGE_TAG in run.tags and RETRIED_TAG not in run.tags]
+        interruptions = [
+            run for run in runs if INTERRUPTED_TAG in run.tags and RETRIED_TAG not in run.tags
+        ]
         tags = next((run.tags for run in runs if REASON_TAG in run.tags), {})
         default = f"run {runs[0].run_id} ended as {runs[0].status.value}"
         return Attempts(
@@ -382,8 +388,26 @@ class FeedCatalog:
             reason=tags.get(REASON_TAG, default),
             not_counted=_numbers(run for run in runs if NOT_COUNTED & run.tags.keys()),
             outages=_numbers(outages),
+            interruptions=_numbers(interruptions),
             outage_at=(records[0].end_time or 0.0) if runs[0] in outages else 0.0,
         )
+
+    def _marked(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        """The run, marked as interrupted if it failed because its process was told to end.
+
+        That is SIGTERM, as when a node is drained, wherever in the run it came; a person who
+        cancels a run has it end as canceled. Only failures without a reason of ours are looked into.
+        """
+        known = {INTERRUPTED_TAG, REASON_TAG} & run.tags.keys()
+        if run.status != dg.DagsterRunStatus.FAILURE or known:
+            return run
+        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
+            event = entry.dagster_event
+            error = None if event is None else event.job_failure_data.error
+            if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                self.instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
+                return run.with_tags({**run.tags, INTERRUPTED_TAG: "true"})
+        return run
 
     def forgive(self, archive: str, need: Need) -> None:
         """Count the runs that were asked for this need so far no longer: a person asks again."""

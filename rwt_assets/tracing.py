@@ -247,7 +247,7 @@ def _stages(
     for name, at in reached:
         if at is None or (name not in ("uploaded", "recorded") and at < recorded):
             continue
-        seconds = None if before is None else round(at - before, 1)
+        seconds = None if before is None else round(max(0.0, at - before), 1)
         stages.append(TracedStage(name, _time(at), seconds))
         before = at
     return tuple(stages)

@@ -1,14 +1,21 @@
-"""Tells somebody of runs that failed, by Amazon SNS: copy it to `rwt_assets/defs/alerts.py`.
+"""Tells somebody of runs that failed and of feeds that fell silent, by Amazon SNS.
 
-What belongs here: the sensor of `docs/how-to/alerts.md`. What does not: anything that `rwt_assets`
-needs. Dagster documentation: "Run status sensors"; AWS: "Publish", Amazon SNS API Reference.
+Copy it to `rwt_assets/defs/alerts.py`.
+
+What belongs here: the sensors of `docs/how-to/alerts.md`. What does not: anything that `rwt_assets`
+needs. Dagster documentation: "Run status sensors", "Sensors" (cursors); AWS: "Publish", Amazon SNS
+API Reference.
 """
 
+import json
 import os
 
 import boto3
 import dagster as dg
 
+from rwt_assets.assets.checks import take_freshness
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.definitions import declared_feeds
 from rwt_assets.feed_graph import ARCHIVE_TAG, OUTAGE_TAG, REASON_TAG
 
 SUBJECT_LENGTH = 100  # SNS takes no longer one
@@ -28,3 +35,25 @@ def tell_of_failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | Non
         Message=f"{archive}\n{reason}\nRun {run.run_id}",
     )
     return None
+
+
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=300)
+def tell_of_silence(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Publish once that a feed fell silent, and once that an archive has come again."""
+    silent: dict[str, str] = {}
+    for feed in declared_feeds():
+        freshness = take_freshness(FeedCatalog(context.instance, feed))
+        if freshness is not None and not freshness.fresh:
+            silent[feed.name] = str(freshness)
+    told = set(json.loads(context.cursor or "[]"))
+    news = {f"feed {name} is silent": silent[name] for name in sorted(silent.keys() - told)}
+    news |= {f"feed {name} is back": "An archive arrived." for name in sorted(told - silent.keys())}
+    for subject, message in news.items():
+        boto3.client("sns").publish(
+            TopicArn=os.environ["ALERT_TOPIC_ARN"],
+            Subject=subject[:SUBJECT_LENGTH],
+            Message=message,
+        )
+    return dg.SensorResult(
+        skip_reason=f"silent: {', '.join(silent) or 'none'}", cursor=json.dumps(sorted(silent))
+    )

@@ -1,6 +1,10 @@
-"""The recipe of docs/how-to/alerts.md tells of failed runs; the topic is a stub of botocore."""
+"""The recipes of docs/how-to/alerts.md tell of failed runs and of silent feeds.
+
+The topic is a stub of botocore.
+"""
 
 import importlib.util
+from time import time
 
 import boto3
 import dagster as dg
@@ -8,6 +12,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from rwt_assets.feed_graph import ARCHIVE_TAG, OUTAGE_TAG, REASON_TAG
+from rwt_assets.intake import sweep
 from rwt_assets_tests.end_to_end.documented_commands import PROJECT
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:alerts"
@@ -88,3 +93,36 @@ def test_an_outage_is_not_told(recipe, topic):
     answer = evaluate(recipe, **{OUTAGE_TAG: "true"})  # any request is refused by the stub
     assert answer is not None
     assert "asked again" in answer.skip_message
+
+
+def look(recipe, shop, cursor):
+    context = dg.build_sensor_context(instance=shop.instance, cursor=cursor)
+    return recipe.tell_of_silence(context).cursor
+
+
+def test_a_feed_that_fell_silent_is_told_once_and_once_when_it_is_back(
+    recipe, topic, shop, monkeypatch
+):
+    shop.feed = shop.feed.model_copy(update={"expected_every_hours": 1})
+    monkeypatch.setattr(recipe, "declared_feeds", lambda: (shop.feed,))
+    never = {"TopicArn": TOPIC, "Subject": "feed shop is silent", "Message": ANY}
+    back = {"TopicArn": TOPIC, "Subject": "feed shop is back", "Message": "An archive arrived."}
+    topic.add_response("publish", {"MessageId": "1"}, never)
+    cursor = look(recipe, shop, None)
+    cursor = look(recipe, shop, cursor)  # a second message would be refused by the stub
+    shop.drop("a.zip", b"")
+    sweep(shop.catalog, shop.objects)
+    topic.add_response("publish", {"MessageId": "2"}, back)
+    cursor = look(recipe, shop, cursor)
+    cursor = look(recipe, shop, cursor)
+    topic.assert_no_pending_responses()
+    later = time() + 2 * 3_600
+    monkeypatch.setattr("rwt_assets.assets.checks.time", lambda: later)
+    topic.add_response("publish", {"MessageId": "3"}, never)
+    look(recipe, shop, cursor)
+    topic.assert_no_pending_responses()
+
+
+def test_a_feed_that_expects_nothing_is_never_told(recipe, topic, shop, monkeypatch):
+    monkeypatch.setattr(recipe, "declared_feeds", lambda: (shop.feed,))
+    assert look(recipe, shop, None) == "[]"

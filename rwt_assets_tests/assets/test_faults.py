@@ -386,6 +386,44 @@ def test_an_outage_without_an_end_is_not_waited_for_for_ever(stored, monkeypatch
     assert len(plan(stored.catalog)) == 1
 
 
+def interrupted_when_read(shop, monkeypatch, times):
+    """Runs are told to end in the middle of their work so many times, as Dagster tells it."""
+    left = iter(range(times))
+    original = InMemoryObjects.stream
+
+    def stream(self, *args, **settings):
+        if next(left, None) is not None:
+            raise dg.DagsterExecutionInterruptedError
+        return original(self, *args, **settings)
+
+    monkeypatch.setattr(InMemoryObjects, "stream", stream)
+    for _ in range(times):
+        (request,) = plan(shop.catalog)
+        with suppress(dg.DagsterExecutionInterruptedError):
+            run_request(shop.definitions, shop.instance, request)
+
+
+def test_a_run_that_was_told_to_end_costs_no_attempt(stored, monkeypatch):
+    stored.feed = stored.feed.model_copy(update={"attempts": 2})
+    archives = {announce(stored, "a.zip", NEW, "01"): NEW}
+    take_messages([stored.catalog], stored.queue, Budget(seconds=5), wait_seconds=0)
+    interrupted_when_read(stored, monkeypatch, times=3)
+    go_on(stored)
+    split = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/step": "split"}))
+    assert [run.tags.get("rwt/interrupted") for run in split] == [None, *["true"] * 3]
+    assert_whole(stored, archives)
+
+
+def test_a_run_that_is_told_to_end_each_time_is_not_asked_for_for_ever(stored, monkeypatch):
+    monkeypatch.setattr("rwt_assets.catalog.INTERRUPTIONS_AT_MOST", 3)
+    announce(stored, "a.zip", NEW, "01")
+    take_messages([stored.catalog], stored.queue, Budget(seconds=5), wait_seconds=0)
+    interrupted_when_read(stored, monkeypatch, times=3)
+    assert plan(stored.catalog) == []
+    assert len(take_standing(stored.catalog).failed) == 1
+    assert retry_failed(stored.catalog) == ["shop/a.zip"]
+
+
 def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, monkeypatch):
     archives = {announce(stored, "a.zip", NEW, "01"): NEW}
     shard = "shop/a.zip|sales.csv|day=2026-01-02"

@@ -74,10 +74,10 @@ class RunningStack:
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "rwt_assets.cli", *arguments, "--state", str(self.state)]
 
-    def stop(self) -> int:
-        """Ctrl-C; the exit status."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C, or what a supervisor sends; the exit status."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         return self._process.wait(STOP_SECONDS)
 
     def kill_everything(self) -> None:

@@ -1,5 +1,6 @@
 """`rwt up --storage`: Dagster's runs and events in PostgreSQL, everything else as without."""
 
+import signal
 import stat
 
 import pytest
@@ -26,7 +27,7 @@ def test_an_archive_is_delivered_and_is_still_on_record_after_a_restart(tmp_path
             settings = dagster_home(state) / "dagster.yaml"
             assert stat.S_IMODE(settings.stat().st_mode) == 0o600, "the URL may have a password"
             assert not list(state.glob("**/index.db")), "nothing is left in SQLite"
-            stack.stop()
+            assert stack.stop(signal.SIGTERM) == 0, "as a supervisor stops it"
             stack.start()
             progress = stack.ask(lambda catalog: archive_progress(catalog, "gtfs/a.zip"))
             assert (progress.stage, progress.shards_done) == ("delivered", SHARDS)

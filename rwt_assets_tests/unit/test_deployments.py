@@ -8,10 +8,18 @@ below.
 """
 
 import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance import InstanceRef
 from dagster._serdes import ConfigurableClassData
@@ -169,3 +177,29 @@ def test_a_value_that_the_launcher_does_not_know_is_seen(tmp_path):
     values["runLauncher"]["config"]["k8sRunLauncher"]["resorces"] = {}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(rendered(values)))
     assert "resorces" in complaints(tmp_path)[0]
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_nginx_takes_the_proxy(tmp_path):
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rwt.example.org")])
+    begins = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(begins + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "rwt.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "rwt.key").write_bytes(secret)
+    proxy = (DEPLOY / "nginx.conf").read_text().replace("/etc/nginx/", f"{tmp_path}/")
+    (tmp_path / "rwt.conf").write_text(proxy)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    settings = f"access_log off; {folders} include {tmp_path}/rwt.conf;"
+    whole = f"pid {tmp_path}/pid; events {{}} http {{ {settings} }}"
+    (tmp_path / "nginx.conf").write_text(whole)
+    command = ["nginx", "-t", "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
