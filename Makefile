@@ -64,7 +64,7 @@ cluster: $(READY) ## PostgreSQL, RabbitMQ and three Celery workers here: a demo,
 soak: $(READY) ## 500 archives while things are killed and requests fail (ARGS="--archives 60" for less)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.soak $(ARGS)
 
-upgrade: $(READY) ## go on with what an earlier version left, and back again (five minutes)
+upgrade: $(READY) ## go on with what an earlier version left, and back again (ten minutes)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.upgrade $(ARGS)
 
 fuzz: $(READY) ## 150,000 messages that are no S3 events, 600,000 damaged archives and texts (an hour)

@@ -38,6 +38,9 @@ class Size:
     rows: float = 0
     bytes: float = 0
 
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.rows + other.rows, self.bytes + other.bytes)
+
     def __sub__(self, other: "Size") -> "Size":
         return Size(self.rows - other.rows, self.bytes - other.bytes)
 
@@ -52,8 +55,14 @@ Sizes = Mapping[str, Size]
 
 
 def separate(small: Size, large: Size, shards: tuple[int, int] = SHARDS) -> tuple[Size, Size]:
-    """What an archive adds and what each of its shards adds, from archives of two sizes."""
+    """What an archive adds and what each of its shards adds, from archives of two sizes.
+
+    The first pages of a table come with the first archives, and are more than a small table grows
+    by later: where the larger ones seem to add less, shards add nothing and an archive the mean.
+    """
     each = (large - small) / (shards[1] - shards[0])
+    if each.bytes < 0:
+        return (small + large) / 2, Size()
     return small - each * shards[0], each
 
 
@@ -98,7 +107,7 @@ def _measure(stack: RunningStack, url: str) -> None:
     for name in sorted(added[1], key=lambda one: -added[1][one].bytes):
         archive, shard = separate(added[0].get(name, Size()), added[1][name])
         month = in_a_month(archive, shard, MONTH_ARCHIVES, MONTH_SHARDS)
-        if max(abs(archive.rows), abs(shard.rows)) < 1 / ARCHIVES / 10:
+        if not added[1][name].bytes and not added[1][name].rows:
             continue
         print(
             f"  {name:<24}{archive.rows:>8,.1f} {archive.bytes:>10,.0f} B{shard.rows:>9.2f} "
@@ -181,5 +190,5 @@ def _of_sqlite(stack: RunningStack, rewritten: bool) -> Sizes:  # noqa: FBT001 -
         elif name not in GROUPS:
             name = "output of runs"
         more = Size(int(path.suffix == ".db" or name == "output of runs"), path.stat().st_size)
-        sizes[name] = Size(sizes[name].rows + more.rows, sizes[name].bytes + more.bytes)
+        sizes[name] += more
     return sizes

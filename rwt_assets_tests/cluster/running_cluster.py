@@ -43,6 +43,7 @@ from rwt_assets.reporting import REPORTED_TOGETHER
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.cluster.network import Network, network_for
 from rwt_assets_tests.cluster.servers import SETTINGS, PostgreSQL, RabbitMQ
+from rwt_assets_tests.declared import declared
 from rwt_assets_tests.end_to_end.faulty_proxy import FaultyProxy
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class RunningCluster:
     ) -> None:
         self.state = state
         self.feeds: tuple[Feed, ...] = declared_feeds()
-        self.feed = self.feeds[0]
+        self.feed = declared("gtfs")
         self.network: Network = network_for(workers)
         self.proxy: FaultyProxy | None = None
         self._failing_endpoint = failing_endpoint
@@ -291,7 +292,7 @@ class RunningCluster:
         )
 
     def upload(self, name: str, body: bytes) -> None:
-        """An archive of the first feed."""
+        """An archive of the feed of timetables."""
         self.objects.put(self.feed.source.bucket, f"{self.feed.source.prefix}{name}", body)
 
     def instance(self) -> dg.DagsterInstance:
@@ -301,7 +302,7 @@ class RunningCluster:
         return dg.DagsterInstance.from_config(self._environment["DAGSTER_HOME"])
 
     def ask(self, question: Callable[[FeedCatalog], T]) -> T:
-        """An answer from the catalog of the first feed."""
+        """An answer from the catalog of the feed of timetables."""
         with self.instance() as instance:
             return question(FeedCatalog(instance, self.feed))
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 # In an order in which they do not stand in each other's way; replay changes the feed.
 PAGES = [
-    *("aws.md", "deploy.md", "operate.md", "tests.md", "backfill.md"),
+    *("aws.md", "deploy.md", "operate.md", "tests.md", "backfill.md", "upgrade.md"),
     *("retire.md", "replay.md", "alerts.md"),
 ]
 RUN_ELSEWHERE = {"cluster.md"}  # `make cluster` is a step of .ci/run
