@@ -381,11 +381,10 @@ class FeedCatalog:
             run for run in runs if INTERRUPTED_TAG in run.tags and RETRIED_TAG not in run.tags
         ]
         tags = next((run.tags for run in runs if REASON_TAG in run.tags), {})
-        default = f"run {runs[0].run_id} ended as {runs[0].status.value}"
         return Attempts(
             count=_numbers(runs),
             terminal=any(TERMINAL_TAG in run.tags and RETRIED_TAG not in run.tags for run in runs),
-            reason=tags.get(REASON_TAG, default),
+            reason=tags.get(REASON_TAG) or self._told_by_dagster(runs[0]),
             not_counted=_numbers(run for run in runs if NOT_COUNTED & run.tags.keys()),
             outages=_numbers(outages),
             interruptions=_numbers(interruptions),
@@ -408,6 +407,15 @@ class FeedCatalog:
                 self.instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
                 return run.with_tags({**run.tags, INTERRUPTED_TAG: "true"})
         return run
+
+    def _told_by_dagster(self, run: dg.DagsterRun) -> str:
+        """Why a run ended where our code could not say it, as when its worker was lost."""
+        told = f"run {run.run_id} ended as {run.status.value}"
+        if run.status != dg.DagsterRunStatus.FAILURE:
+            return told
+        logs = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        events = [entry.dagster_event for entry in logs if entry.dagster_event is not None]
+        return f"{told}: {events[-1].message}" if events else told
 
     def forgive(self, archive: str, need: Need) -> None:
         """Count the runs that were asked for this need so far no longer: a person asks again."""

@@ -59,7 +59,7 @@ class Walk:
 
     def lineage(self, group: str, assets: Sequence[dg.AssetKey]) -> Locator:
         """The graph of a group, as large as the window lets it be."""
-        self.page.goto(f"{self.ui_url}/asset-groups/{group}@rwt_assets/lineage")
+        self.page.goto(f"{self.ui_url}/locations/rwt_assets/asset-groups/{group}/lineage")
         graph = self.page.get_by_role("img").filter(has_text=assets[0].path[-1])
         expect(graph).to_be_visible()
         self.page.get_by_role("button", name="Hide navigation").click()

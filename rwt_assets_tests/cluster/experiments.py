@@ -18,7 +18,7 @@ import dagster as dg
 
 from rwt_assets.consumption import read_delivery
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed_graph import REASON_TAG, STEP_TAG
+from rwt_assets.feed_graph import ARCHIVE_TAG, REASON_TAG, STEP_TAG
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.standing import take_standing
 from rwt_assets_tests.cluster.network import NamespaceNetwork
@@ -55,33 +55,33 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def kill_a_worker(cluster: RunningCluster) -> None:
+def kill_a_worker(cluster: RunningCluster, worker: int) -> None:
     """A worker and its run are gone; the others go on without it."""
-    cluster.kill_worker(cluster.busy_workers()[0])
+    cluster.kill_worker(worker)
 
 
-def restart_the_broker(cluster: RunningCluster) -> None:
+def restart_the_broker(cluster: RunningCluster, _: int) -> None:
     """RabbitMQ ends in order and is away for a while."""
     cluster.broker.stop()
     sleep(AWAY_SECONDS)
     cluster.broker.start()
 
 
-def restart_the_database(cluster: RunningCluster) -> None:
+def restart_the_database(cluster: RunningCluster, _: int) -> None:
     """PostgreSQL ends every connection and is away for a while."""
     cluster.postgresql.stop()
     sleep(AWAY_SECONDS)
     cluster.postgresql.start()
 
 
-def kill_the_daemon(cluster: RunningCluster) -> None:
+def kill_the_daemon(cluster: RunningCluster, _: int) -> None:
     """The daemon is gone for a while; runs go on meanwhile."""
     cluster.daemon.kill()
     sleep(AWAY_SECONDS)
     cluster.daemon.start()
 
 
-def fail_every_request(cluster: RunningCluster) -> None:
+def fail_every_request(cluster: RunningCluster, _: int) -> None:
     """S3 and SQS fail, for everybody, in four ways (`faulty_proxy.py`)."""
     assert cluster.proxy is not None
     cluster.proxy.error_share = 1.0
@@ -89,17 +89,16 @@ def fail_every_request(cluster: RunningCluster) -> None:
     cluster.proxy.error_share = 0.0
 
 
-def cut_a_worker_off(cluster: RunningCluster) -> None:
+def cut_a_worker_off(cluster: RunningCluster, worker: int) -> None:
     """A worker reaches the broker and PostgreSQL, but not S3: its packets are lost."""
     assert isinstance(cluster.network, NamespaceNetwork)
-    worker = cluster.busy_workers()[0]
     cluster.network.cut_off(worker)
     sleep(CUT_SECONDS)
     cluster.network.reconnect(worker)
 
 
 KILLED_WORKER = "a worker is killed (SIGKILL) in the middle of a range"
-FAULTS: dict[str, Callable[[RunningCluster], None]] = {
+FAULTS: dict[str, Callable[[RunningCluster, int], None]] = {
     KILLED_WORKER: kill_a_worker,
     f"RabbitMQ is restarted, away for {AWAY_SECONDS:.0f} s": restart_the_broker,
     f"PostgreSQL is restarted, away for {AWAY_SECONDS:.0f} s": restart_the_database,
@@ -130,8 +129,7 @@ def strike(cluster: RunningCluster, fault: str, load: Load, *, name: str) -> Out
     for archive, content in contents.items():
         cluster.upload(archive, content.body)
     if fault:
-        _wait_for_the_middle(cluster, list(contents), load)
-        FAULTS[fault](cluster)
+        FAULTS[fault](cluster, _wait_for_the_middle(cluster, list(contents), load))
     cluster.wait_for(lambda: _settled(cluster, list(contents)), PATIENCE_SECONDS)
     outcome.seconds = monotonic() - began
     for archive, content in contents.items():
@@ -144,8 +142,8 @@ def _key(cluster: RunningCluster, archive: str) -> str:
     return f"{cluster.feed.source.prefix}{archive}"
 
 
-def _wait_for_the_middle(cluster: RunningCluster, archives: list[str], load: Load) -> None:
-    """Until one of the archives has some of its Parquet, but not all, and a worker is at it."""
+def _wait_for_the_middle(cluster: RunningCluster, archives: list[str], load: Load) -> int:
+    """Wait until an archive has some of its Parquet, but not all; the worker that is at it."""
     deadline = monotonic() + PATIENCE_SECONDS
     whole: set[str] = set()
     while len(whole) < len(archives):
@@ -153,11 +151,20 @@ def _wait_for_the_middle(cluster: RunningCluster, archives: list[str], load: Loa
             written = _parquet(cluster, archive)
             if written >= load.shards - 1:
                 whole.add(archive)
-            elif written and cluster.busy_workers():
-                return
+            elif written and (worker := _worker_at(cluster, archive)):
+                return worker
         assert monotonic() < deadline, "nothing was enriched"
         sleep(LOOK_SECONDS)
     raise AssertionError("everything was enriched before the fault could strike")
+
+
+def _worker_at(cluster: RunningCluster, archive: str) -> int:
+    """The worker that has a run of this archive; 0 if none has."""
+    tags = {ARCHIVE_TAG: archive_partition_key(_key(cluster, archive))}
+    with cluster.instance() as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.STARTED]))
+    found = (cluster.worker_of(run.run_id) for run in runs)
+    return next((worker for worker in found if worker), 0)
 
 
 def _parquet(cluster: RunningCluster, archive: str) -> int:
@@ -204,7 +211,11 @@ def _compare(cluster: RunningCluster, outcome: Outcome, key: str, content: Conte
 def _account(cluster: RunningCluster, outcome: Outcome, name: str) -> None:
     """The runs of these archives, and the shards that a second attempt found in place."""
     with cluster.instance() as instance:
-        own = [run for run in instance.get_runs() if f"/{name}-" in run.tags.get("rwt/archive", "")]
+        own = [
+            run
+            for run in instance.get_runs()
+            if f"{cluster.feed.source.prefix}{name}-" in run.tags.get(ARCHIVE_TAG, "")
+        ]
         events = instance.fetch_materializations(
             dg.AssetRecordsFilter(
                 asset_key=dg.AssetKey([cluster.feed.name, "enriched_shard"]),
@@ -214,7 +225,7 @@ def _account(cluster: RunningCluster, outcome: Outcome, name: str) -> None:
     for run in own:
         outcome.runs[f"{run.tags[STEP_TAG]} {run.status.value.lower()}"] += 1
         if run.status is dg.DagsterRunStatus.FAILURE:
-            outcome.reasons[run.tags.get(REASON_TAG, "no reason in its tags")] += 1
+            outcome.reasons[_reason(cluster, run)] += 1
         if not run.is_finished:
             outcome.problems.append(f"run {run.run_id} is {run.status.value}")
     outcome.kept_before = sum(
@@ -222,3 +233,12 @@ def _account(cluster: RunningCluster, outcome: Outcome, name: str) -> None:
         for event in events
         if event.asset_materialization is not None and f"/{name}-" in str(event.partition_key)
     )
+
+
+def _reason(cluster: RunningCluster, run: dg.DagsterRun) -> str:
+    """Why a run failed, by our code or else by Dagster."""
+    if REASON_TAG in run.tags:
+        return run.tags[REASON_TAG]
+    with cluster.instance() as instance:
+        logs = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    return next((str(entry.dagster_event.message) for entry in logs if entry.dagster_event), "")

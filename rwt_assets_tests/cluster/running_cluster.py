@@ -12,7 +12,6 @@ Dagster documentation: "Dagster OSS deployment architecture", "Using Celery with
 """
 
 import os
-import re
 import shutil
 import sys
 import time
@@ -43,7 +42,7 @@ from rwt_assets.reporting import REPORTED_TOGETHER
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.cluster.network import Network, network_for
 from rwt_assets_tests.cluster.servers import SETTINGS, PostgreSQL, RabbitMQ
-from rwt_assets_tests.declared import declared
+from rwt_assets_tests.declared import declared_feed
 from rwt_assets_tests.end_to_end.faulty_proxy import FaultyProxy
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 LOG_BUCKET = "rwt-logs"
-ENDED = re.compile(r"Task \w+\[[^]]+\] (?:succeeded|raised|retry)")
 T = TypeVar("T")
 
 
@@ -78,7 +76,7 @@ class RunningCluster:
     ) -> None:
         self.state = state
         self.feeds: tuple[Feed, ...] = declared_feeds()
-        self.feed = declared("gtfs")
+        self.feed = declared_feed("gtfs")
         self.network: Network = network_for(workers)
         self.proxy: FaultyProxy | None = None
         self._failing_endpoint = failing_endpoint
@@ -130,17 +128,13 @@ class RunningCluster:
         """End a worker and the runs in it, without a warning."""
         self.workers[number].kill()
 
-    def busy_workers(self) -> list[int]:
-        """Those that have a run, by their logs."""
-        logs = {
-            number: (self.state / "logs" / f"worker-{number}.log").read_text(errors="replace")
-            for number in self.workers
-        }
-        return [
-            number
-            for number, log in logs.items()
-            if self.workers[number].alive and log.count("] received") > len(ENDED.findall(log))
-        ]
+    def worker_of(self, run_id: str) -> int:
+        """The worker that carries out a run, by its log; 0 if none does."""
+        for number, worker in self.workers.items():
+            log = self.state / "logs" / f"worker-{number}.log"
+            if worker.alive and run_id in log.read_text(errors="replace"):
+                return number
+        return 0
 
     def _start_servers(self) -> None:
         address = self.network.servers
