@@ -63,7 +63,6 @@ class Walk:
         graph = self.page.get_by_role("img").filter(has_text=assets[0].path[-1])
         expect(graph).to_be_visible()
         self.page.get_by_role("button", name="Hide navigation").click()
-        self.page.get_by_role("button", name="panel_show_right").click()
         before = graph.bounding_box()
         self.page.mouse.dblclick(640, 650)  # on the background: the graph is fitted again
         self.page.wait_for_function(
