@@ -396,7 +396,7 @@ class FeedCatalog:
         """The run, marked as interrupted if it failed because its process was told to end.
 
         That is SIGTERM, as when a node is drained, wherever in the run it came; a person who
-        cancels a run has it end as canceled. Only failures without a reason of ours are looked into.
+        cancels a run has it end as canceled. Only failures without a reason are looked into.
         """
         known = {INTERRUPTED_TAG, REASON_TAG} & run.tags.keys()
         if run.status != dg.DagsterRunStatus.FAILURE or known:
