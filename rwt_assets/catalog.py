@@ -395,14 +395,15 @@ class FeedCatalog:
         """The run, marked as interrupted if it failed because its process was told to end.
 
         That is SIGTERM, as when a node is drained, wherever in the run it came; a person who
-        cancels a run has it end as canceled. Only failures without a reason of ours are looked at.
+        cancels a run has it end as canceled. Only failures without a reason are looked into.
         """
         known = {INTERRUPTED_TAG, REASON_TAG} & run.tags.keys()
         if run.status != dg.DagsterRunStatus.FAILURE or known:
             return run
         for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
             event = entry.dagster_event
-            error = None if event is None else event.job_failure_data.error
+            # What run monitoring reports of a lost process has no data at all.
+            error = getattr(event and event.event_specific_data, "error", None)
             if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
                 self.instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
                 return run.with_tags({**run.tags, INTERRUPTED_TAG: "true"})
