@@ -23,7 +23,7 @@ SECTIONS = {
     "Catalog": "zip_archive",
     "Jobs": "gtfs_deliver",
     "Automation": "gtfs_dispatch",
-    "Lineage": "zip_archive",
+    "Lineage": "sec_filings",  # groups are shown folded
     "Deployment": "rwt_assets",
 }
 

@@ -156,6 +156,7 @@ def test_a_reader_never_sees_half_a_shard(catalog, s3, feed):
         revision = catalog.latest_revision("gtfs/a.zip").revision
         checksum = "x"
         rows_quarantined = 0
+        tried_before = False
 
         def tables(self):
             yield to_table(before)

@@ -85,7 +85,7 @@ def test_tables_of_one_name_are_told_apart_by_their_feeds(delivered, feed, monke
         assert json.loads(rwt("query", plain, *arguments, "--json").stdout) == [{"n": 6}]
     nobody = rwt("query", plain, "--archive", "nobodys/a.zip")
     assert nobody.exit_code == 1
-    assert "Name it: --feed gtfs or --feed other." in nobody.stderr
+    assert "Name it: --feed gtfs or --feed other." in " ".join(nobody.stderr.split())
 
 
 def test_a_consumer_reads_exactly_one_revision(delivered, s3, feed):
