@@ -88,7 +88,7 @@ class Reader:
         self._staying: subprocess.Popen[bytes] | None = None
         _copy_working_tree(self.tree)
         # Those of the machine would have `rwt` work elsewhere, or end at once.
-        ours = ("CI", "DAGSTER_HOME", "MAKEFLAGS", "RWT_")
+        ours = ("CI", "DAGSTER_HOME", "MAKE", "MFLAGS", "RWT_")
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(ours)},
             "COLUMNS": "80",
