@@ -79,7 +79,6 @@ def main() -> int:
 def _strikes(what: list[str], only: str) -> Iterator[tuple[str, Load]]:
     """Which faults, and how much is in work meanwhile."""
     if "short" in what:
-        yield "", Load(shards=31)
         yield KILLED_WORKER, Load(shards=300)
     if "failures" in what:
         for fault, does in FAULTS.items():
