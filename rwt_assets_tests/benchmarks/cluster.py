@@ -90,7 +90,7 @@ def archive_of(size: int) -> bytes:
     """A timetable whose ZIP has about this many bytes."""
     pseudo = random.Random(1)
     lines = [",".join(TIMES)]
-    trips = size // (STOPS * 10)
+    trips = size // (STOPS * 15)
     for _ in range(trips):
         trip = f"{pseudo.getrandbits(64):016x}"
         for stop in range(STOPS):
