@@ -2,7 +2,7 @@
 
     python -m rwt_assets_tests.benchmarks
         [scripts] [memory] [daemon] [shards] [scale] [sweep] [growth] [cluster]
-        [--size small|medium|large] [--rounds N] [--shards N] [--only NAME ...]
+        [--size small|medium|large] [--rounds N] [--archives N] [--shards N] [--only NAME ...]
         [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
         [--catalog ARCHIVES SHARDS]
 
@@ -46,6 +46,7 @@ def main() -> None:
     everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep", "growth", "cluster"]
     parser.add_argument("what", nargs="*", default=everything)
     parser.add_argument("--size", choices=SIZES)
+    parser.add_argument("--archives", type=int, default=40, help="of `cluster`, 20 MB each")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument(
@@ -75,7 +76,7 @@ def main() -> None:
     if "sweep" in arguments.what:
         measure_sweep()
     if "cluster" in arguments.what:
-        measure_cluster()
+        measure_cluster(arguments.archives)
     if "growth" in arguments.what:
         measure_event()
         measure_growth()
