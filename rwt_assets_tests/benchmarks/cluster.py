@@ -33,7 +33,7 @@ PARTS = {
     "postgres": "PostgreSQL",
     "beam.smp": "RabbitMQ",
     "ministack": "S3 and SQS",
-    "celery": "workers",
+    "celery -A": "workers",
     "dagster._daemon": "daemon",
     "dagster_webserver": "webserver",
     "grpc": "code server (sensors)",
