@@ -217,13 +217,7 @@ NINTH_PARQUET = Point(InMemoryObjects, "put", call=9, only="/enriched/")
 
 
 def test_an_attempt_writes_only_the_shards_that_the_one_before_did_not(stored, monkeypatch):
-    archives = {announce(stored, "a.zip", MANY, "01"): MANY}
-    injected = Injected(monkeypatch, NINTH_PARQUET, Crash)
-    go_on(stored)
-    restart(stored)
-    go_on(stored)
-    assert injected.raised
-    assert_whole(stored, archives)
+    deliver_in_two_attempts(stored, monkeypatch, Crash)
     assert set(Counter(parquet_puts(stored)).values()) == {1}
     told = Counter(kept_by(stored))
     assert told["an earlier attempt"] >= 8
@@ -235,15 +229,20 @@ def test_an_attempt_keeps_nothing_that_was_made_in_another_way(stored, monkeypat
         monkeypatch.setattr("rwt_assets.assets.enriched_shard.ENRICHMENT_VERSION", "another")
         return Crash()
 
-    archives = {announce(stored, "a.zip", MANY, "01"): MANY}
-    injected = Injected(monkeypatch, NINTH_PARQUET, change_and_crash)
-    go_on(stored)
-    restart(stored)
-    go_on(stored)
-    assert injected.raised
-    assert_whole(stored, archives)
+    deliver_in_two_attempts(stored, monkeypatch, change_and_crash)
     assert set(kept_by(stored)) == {None}
     assert len(parquet_puts(stored)) >= 8 + 12
+
+
+def deliver_in_two_attempts(shop, monkeypatch, error):
+    """An archive whose first attempt ends in the middle of its range."""
+    archives = {announce(shop, "a.zip", MANY, "01"): MANY}
+    injected = Injected(monkeypatch, NINTH_PARQUET, error)
+    go_on(shop)
+    restart(shop)
+    go_on(shop)
+    assert injected.raised
+    assert_whole(shop, archives)
 
 
 def parquet_puts(shop):

@@ -15,36 +15,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 NETWORKS = range(1, 200)
 NOBODY = "02:00:00:00:00:01"  # a hardware address that no interface of the bridge has
 OWN_FOLDER = Path("/mnt")
-
-
-class Network(Protocol):
-    """Where servers listen and workers run."""
-
-    servers: str
-    endpoint: str
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-    def place(self, worker: int, folder: Path, state: Path) -> Path:
-        """Where a worker finds its own folder."""
-        ...
-
-    def enter(self, worker: int, folder: Path, state: Path) -> Sequence[str]:
-        """What stands before the command of a worker."""
-        ...
 
 
 class NamespaceNetwork:
@@ -81,9 +57,9 @@ class NamespaceNetwork:
     ) -> None:
         self._remove()
 
-    def place(self, worker: int, folder: Path, state: Path) -> Path:
+    def place(self, folder: Path) -> Path:
         """Where a worker finds its own folder."""
-        del worker, folder, state
+        del folder
         return OWN_FOLDER
 
     def enter(self, worker: int, folder: Path, state: Path) -> Sequence[str]:
@@ -167,15 +143,17 @@ class LoopbackNetwork:
     ) -> None:
         """Nothing was made."""
 
-    def place(self, worker: int, folder: Path, state: Path) -> Path:
+    def place(self, folder: Path) -> Path:
         """Where a worker finds its own folder."""
-        del worker, state
         return folder
 
     def enter(self, worker: int, folder: Path, state: Path) -> Sequence[str]:
         """Nothing: it is a process among others."""
         del worker, folder, state
         return []
+
+
+Network = NamespaceNetwork | LoopbackNetwork
 
 
 def why_no_namespaces() -> str:
@@ -189,7 +167,7 @@ def why_no_namespaces() -> str:
     return done.stderr.strip() if done.returncode else ""
 
 
-def network_for(workers: int) -> NamespaceNetwork | LoopbackNetwork:
+def network_for(workers: int) -> Network:
     """The best that this machine permits."""
     return LoopbackNetwork() if why_no_namespaces() else NamespaceNetwork(workers)
 

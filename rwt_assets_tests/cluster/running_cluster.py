@@ -61,7 +61,6 @@ class RunningCluster:
         state: a folder that does not exist yet; users of PostgreSQL and RabbitMQ must reach it.
         workers: how many.
         tell: gets a line for each thing that was started.
-        launcher: class of the run launcher, in place of that of `dagster.yaml`.
         failing_endpoint: S3 and SQS stand behind `proxy`, whose requests can be made to fail.
     """
 
@@ -71,7 +70,6 @@ class RunningCluster:
         *,
         workers: int = 3,
         tell: Callable[[str], None] = print,
-        launcher: str = "",
         failing_endpoint: bool = False,
     ) -> None:
         self.state = state
@@ -82,7 +80,6 @@ class RunningCluster:
         self._failing_endpoint = failing_endpoint
         self._worker_count = workers
         self._tell = tell
-        self._launcher = launcher
         self._stack = ExitStack()
         self._environment: dict[str, str] = {}
         self.workers: dict[int, ChildProcess] = {}
@@ -207,14 +204,8 @@ class RunningCluster:
         """A DAGSTER_HOME with the settings of the deployment."""
         home = self.state / owner / "dagster"
         home.mkdir(parents=True, exist_ok=True)
-        settings = (SETTINGS / "dagster.yaml").read_text()
-        if self._launcher:
-            ours = "rwt_assets.cluster.run_launcher\n  class: WatchfulCeleryRunLauncher"
-            module, _, name = self._launcher.rpartition(".")
-            assert ours in settings
-            settings = settings.replace(ours, f"{module}\n  class: {name}")
-        (home / "dagster.yaml").write_text(settings)
-        shutil.copy(SETTINGS / "workspace.yaml", home)
+        for name in ("dagster.yaml", "workspace.yaml"):
+            shutil.copy(SETTINGS / name, home)
         return home
 
     def _start_dagster(self) -> None:
@@ -256,7 +247,7 @@ class RunningCluster:
         name = f"worker-{number}"
         folder = self._home(name).parent
         self._temporary(name)
-        place = self.network.place(number, folder, self.state)
+        place = self.network.place(folder)
         environment = self._environment | {
             "DAGSTER_HOME": str(place / "dagster"),
             "HOME": str(place),
