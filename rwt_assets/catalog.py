@@ -12,7 +12,7 @@ own; it is the one query that answers for all partitions of an asset at once. No
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
+REPLAY = "a person asked for it"
+DAMAGE = "damage"
+DAMAGE_AT_MOST = 3
 AT_ONCE = 5_000  # keys in one query
 INTERRUPTIONS_AT_MOST = 20  # such as a pod that is evicted each time for the disk it takes
 OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
@@ -160,16 +163,61 @@ class FeedCatalog:
         found = self.instance.fetch_materializations(self.graph.zip_archive, limit=1).records
         return found[0].timestamp if found else None
 
-    def ask_replay(self, partition_key: str, revision: str) -> None:
-        """Put on record that a person wants a revision of an archive processed again."""
+    def ask_replay(self, partition_key: str, revision: str, because: str = REPLAY) -> None:
+        """Put on record that a revision of an archive is to be processed again."""
         self.instance.report_runless_asset_event(
             dg.AssetObservation(
                 asset_key=self.graph.archive_manifest,
                 partition=partition_key,
-                metadata={"revision": revision},
-                description="A person asked for this revision to be processed again.",
+                metadata={"revision": revision, "because": because},
+                description=f"This revision is to be processed again: {because}.",
             )
         )
+
+    def ask_split_again(self, archive: str, because: str) -> bool:
+        """Ask for a split of the newest revision after damage, some times at most.
+
+        Args:
+            archive: object key.
+            because: what was found; at most `DAMAGE_AT_MOST` requests of this kind follow one
+                another for one arrival, until a person asks.
+
+        Returns:
+            Whether a split is asked for, by this or by an earlier request.
+        """
+        key, newest = archive_partition_key(archive), self.latest_revision(archive)
+        if newest is None:
+            return False
+        arrived = self.latest_ids(self.graph.zip_archive, {key})[key]
+        split = self.latest_ids(self.graph.archive_manifest, {key}).get(key, 0)
+        found = self.instance.fetch_observations(
+            dg.AssetRecordsFilter(
+                asset_key=self.graph.archive_manifest,
+                asset_partitions=[key],
+                after_storage_id=arrived,
+            ),
+            limit=DAMAGE_AT_MOST,
+        ).records
+        own = list(takewhile(_is_damage, found))
+        if found and found[0].storage_id > split:
+            return True
+        if len(own) >= DAMAGE_AT_MOST:
+            return False
+        self.ask_replay(key, newest.revision, f"{DAMAGE}: {because}")
+        return True
+
+    def asked_because(self, archive: str) -> str:
+        """Why the split of an archive was asked for that is under way; "" for a new revision."""
+        key = archive_partition_key(archive)
+        found = self.instance.fetch_observations(
+            dg.AssetRecordsFilter(
+                asset_key=self.graph.archive_manifest,
+                asset_partitions=[key],
+                after_storage_id=self.latest_ids(self.graph.archive_manifest, {key}).get(key, 0),
+            ),
+            limit=1,
+        ).records
+        return _because(found[0]) if found else ""
 
     def register_shards(self, manifest: "ArchiveManifest") -> None:
         """Register the partitions of a manifest's shards, before they are reported."""
@@ -505,6 +553,16 @@ class FeedCatalog:
         return self.instance.get_status_by_partition(key, partitions, definition) or {}
 
 
+def _because(record: dg.EventLogRecord) -> str:
+    event = record.asset_observation
+    value = None if event is None else event.metadata.get("because")
+    return REPLAY if value is None else str(value.value)
+
+
+def _is_damage(record: dg.EventLogRecord) -> bool:
+    return _because(record).startswith(DAMAGE)
+
+
 def _event_from(record: dg.EventLogRecord) -> Event:
     event = record.asset_materialization or record.asset_observation
     values = {} if event is None else {name: one.value for name, one in event.metadata.items()}
@@ -516,6 +574,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
         sum(number for number in set_aside if isinstance(number, int)),
         record.timestamp,
         size if isinstance(size, int) else 0,
+        values.get("rolled_back") is True,
     )
 
 

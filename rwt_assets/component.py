@@ -25,6 +25,7 @@ from rwt_assets.declaration import has_template
 from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.generations import enrichment_version
 from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
 from rwt_assets.resources.queue import QueueResource, SqsQueueResource
@@ -145,7 +146,10 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         "secrets": secrets or ENVIRONMENT_SECRETS,
         io_manager_key(feed): io_manager
         or S3ParquetIOManager(
-            bucket=feed.target.bucket, prefix=feed.target.prefix, object_store=store
+            bucket=feed.target.bucket,
+            prefix=feed.target.prefix,
+            enrichment_version=enrichment_version(feed),
+            object_store=store,
         ),
     }
     jobs = step_jobs(feed)

@@ -75,7 +75,8 @@ def read_result(store: ObjectStore, target: Target, archive: str) -> Result:
         ArchiveMissingError: it was never delivered, or an object that it names is gone.
     """
     delivery = read_delivery(store, target, archive)
-    manifest = read_manifest(store, target, archive)
+    # Deliveries of earlier versions have no members of their own.
+    members = delivery.members or read_manifest(store, target, archive).members
     enriched: dict[str, int] = defaultdict(int)
     quarantined: dict[str, int] = defaultdict(int)
     shards: dict[str, int] = defaultdict(int)
@@ -95,7 +96,7 @@ def read_result(store: ObjectStore, target: Target, archive: str) -> Result:
         table = pq.read_table(BytesIO(store.read(target.bucket, key)), schema=QUARANTINE_SCHEMA)
         for entry in table.select(["member", "rows"]).to_pylist():
             quarantined[entry["member"]] += entry["rows"]
-    members = [
+    results = [
         MemberResult(
             member=report.name,
             shards=shards[report.name],
@@ -104,7 +105,7 @@ def read_result(store: ObjectStore, target: Target, archive: str) -> Result:
             rows_quarantined=quarantined[report.name],
             bytes=size[report.name],
         )
-        for report in manifest.members
+        for report in members
         if report.outcome != "ignored"
     ]
-    return Result(delivery, members)
+    return Result(delivery, results)

@@ -19,6 +19,7 @@ import pyarrow as pa
 from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.feed import MemberRule
 from rwt_assets.frames import check_frame, to_frame
+from rwt_assets.layout import Generation
 
 Describe = Callable[[str, Mapping[str, Any]], None]
 
@@ -29,11 +30,12 @@ class ShardTables(Protocol):
     rule: MemberRule
     rows_quarantined: int
     rows_by_rule: dict[str, int]
+    quarantine_key: str | None
 
     @property
     def partition_key(self) -> str: ...  # noqa: D102
     @property
-    def revision(self) -> str: ...  # noqa: D102
+    def generation(self) -> Generation: ...  # noqa: D102
     @property
     def checksum(self) -> str: ...  # noqa: D102
     def tables(self) -> Iterator[pa.Table]: ...  # noqa: D102
@@ -62,7 +64,7 @@ class EnrichedShard:
         self.tried_before = tried_before
         self.at_hand = frame_type is None  # nothing is fetched; to encode it is all there is
         self.partition_key = run.partition_key
-        self.revision = run.revision
+        self.generation = run.generation
         self.rule = run.rule
         self._run = run
         self._frame_type = frame_type
@@ -100,6 +102,11 @@ class EnrichedShard:
     def rows_by_rule(self) -> dict[str, int]:
         """The same rows by the rule that they broke."""
         return self._run.rows_by_rule
+
+    @property
+    def quarantine_key(self) -> str | None:
+        """The object in which they are kept, if there are any."""
+        return self._run.quarantine_key
 
 
 class EnrichedShards:

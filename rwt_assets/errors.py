@@ -11,7 +11,9 @@ business of the asset, sensor or command that meets them.
     │   ├── NotAZipError           no ZIP file, or its central directory is damaged
     │   ├── NoMatchingMemberError  a ZIP file, but nothing in it that the feed takes
     │   ├── ArchiveSchemaError     columns or values that the feed's evolution fails an archive for
-    │   └── ArchiveMissingError    the object is gone or was replaced meanwhile
+    │   ├── ArchiveMissingError    the object is gone or was replaced meanwhile
+    │   ├── ShardDamagedError      what was split is not there as it was written
+    │   └── SupersededError        a newer revision or another run took its place
     ├── MemberError                one member cannot be read; the others can
     │   ├── MemberUnsupportedError compression, encryption or kind of file that we do not read
     │   ├── MemberPasswordError    encrypted, and there is no password or another one
@@ -28,7 +30,11 @@ business of the asset, sensor or command that meets them.
 not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)`).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+SPLIT_AGAIN: Final = (
+    "The archive is split again by itself, some times; then materialize archive_manifest for it."
+)
 
 
 class RwtError(Exception):
@@ -89,6 +95,21 @@ class ArchiveSchemaError(ArchiveError):
 
 class ArchiveMissingError(ArchiveError):
     """The object is gone, or was replaced while it was read."""
+
+    terminal = False
+
+
+class ShardDamagedError(ArchiveMissingError):
+    """A shard or its row numbers are not on the store as they were written.
+
+    `archive` is the object key of the archive that has to be split again, as far as it is known.
+    """
+
+    archive: str = ""
+
+
+class SupersededError(ArchiveError):
+    """A newer revision arrived, or another run has done this meanwhile: this one gives up."""
 
     terminal = False
 

@@ -1,8 +1,16 @@
 """The names of all objects that the pipeline writes.
 
-What belongs here: names. What does not: the objects. Hive-style folders, so that DuckDB,
-Polars, Athena and Spark read them as partitions (Amazon Athena User Guide: "Partition your
-data"). A key has at most 1,024 bytes (Amazon S3 User Guide: "Naming Amazon S3 objects").
+What belongs here: names. What does not: the objects. Folders are Hive-style, as Athena and Spark
+have them (Amazon Athena User Guide: "Partition your data"), under names that no sender uses for a
+column. A key has at most 1,024 bytes (Amazon S3 User Guide: "Naming Amazon S3 objects").
+
+    <prefix>/enriched|quarantine|shards/rwt_archive=A/rwt_revision=R/rwt_generation=G/...
+    <prefix>/manifests/archive=A/manifest.json     what the newest split consists of
+    <prefix>/deliveries/archive=A/delivery.json    the one switch: what consumers read
+    <prefix>/former/archive=A/...json              documents of former deliveries
+
+Everything of an archive lies below a few folders of its own, so it can be found and removed as a
+whole. Versions before generations had the member first and no generation; see `old_folders`.
 """
 
 from collections.abc import Iterable
@@ -16,6 +24,34 @@ from rwt_assets.partitions import ShardKey
 NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 SEGMENT_BYTES: Final = 200
 _HASH_CHARACTERS: Final = 24
+_DIGEST_CHARACTERS: Final = 10
+_CHECKSUM_CHARACTERS: Final = 8
+_CUT: Final = "~~"  # begins the hash of a name that was too long
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One content of an archive, processed in one way; see `generations.py`.
+
+    Attributes:
+        revision: of the archive.
+        split_id: of the manifest; "" for what versions before generations wrote.
+        enrichment: digest of the enrichment version; "" for what splitting writes.
+    """
+
+    revision: str
+    split_id: str
+    enrichment: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in keys and commands, such as `4f2a9c01d7-88b1c0ffee`."""
+        split = self.split_id or "0"
+        return f"{split}-{self.enrichment}" if self.enrichment else split
+
+    def enriched_by(self, enrichment_version: str) -> "Generation":
+        """The generation of the shards of this split, enriched by this version."""
+        return Generation(self.revision, self.split_id, digest(enrichment_version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +60,41 @@ class Layout:
 
     prefix: str
 
-    def shard_part(self, revision: str, shard: ShardKey, index: int) -> str:
+    def shard_part(self, generation: Generation, shard: ShardKey, index: int) -> str:
         """One CSV part of a shard."""
-        return f"{self._member('shards', revision, shard)}part-{index:05d}.csv"
+        return f"{self._member('shards', generation, shard)}part-{index:05d}.csv"
 
-    def part_row_numbers(self, revision: str, shard: ShardKey, index: int) -> str:
+    def part_row_numbers(self, generation: Generation, shard: ShardKey, index: int) -> str:
         """Row numbers of one part of a large shard."""
-        return f"{self._member('shards', revision, shard)}part-{index:05d}.i64"
+        return f"{self._member('shards', generation, shard)}part-{index:05d}.i64"
 
-    def row_numbers(self, archive: str, revision: str, member: str, index: int) -> str:
+    def row_numbers(self, generation: Generation, archive: str, member: str, index: int) -> str:
         """Row numbers of shards that follow one another, as little-endian int64."""
-        folder = self._member("shards", revision, ShardKey(archive, member))
+        folder = self._member("shards", generation, ShardKey(archive, member))
         return f"{folder}row-numbers-{index:05d}.i64"
 
-    def enriched(self, revision: str, shard: ShardKey) -> str:
-        """The Parquet of a shard. The member comes first, since it decides on the columns."""
-        return (
-            f"{self.prefix}/enriched/member={_segment(shard.member)}/"
-            f"archive={_segment(shard.archive)}/revision={_segment(revision)}/"
-            f"{_split(shard)}rows.parquet"
-        )
+    def enriched(self, generation: Generation, shard: ShardKey, checksum: str) -> str:
+        """The Parquet of a shard whose CSV has this checksum."""
+        return f"{self._member('enriched', generation, shard)}rows-{_short(checksum)}.parquet"
 
-    def member_quarantine(self, archive: str, revision: str) -> str:
-        """What was set aside when an archive was split."""
-        return f"{self._revision('quarantine', archive, revision)}split.parquet"
+    def member_quarantine(self, generation: Generation, archive: str, checksum: str) -> str:
+        """What was quarantined when an archive was split; the checksum is of the object."""
+        folder = self._generation("quarantine", generation, archive)
+        return f"{folder}split-{_short(checksum)}.parquet"
 
-    def shard_quarantine(self, revision: str, shard: ShardKey) -> str:
-        """What was set aside when a shard was held to the contract."""
-        return f"{self._member('quarantine', revision, shard)}contract.parquet"
+    def shard_quarantine(self, generation: Generation, shard: ShardKey, checksum: str) -> str:
+        """What was quarantined of a shard whose CSV has this checksum."""
+        folder = self._member("quarantine", generation, shard)
+        return f"{folder}contract-{_short(checksum)}.parquet"
 
-    def folders(self, archive: str, members: Iterable[str]) -> list[str]:
-        """Below which lies what was written of an archive's members, whatever the revision."""
-        own = f"archive={_segment(archive)}/"
+    def folders(self, archive: str) -> list[str]:
+        """Below which lies everything of an archive but its documents, of all generations."""
+        own = f"rwt_archive={_segment(archive)}/"
         return [
-            *(f"{self.prefix}/enriched/member={_segment(member)}/{own}" for member in members),
+            f"{self.prefix}/enriched/{own}",
             f"{self.prefix}/quarantine/{own}",
             f"{self.prefix}/shards/{own}",
+            self.former_folder(archive),
         ]
 
     def manifest(self, archive: str) -> str:
@@ -68,7 +103,11 @@ class Layout:
 
     def schemas(self, rule: str) -> str:
         """The schemas that the members of one rule had so far; a rule is given by its patterns."""
-        return f"{self.prefix}/schemas/rule={_segment(rule)}/schemas.json"
+        return f"{self.schemas_folder()}rule={_segment(rule)}/schemas.json"
+
+    def schemas_folder(self) -> str:
+        """Below which lie the schemas of all rules."""
+        return f"{self.prefix}/schemas/"
 
     def delivery(self, archive: str) -> str:
         """What consumers of an archive read first."""
@@ -78,12 +117,68 @@ class Layout:
         """Below which lie the documents of all deliveries."""
         return f"{self.prefix}/deliveries/"
 
-    def _revision(self, kind: str, archive: str, revision: str) -> str:
-        return f"{self.prefix}/{kind}/archive={_segment(archive)}/revision={_segment(revision)}/"
+    def former_delivery(self, archive: str, checksum: str) -> str:
+        """A copy of a delivery's document, made before another took its place."""
+        return f"{self.former_folder(archive)}{_short(checksum)}.json"
 
-    def _member(self, kind: str, revision: str, shard: ShardKey) -> str:
-        folder = self._revision(kind, shard.archive, revision)
-        return f"{folder}member={_segment(shard.member)}/{_split(shard)}"
+    def former_folder(self, archive: str) -> str:
+        """Below which lie the documents of an archive's former deliveries."""
+        return f"{self.prefix}/former/archive={_segment(archive)}/"
+
+    def old_enriched(self, revision: str, shard: ShardKey) -> str:
+        """The Parquet of a shard as versions before generations named it."""
+        return (
+            f"{self.prefix}/enriched/member={_segment(shard.member)}/"
+            f"archive={_segment(shard.archive)}/revision={_segment(revision)}/"
+            f"{_split(shard)}rows.parquet"
+        )
+
+    def old_shard_quarantine(self, revision: str, shard: ShardKey) -> str:
+        """What was quarantined of a shard as versions before generations named it."""
+        return (
+            f"{self.prefix}/quarantine/archive={_segment(shard.archive)}/"
+            f"revision={_segment(revision)}/member={_segment(shard.member)}/"
+            f"{_split(shard)}contract.parquet"
+        )
+
+    def old_folders(self, archive: str, folders: Iterable[str]) -> list[str]:
+        """Below which versions before generations wrote what they made of an archive.
+
+        Args:
+            archive: its object key.
+            folders: those that lie directly below `enriched/`; one for each member was theirs.
+        """
+        own = f"archive={_segment(archive)}/"
+        members = [one for one in folders if one.startswith(f"{self.prefix}/enriched/member=")]
+        return [
+            *(f"{member}{own}" for member in members),
+            f"{self.prefix}/quarantine/{own}",
+            f"{self.prefix}/shards/{own}",
+        ]
+
+    def enriched_folder(self) -> str:
+        """Below which lies the Parquet of all archives."""
+        return f"{self.prefix}/enriched/"
+
+    def _generation(self, kind: str, generation: Generation, archive: str) -> str:
+        return (
+            f"{self.prefix}/{kind}/rwt_archive={_segment(archive)}/"
+            f"rwt_revision={_segment(generation.revision)}/rwt_generation={generation.name}/"
+        )
+
+    def _member(self, kind: str, generation: Generation, shard: ShardKey) -> str:
+        folder = self._generation(kind, generation, shard.archive)
+        return f"{folder}rwt_member={_segment(shard.member)}/{_split(shard)}"
+
+
+def digest(text: str) -> str:
+    """A text as ten hexadecimal digits."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
+
+
+def _short(checksum: str) -> str:
+    """A CRC-32 as it is; the checksums of several parts as one of the same length."""
+    return checksum if len(checksum) <= _CHECKSUM_CHARACTERS else digest(checksum)
 
 
 def _split(shard: ShardKey) -> str:
@@ -98,8 +193,10 @@ def _segment(text: str) -> str:
     quoted = quote(text, safe="", errors="surrogatepass")
     if text == NULL:
         return quoted.replace("_", "%5F")
+    if _CUT in quoted:  # or it could be taken for a name that was cut
+        quoted = quoted.replace("~", "%7E")
     if len(quoted) <= SEGMENT_BYTES:
         return quoted
-    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
+    shortened = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
     cut = quoted[: SEGMENT_BYTES - _HASH_CHARACTERS - 1].rpartition("%")[0] or quoted[:1]
-    return f"{cut}~~{digest}"
+    return f"{cut}{_CUT}{shortened}"

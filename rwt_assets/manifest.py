@@ -25,7 +25,8 @@ class Part(_Document):
 
     Row numbers of a part are its rows' ordinals in the member, counted from 1, header
     excluded. Where they are consecutive only `first_row` is kept; otherwise the object
-    `row_numbers_key` holds them as little-endian int64 from byte `row_numbers_offset` on.
+    `row_numbers_key` holds them as little-endian int64 from byte `row_numbers_offset` on;
+    `row_numbers_crc32` is of these bytes (None in manifests of earlier versions).
     """
 
     key: str | None
@@ -35,6 +36,7 @@ class Part(_Document):
     first_row: int
     row_numbers_key: str | None = None
     row_numbers_offset: int = 0
+    row_numbers_crc32: int | None = None
 
 
 class Shard(_Document):
@@ -94,13 +96,19 @@ class MemberReport(_Document):
 
 
 class ArchiveManifest(_Document):
-    """What one revision of an archive consists of. Written before its shards are reported."""
+    """What one revision of an archive consists of. Written before its shards are reported.
+
+    `split_id` tells this split from others of the same revision; see `generations.py`. It is ""
+    in manifests of versions before generations. `reason` says why the revision was split again.
+    """
 
     feed: str
     bucket: str
     key: str
     revision: str
     version_id: str | None
+    split_id: str = ""
+    reason: str = ""
     members: tuple[MemberReport, ...]
     shards: tuple[Shard, ...]
     quarantine_keys: tuple[str, ...]
@@ -134,20 +142,45 @@ class EnrichedObject(_Document):
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
 
 
+class FormerDelivery(_Document):
+    """A delivery that another took the place of.
+
+    `document` is the key of a copy of its document, in which the objects are named. They stay
+    for the feed's `keep_former_hours` after `replaced_at`.
+    """
+
+    revision: str
+    generation: str
+    delivered_at: datetime
+    replaced_at: datetime
+    rows_read: int
+    rows_enriched: int
+    rows_quarantined: int
+    reason: str
+    document: str
+
+
 class Delivery(_Document):
     """The archive as a whole: exactly the objects that belong to one revision.
 
     Written last. `rows_read == rows_enriched + rows_quarantined` holds for every delivery
-    that exists.
+    that exists, and what it names is never written again. `generation` says how its objects were
+    made, `reason` why it took the place of the one before. `former` are the deliveries before it,
+    the newest first, as far as their objects may still be there. Documents of earlier versions
+    have no generation, reason, members and former.
     """
 
     feed: str
     bucket: str
     key: str
     revision: str
+    generation: str = ""
+    reason: str = ""
     delivered_at: datetime
     rows_read: int
     rows_enriched: int
     rows_quarantined: int
     objects: tuple[EnrichedObject, ...]
     quarantine_keys: tuple[str, ...]
+    members: tuple[MemberReport, ...] = ()
+    former: tuple[FormerDelivery, ...] = ()

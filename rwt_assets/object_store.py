@@ -3,7 +3,8 @@
 What belongs here: the protocol, and the view of one object as byte ranges that the archive
 reader works on. What does not: S3 (`resources/object_store.py`) and the in-memory store of
 the tests. Rules: Amazon S3 API Reference, "GetObject" (Range, VersionId, If-Match),
-"PutObject", "ListObjectsV2", "DeleteObjects".
+"PutObject" (If-Match, If-None-Match), "ListObjectsV2", "DeleteObjects"; Amazon S3 User Guide,
+"How to prevent object overwrites with conditional writes".
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,7 +38,14 @@ class ObjectStore(Protocol):
     def read(
         self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
     ) -> bytes:
-        """Bytes `[start, end)` of an object, of the content with this ETag if one is given."""
+        """Bytes `[start, end)` of an object, of the content with this ETag if one is given.
+
+        Fewer, or none, where the object ends before.
+        """
+        ...
+
+    def read_tagged(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """A whole object and its ETag, without quotes."""
         ...
 
     def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
@@ -52,6 +60,20 @@ class ObjectStore(Protocol):
 
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
         """Write an object. It appears whole or not at all, and replaces one of the same key."""
+        ...
+
+    def put_if(
+        self, bucket: str, key: str, body: bytes | memoryview | BinaryIO, *, etag: str
+    ) -> str:
+        """Write an object only if the one in its place has this ETag ("": if there is none).
+
+        Returns:
+            The ETag of what was written; "" if another content is there, which was left as it is.
+        """
+        ...
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The folders directly below `prefix`, each as a prefix that ends in a slash."""
         ...
 
     def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:

@@ -24,6 +24,7 @@ from rwt_assets.contract import QuarantineEntry, new_columns
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import ArchiveError, ArchiveMissingError, LimitError, MemberError
 from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport, Shard
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectHead
@@ -164,7 +165,8 @@ def preview_archive(
         )
     except (ArchiveError, MemberError, LimitError) as error:
         return Preview(feed.name, str(file), failure=str(error), not_noticed=not_noticed)
-    account = Account(manifest, shards.objects, missing=())
+    generation = generation_of(manifest, enrichment_version(feed))
+    account = Account(manifest, generation, shards.objects, missing=())
     beyond = "; ".join(map(str, breaches(account.set_aside, feed.tolerance)))
     return Preview(
         feed=feed.name,
@@ -307,6 +309,10 @@ class _LocalArchive:
         self._on_read(len(data))
         return data
 
+    def read_tagged(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """All of the file."""
+        return self.read(bucket, key), LOCAL
+
     def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
         """The last bytes of the file, and its size."""
         size = self._file.stat().st_size
@@ -330,6 +336,17 @@ class _LocalArchive:
                 known = self._examples.setdefault((kind["member"], kind["rule"]), [])
                 merged = sorted([*known, *found], key=lambda entry: entry.row or 0)
                 known[:] = merged[:EXAMPLES]
+
+    def put_if(
+        self, bucket: str, key: str, body: bytes | memoryview | BinaryIO, *, etag: str
+    ) -> str:
+        """As `put`: nothing is there before it."""
+        self.put(bucket, key, body)
+        return etag or LOCAL
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:  # noqa: ARG002
+        """Nothing: nothing is kept."""
+        return iter(())
 
     def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:  # noqa: ARG002
         """Nothing: nothing is kept."""

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from isal import isal_zlib
 
 from rwt_assets.contract import (
     QUARANTINE_SCHEMA,
@@ -23,17 +24,19 @@ from rwt_assets.contract import (
     count_by_rule,
     quarantine_table,
 )
+from rwt_assets.documents import write_document
 from rwt_assets.enrichment import enrich
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import SPLIT_AGAIN, ArchiveMissingError, ShardDamagedError, SupersededError
 from rwt_assets.feed import Feed, MemberRule, Target
 from rwt_assets.fields import parse_shard
-from rwt_assets.layout import Layout
-from rwt_assets.manifest import ArchiveManifest, MemberReport, Shard
+from rwt_assets.generations import enrichment_version, generation_of
+from rwt_assets.layout import Generation, Layout
+from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.one_pass import OnePassShard
 from rwt_assets.partitions import ShardKey
 from rwt_assets.records import find_records, header_end, shown_record
-from rwt_assets.row_numbers import RowNumbers
+from rwt_assets.row_numbers import RowNumbers, damaged
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class ShardRun:
     feed: Feed
     rule: MemberRule
     manifest: ArchiveManifest
+    generation: Generation
     shard: Shard
     member: MemberReport
     row_numbers: RowNumbers
@@ -60,11 +64,6 @@ class ShardRun:
     def partition_key(self) -> str:
         """Which shard."""
         return self.shard.partition_key
-
-    @property
-    def revision(self) -> str:
-        """Of the archive."""
-        return self.manifest.revision
 
     @property
     def checksum(self) -> str:
@@ -83,16 +82,8 @@ class ShardRun:
         where = f"{self.manifest.key}, member {self.shard.member!r}"
         contract = ShardContract(self.rule, where=where)
         for part in self.shard.parts:
-            if part.key is None:
-                raise ArchiveMissingError(
-                    "the shard is not kept as CSV, and the feed is no longer processed in one pass",
-                    where=self.partition_key,
-                    fate="Nothing of it was processed.",
-                    remedy="Materialize archive_manifest for its archive again.",
-                )
-            data = self.store.read(self.feed.target.bucket, part.key)
+            data, row_numbers = self._read_part(part)
             table = parse_shard(data, self.member.dialect, self.member.columns)
-            row_numbers = self.row_numbers.of(part)
             result = contract.apply(table, row_numbers)
             self._rejected += self._entries(result.rejected, data, row_numbers)
             yield enrich(
@@ -103,6 +94,41 @@ class ShardRun:
                 row_numbers=result.row_numbers,
             )
         self._write_quarantine()
+
+    def _read_part(self, part: Part) -> tuple[bytes, np.ndarray]:
+        """The CSV of a part and its row numbers.
+
+        Raises:
+            ShardDamagedError: they are not as the manifest has them.
+        """
+        try:
+            return self._read(part), self.row_numbers.of(part)
+        except ShardDamagedError as error:
+            error.archive = self.manifest.key
+            raise
+
+    def _read(self, part: Part) -> bytes:
+        """The CSV of a part, held to the length and the CRC-32 that the manifest has of it."""
+        key = part.key
+        if key is None:
+            raise ShardDamagedError(
+                "the shard is not kept as CSV, and the feed is no longer processed in one pass",
+                where=self.partition_key,
+                fate="Nothing of it was processed.",
+                remedy=SPLIT_AGAIN,
+            )
+        try:
+            data = self.store.read(self.feed.target.bucket, key)
+        except ArchiveMissingError as error:
+            raise damaged(self.feed.target.bucket, key, "it is gone") from error
+        if len(data) != part.bytes or isal_zlib.crc32(data) != part.crc32:
+            found = f"{len(data)} bytes with CRC-32 {isal_zlib.crc32(data):08x}"
+            raise damaged(
+                self.feed.target.bucket,
+                key,
+                f"it has {found}, not {part.bytes} bytes with CRC-32 {part.crc32:08x}",
+            )
+        return data
 
     def _entries(
         self, rejected: Sequence[RejectedValue], data: bytes, row_numbers: np.ndarray
@@ -133,9 +159,7 @@ class ShardRun:
             table = quarantine_table(
                 self._rejected, archive=self.manifest.key, revision=self.manifest.revision
             )
-            self.quarantine_key = _put_quarantine(
-                self.store, self.feed.target, self.revision, self.partition_key, [table]
-            )
+            self.quarantine_key = _put_quarantine(self, self.store, self.feed.target, [table])
 
 
 @dataclass(slots=True)
@@ -145,7 +169,7 @@ class OnePassRun:
     store: ObjectStore
     target: Target
     rule: MemberRule
-    revision: str
+    generation: Generation
     partition_key: str
     first_row_line: int | None
     shard: OnePassShard
@@ -165,9 +189,7 @@ class OnePassRun:
             for one in table.column("rule").value_counts().to_pylist():
                 counted = self.rows_by_rule.get(one["values"], 0)
                 self.rows_by_rule[one["values"]] = counted + one["counts"]
-        self.quarantine_key = _put_quarantine(
-            self.store, self.target, self.revision, self.partition_key, set_aside
-        )
+        self.quarantine_key = _put_quarantine(self, self.store, self.target, set_aside)
 
     def _quarantine(self, rejected: pa.Table) -> pa.Table:
         """Rejected rows as a table of `QUARANTINE_SCHEMA`."""
@@ -176,7 +198,7 @@ class OnePassRun:
         line = None if first is None else pc.add(rejected.column("row"), first - 1)
         columns: dict[str, Any] = {
             "archive": pa.repeat(key.archive, rows),
-            "revision": pa.repeat(self.revision, rows),
+            "revision": pa.repeat(self.generation.revision, rows),
             "member": pa.repeat(key.member, rows),
             "line": pa.nulls(rows, pa.int64()) if line is None else line,
             "rows": pa.repeat(pa.scalar(1, pa.int64()), rows),
@@ -188,15 +210,19 @@ class OnePassRun:
 
 
 def _put_quarantine(
-    store: ObjectStore, target: Target, revision: str, partition_key: str, tables: list[pa.Table]
+    run: "ShardRun | OnePassRun", store: ObjectStore, target: Target, tables: list[pa.Table]
 ) -> str:
-    """Keep what a shard's contract set aside; the key of the object."""
-    key = Layout(target.prefix).shard_quarantine(revision, ShardKey.parse(partition_key))
+    """Keep what a shard's contract rejected; the key of the object.
+
+    An object that is there already is of the same shard, held to the same contract.
+    """
+    shard = ShardKey.parse(run.partition_key)
+    key = Layout(target.prefix).shard_quarantine(run.generation, shard, run.checksum)
     body = BytesIO()
     with pq.ParquetWriter(body, QUARANTINE_SCHEMA, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
-    store.put(target.bucket, key, body.getvalue())
+    store.put_if(target.bucket, key, body.getvalue(), etag="")
     return key
 
 
@@ -219,20 +245,52 @@ def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveMa
     return ArchiveManifest.model_validate_json(body)
 
 
-def write_manifest(store: ObjectStore, target: Target, manifest: ArchiveManifest) -> str:
-    """Store a manifest in the place of the one before; its key."""
+def manifest_etag(store: ObjectStore, target: Target, archive: str) -> str:
+    """ETag of an archive's manifest; "" if there is none."""
+    try:
+        return store.head(target.bucket, Layout(target.prefix).manifest(archive)).etag
+    except ArchiveMissingError:
+        return ""
+
+
+def write_manifest(
+    store: ObjectStore, target: Target, manifest: ArchiveManifest, *, replaces: str
+) -> str:
+    """Store a manifest in the place of the one that was there when its split began.
+
+    Args:
+        store: where it is stored.
+        target: of the feed.
+        manifest: what an archive was split into.
+        replaces: ETag of the manifest that it replaces; "" if there was none.
+
+    Returns:
+        Its ETag.
+
+    Raises:
+        SupersededError: another manifest took that place meanwhile. Nothing was written.
+    """
     key = Layout(target.prefix).manifest(manifest.key)
-    store.put(target.bucket, key, manifest.model_dump_json().encode())
-    return key
+    body = manifest.model_dump_json().encode()
+    etag = write_document(store, target.bucket, key, body, replaces=replaces)
+    if not etag:
+        raise SupersededError(
+            "another split of this archive has ended meanwhile",
+            where=f"s3://{target.bucket}/{key}",
+            fate="This one gave up: no manifest was written, no shard was reported.",
+            remedy="Nothing to do: the archive goes on from the newer split.",
+        )
+    return etag
 
 
 def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) -> Iterator[ShardRun]:
     """The shards of these partitions, each ready to be processed.
 
     Raises:
-        ArchiveMissingError: a partition that the current manifest of its archive lacks.
+        ShardDamagedError: a partition that the current manifest of its archive lacks.
     """
     row_numbers = RowNumbers(store, feed.target.bucket)
+    enrichment = enrichment_version(feed)
     known: dict[str, tuple[ArchiveManifest, dict[str, Shard], dict[str, MemberReport]]] = {}
     for partition_key in partition_keys:
         archive = ShardKey.parse(partition_key).archive
@@ -248,14 +306,25 @@ def shard_runs(store: ObjectStore, feed: Feed, partition_keys: Iterable[str]) ->
         rule = feed.rule_for(members[shard.member].rule_name) if shard is not None else None
         if shard is None or rule is None:
             raise no_such_shard(manifest, partition_key)
-        yield ShardRun(store, feed, rule, manifest, shard, members[shard.member], row_numbers)
+        yield ShardRun(
+            store,
+            feed,
+            rule,
+            manifest,
+            generation_of(manifest, enrichment),
+            shard,
+            members[shard.member],
+            row_numbers,
+        )
 
 
-def no_such_shard(manifest: ArchiveManifest, partition_key: str) -> ArchiveMissingError:
+def no_such_shard(manifest: ArchiveManifest, partition_key: str) -> ShardDamagedError:
     """The error of a partition that the current manifest of its archive lacks."""
-    return ArchiveMissingError(
+    error = ShardDamagedError(
         f"revision {manifest.revision} of the archive has no such shard",
         where=partition_key,
         fate="No shard of this run after it was processed.",
-        remedy="Materialize archive_manifest for its archive again.",
+        remedy=SPLIT_AGAIN,
     )
+    error.archive = manifest.key
+    return error

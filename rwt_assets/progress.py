@@ -41,7 +41,8 @@ class Event:
     """The latest event of a partition.
 
     `set_aside` counts rows and members in quarantine; `timestamp` is in seconds since 1970;
-    `bytes` are those that the event tells, of an arrival the archive's.
+    `bytes` are those that the event tells, of an arrival the archive's. `rolled_back` says of a
+    delivery that a person made a former one current again: it stays until something newer comes.
     """
 
     storage_id: int
@@ -49,6 +50,11 @@ class Event:
     set_aside: int = 0
     timestamp: float = 0.0
     bytes: int = 0
+    rolled_back: bool = False
+
+    def delivers(self, manifest: "Event") -> bool:
+        """Whether a delivery is of what a manifest is of, or takes its place by a person's wish."""
+        return self.rolled_back or self.revision == manifest.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class ArchiveFacts:
         return (
             self.delivery is not None
             and self.manifest is not None
-            and self.delivery.revision == self.manifest.revision
+            and self.delivery.delivers(self.manifest)
             and self.delivery.storage_id > self.manifest.storage_id
         )
 
@@ -162,7 +168,7 @@ def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for e
             return Position(Stage.DELIVERED, left_to_automation=enrich)
         return Position(Stage.ENRICHING, enrich)
     newest = max([manifest.storage_id, *(shard.enriched or 0 for shard in facts.shards)])
-    if delivery is None or delivery.revision != manifest.revision or delivery.storage_id < newest:
+    if delivery is None or not delivery.delivers(manifest) or delivery.storage_id < newest:
         return Position(Stage.DELIVERING, Need(Step.DELIVER, newest))
     return Position(Stage.DELIVERED)
 

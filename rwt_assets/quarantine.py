@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.feed import Tolerance
-from rwt_assets.manifest import ArchiveManifest, EnrichedObject
+from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject
 from rwt_assets.markdown_tables import in_table
 from rwt_assets.object_store import ObjectStore
 
@@ -91,8 +91,15 @@ class Breach:
         return f"{self.setting} is {self.bound:g}, found {self.found:.6g}"
 
 
-def count_set_aside(manifest: ArchiveManifest, objects: Iterable[EnrichedObject]) -> SetAside:
-    """Count what was set aside when an archive was split and when its shards were enriched."""
+def count_set_aside(
+    manifest: ArchiveManifest | Delivery, objects: Iterable[EnrichedObject]
+) -> SetAside:
+    """Count what was set aside when an archive was split and when its shards were enriched.
+
+    Args:
+        manifest: what was split; a delivery has the reports of its members, too.
+        objects: what was enriched.
+    """
     whole = {one.name: one.reason for one in manifest.members if one.outcome == "quarantined"}
     counts: Counter[tuple[str, str]] = Counter()
     counted = [(one.name, one.rows_quarantined, one.rows_by_rule) for one in manifest.members]

@@ -5,7 +5,7 @@ when it is made and who is told (`assets/delivery.py`). Rule: Parquet format spe
 "File format" (the footer's row count).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Feed
-from rwt_assets.layout import Layout
+from rwt_assets.feed import Target
+from rwt_assets.layout import Generation, Layout, digest
 from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
@@ -34,9 +34,10 @@ FOOTER_VERSION = b"rwt.enrichment"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one revision came to. `missing` are shards without an enriched object of it."""
+    """What one revision came to. `missing` are shards without an object of the generation."""
 
     manifest: ArchiveManifest
+    generation: Generation
     objects: Sequence[EnrichedObject]
     missing: Sequence[str]
 
@@ -80,10 +81,20 @@ class Account:
         return not self.missing and not self.members_off
 
 
-def take_account(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> Account:
-    """Read the footer of every enriched object of a manifest."""
+Stored = Callable[[Generation, Shard], EnrichedObject | None]
+
+
+def take_account(manifest: ArchiveManifest, generation: Generation, stored: Stored) -> Account:
+    """Ask for every shard of a manifest what is stored of it.
+
+    Args:
+        manifest: of one revision.
+        generation: of which objects are wanted; those of others count as missing.
+        stored: what is there of a shard, from its content, in this generation; None if nothing
+            is. Called by several threads.
+    """
     found = map_ahead(
-        lambda shard: _enriched_object(store, feed, manifest, shard),
+        lambda shard: stored(generation, shard),
         manifest.shards,
         workers=WORKERS,
         ahead=2 * WORKERS,
@@ -95,34 +106,60 @@ def take_account(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> A
             missing.append(shard.partition_key)
         else:
             objects.append(one)
-    return Account(manifest, objects, missing)
+    return Account(manifest, generation, objects, missing)
+
+
+def stored_parquet(
+    store: ObjectStore, target: Target, generation: Generation, shard: Shard
+) -> EnrichedObject | None:
+    """What an S3 store has of a shard in a generation; None if there is nothing of its content.
+
+    Of an archive that was split by a version before generations, what that version has made in the
+    same way counts as well.
+    """
+    layout, key = Layout(target.prefix), ShardKey.parse(shard.partition_key)
+    places = [
+        (
+            layout.enriched(generation, key, shard.checksum),
+            layout.shard_quarantine(generation, key, shard.checksum),
+        )
+    ]
+    if not generation.split_id:
+        revision = generation.revision
+        places.append(
+            (layout.old_enriched(revision, key), layout.old_shard_quarantine(revision, key))
+        )
+    for name, quarantine in places:
+        footer = read_footer(store, target.bucket, name)
+        if footer is not None and _is_of(footer[0], generation, shard):
+            return _enriched_object(shard, name, quarantine, *footer)
+    return None
+
+
+def _is_of(footer: pq.FileMetaData, generation: Generation, shard: Shard) -> bool:
+    """Whether an object was made from the content of a shard, by the generation's enrichment."""
+    own = footer.metadata or {}
+    made_by = own.get(FOOTER_VERSION)
+    return own.get(FOOTER_CHECKSUM) == shard.checksum.encode() and (
+        made_by is None or digest(made_by.decode()) == generation.enrichment
+    )
 
 
 def _enriched_object(
-    store: ObjectStore, feed: Feed, manifest: ArchiveManifest, shard: Shard
-) -> EnrichedObject | None:
-    """What is on the store for a shard; None if there is nothing made from its content."""
-    layout = Layout(feed.target.prefix)
-    key = ShardKey.parse(shard.partition_key)
-    name = layout.enriched(manifest.revision, key)
-    footer = read_footer(store, feed.target.bucket, name)
-    if footer is None:
-        return None
-    facts, size = footer
-    own = facts.metadata or {}
-    if own.get(FOOTER_CHECKSUM) != shard.checksum.encode():
-        return None
+    shard: Shard, key: str, quarantine_key: str, footer: pq.FileMetaData, size: int
+) -> EnrichedObject:
+    own = footer.metadata or {}
     quarantined = int(own.get(FOOTER_QUARANTINED, b"0"))
     return EnrichedObject(
         partition_key=shard.partition_key,
         member=shard.member,
         split_by=shard.split_by,
         value=shard.value,
-        key=name,
-        rows=facts.num_rows,
+        key=key,
+        rows=footer.num_rows,
         bytes=size,
         rows_quarantined=quarantined,
-        quarantine_key=layout.shard_quarantine(manifest.revision, key) if quarantined else None,
+        quarantine_key=quarantine_key if quarantined else None,
         rows_by_rule=loads(own.get(FOOTER_RULES, b"{}")),
     )
 
@@ -139,18 +176,27 @@ def read_footer(store: ObjectStore, bucket: str, key: str) -> tuple[pq.FileMetaD
     return pq.read_metadata(BytesIO(tail)), size
 
 
-def make_delivery(account: Account, delivered_at: datetime) -> Delivery:
-    """The document for consumers: exactly the objects of this revision."""
+def make_delivery(account: Account, delivered_at: datetime, *, reason: str) -> Delivery:
+    """The document for consumers: exactly the objects of this revision.
+
+    Args:
+        account: that reconciles.
+        delivered_at: now.
+        reason: why it takes the place of the delivery before it.
+    """
     manifest = account.manifest
     return Delivery(
         feed=manifest.feed,
         bucket=manifest.bucket,
         key=manifest.key,
         revision=manifest.revision,
+        generation=account.generation.name,
+        reason=reason,
         delivered_at=delivered_at,
         rows_read=manifest.rows_read,
         rows_enriched=account.rows_enriched,
         rows_quarantined=account.rows_quarantined,
         objects=tuple(account.objects),
         quarantine_keys=account.quarantine_keys,
+        members=manifest.members,
     )

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from rwt_assets.archive import read_member
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.manifest import ArchiveManifest, Shard
 from rwt_assets.nesting import Found, Walk
 from rwt_assets.object_store import ObjectRanges, ObjectStore
@@ -101,7 +102,7 @@ class _Remaking:
                 store=self.store,
                 target=self.feed.target,
                 rule=rule,
-                revision=self.manifest.revision,
+                generation=generation_of(self.manifest, enrichment_version(self.feed)),
                 partition_key=recorded.partition_key,
                 first_row_line=one_pass.rows.first_row_line,
                 shard=shard,

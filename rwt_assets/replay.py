@@ -17,16 +17,18 @@ Parquet objects. No quarantine is read.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery
+from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.processing import read_manifest
 from rwt_assets.progress import ArchiveFacts, Stage, Step, locate
 from rwt_assets.quarantine import SetAside, count_set_aside
-from rwt_assets.reconciliation import take_account
+from rwt_assets.reconciliation import stored_parquet, take_account
 from rwt_assets.standing import room_of
 
 WORKERS = 8
@@ -145,11 +147,18 @@ def _has_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
 
 def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) -> Quarantined:
     """Count what was set aside, by the delivery where there is one, else by what is there."""
-    target, archive = catalog.feed.target, parse_archive_partition_key(facts.partition_key)
-    manifest = read_manifest(store, target, archive)
-    delivery = read_delivery(store, target, archive) if facts.delivered else None
+    feed, archive = catalog.feed, parse_archive_partition_key(facts.partition_key)
+    manifest = read_manifest(store, feed.target, archive)
+    delivery = read_delivery(store, feed.target, archive) if facts.delivered else None
+    if delivery is not None and delivery.members:
+        found = count_set_aside(delivery, delivery.objects)
+        return Quarantined(facts, found, delivery.quarantine_keys)
     if delivery is not None and delivery.revision == manifest.revision:
         found = count_set_aside(manifest, delivery.objects)
         return Quarantined(facts, found, delivery.quarantine_keys)
-    account = take_account(store, catalog.feed, manifest)
+    account = take_account(
+        manifest,
+        generation_of(manifest, enrichment_version(feed)),
+        partial(stored_parquet, store, feed.target),
+    )
     return Quarantined(facts, account.set_aside, account.quarantine_keys)

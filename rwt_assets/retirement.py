@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.errors import FeedError
 from rwt_assets.layout import Layout
 from rwt_assets.partitions import parse_archive_partition_key
-from rwt_assets.processing import read_manifest
 from rwt_assets.progress import ArchiveFacts, Stage, locate
 
 if TYPE_CHECKING:
@@ -124,16 +123,12 @@ def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -
     feed = catalog.feed
     archive, bucket = parse_archive_partition_key(facts.partition_key), feed.target.bucket
     layout = Layout(feed.target.prefix)
-    try:
-        manifest = read_manifest(store, feed.target, archive)
-        members = {report.name for report in manifest.members}
-    except ArchiveMissingError:
-        members = set()  # cut short after it: what lay below the members is gone
     if not catalog.is_untouched(facts):
         return 0
     store.delete(bucket, [layout.delivery(archive)])
     removed = 0
-    for folder in layout.folders(archive, sorted(members)):
+    old = layout.old_folders(archive, store.folders(bucket, layout.enriched_folder()))
+    for folder in (*layout.folders(archive), *old):
         keys = [head.key for head in store.list(bucket, folder)]
         if not catalog.is_untouched(facts):
             return removed

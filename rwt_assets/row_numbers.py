@@ -8,11 +8,14 @@ that follow one another share an object, and those of a large shard have one for
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
 import numpy as np
+from isal import isal_zlib
 
+from rwt_assets.errors import SPLIT_AGAIN, ArchiveMissingError, ShardDamagedError
 from rwt_assets.manifest import Part
 from rwt_assets.object_store import ObjectStore
 
@@ -20,7 +23,14 @@ ROW_NUMBER: Final = np.dtype("<i8")
 OBJECT_BYTES: Final = 4 << 20  # about; what is more begins a new object
 OBJECTS_HELD: Final = 3
 
-Place = tuple[str | None, int]
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the row numbers of a part are: object, first byte, CRC-32 of its bytes."""
+
+    key: str
+    offset: int
+    crc32: int
 
 
 def consecutive(row_numbers: np.ndarray) -> bool:
@@ -46,12 +56,13 @@ class RowNumberWriter:
         self._bytes = 0
 
     def add(self, row_numbers: np.ndarray) -> Place:
-        """Take the numbers of one part; the key and offset at which they will be."""
+        """Take the numbers of one part; where they will be."""
         if self._bytes >= OBJECT_BYTES:
             self.flush()
-        place = self._key_of(self._index), self._bytes
-        self._held.append(row_numbers.astype(ROW_NUMBER).tobytes())
-        self._bytes += len(self._held[-1])
+        data = row_numbers.astype(ROW_NUMBER).tobytes()
+        place = Place(self._key_of(self._index), self._bytes, isal_zlib.crc32(data))
+        self._held.append(data)
+        self._bytes += len(data)
         return place
 
     def flush(self) -> None:
@@ -77,11 +88,26 @@ class RowNumbers:
         self._held: dict[str, bytes] = {}
 
     def of(self, part: Part) -> np.ndarray:
-        """The ordinals of a part's rows in their member, from 1, rising (int64)."""
+        """The ordinals of a part's rows in their member, from 1, rising (int64).
+
+        Raises:
+            ShardDamagedError: they are not on the store as they were written.
+        """
         key, start = part.row_numbers_key, part.row_numbers_offset
         if key is None:
             return np.arange(part.first_row, part.first_row + part.rows, dtype=ROW_NUMBER)
         end = start + part.rows * ROW_NUMBER.itemsize
+        try:
+            data = self._bytes_of(key, start, end)
+        except ArchiveMissingError as error:
+            raise damaged(self._bucket, key, "it is gone") from error
+        if len(data) != end - start:
+            raise damaged(self._bucket, key, f"it ends before byte {end}")
+        if part.row_numbers_crc32 not in (None, isal_zlib.crc32(data)):
+            raise damaged(self._bucket, key, f"the CRC-32 of bytes {start} to {end} is another")
+        return np.frombuffer(data, ROW_NUMBER)
+
+    def _bytes_of(self, key: str, start: int, end: int) -> bytes | memoryview:
         with self._lock:
             first = key not in self._asked
             self._asked.add(key)
@@ -91,5 +117,15 @@ class RowNumbers:
                 self._held[key] = self._store.read(self._bucket, key)
             body = self._held.get(key)
         if body is None:
-            return np.frombuffer(self._store.read(self._bucket, key, start, end), ROW_NUMBER)
-        return np.frombuffer(body, ROW_NUMBER, count=part.rows, offset=start)
+            return self._store.read(self._bucket, key, start, end)
+        return memoryview(body)[start:end]
+
+
+def damaged(bucket: str, key: str, found: str) -> ShardDamagedError:
+    """The error of an object of a shard that is not as it was written."""
+    return ShardDamagedError(
+        f"an object of the shard is not as it was written: {found}",
+        where=f"s3://{bucket}/{key}",
+        fate="Nothing was made of it; what was delivered is as it was.",
+        remedy=SPLIT_AGAIN,
+    )

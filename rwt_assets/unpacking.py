@@ -24,7 +24,8 @@ from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
 from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.layout import Layout
+from rwt_assets.generations import enrichment_version
+from rwt_assets.layout import Generation, Layout
 from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
 from rwt_assets.member_rows import MemberRows
 from rwt_assets.memory import give_back_small_pieces
@@ -87,11 +88,12 @@ class OnePassWriter:
     write: Callable[[OnePassRun], None]
 
 
-def unpack_archive(
+def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     store: ObjectStore,
     feed: Feed,
     revision: ArchiveRevision,
     *,
+    split_id: str = "",
     password: SecretStr | None = None,
     enriched: OnePassWriter | None = None,
 ) -> ArchiveManifest:
@@ -106,6 +108,7 @@ def unpack_archive(
         store: where the archive is read and shards are written.
         feed: which members to take and how to split them.
         revision: what to read; a content replaced meanwhile is not read.
+        split_id: of what is written; see `generations.py`.
         password: of encrypted members.
         enriched: takes the enriched shards of a feed with `one_pass`.
 
@@ -122,7 +125,9 @@ def unpack_archive(
     """
     where = f"s3://{revision.bucket}/{revision.key}"
     source = ObjectRanges(store, revision.bucket, revision.key, revision.revision, revision.size)
-    unpacker = _Unpacker(store, feed, revision, password, enriched if feed.one_pass else None)
+    generation = Generation(revision.revision, split_id)
+    enriched = enriched if feed.one_pass else None
+    unpacker = _Unpacker(store, feed, revision, generation, password, enriched)
     ignored: list[MemberReport] = []
     with closing(Walk(source, feed, where, password).entries()) as entries:
         unpacker.unpack(_taken(entries, ignored))
@@ -143,6 +148,7 @@ def unpack_archive(
         key=revision.key,
         revision=revision.revision,
         version_id=revision.version_id,
+        split_id=split_id,
         members=(*(one.report for one in done), *ignored),
         shards=tuple(shard for one in done for shard in one.shards),
         quarantine_keys=unpacker.write_quarantine(quarantined),
@@ -162,11 +168,12 @@ def _taken(entries: Iterable[Found], ignored: list[MemberReport]) -> Iterator[Fo
 class _Unpacker:
     """Unpacks a revision: reads member after member, while threads keep the shards of the last."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each says one thing about the archive
         self,
         store: ObjectStore,
         feed: Feed,
         revision: ArchiveRevision,
+        generation: Generation,
         password: SecretStr | None,
         enriched: OnePassWriter | None,
     ) -> None:
@@ -174,6 +181,7 @@ class _Unpacker:
         self._store = store
         self._feed = feed
         self._revision = revision
+        self._generation = generation
         self._password = password
         self._enriched = enriched
         self._kept_bytes = 0
@@ -196,13 +204,15 @@ class _Unpacker:
         """Write what was set aside; the keys of what was written."""
         if not entries:
             return ()
-        key = self._layout.member_quarantine(self._revision.key, self._revision.revision)
         table = quarantine_table(
             entries, archive=self._revision.key, revision=self._revision.revision
         )
         body = BytesIO()
         pq.write_table(table, body, compression="zstd")
-        self._store.put(self._feed.target.bucket, key, body.getvalue())
+        data = body.getvalue()
+        checksum = f"{isal_zlib.crc32(data):08x}"
+        key = self._layout.member_quarantine(self._generation, self._revision.key, checksum)
+        self._store.put_if(self._feed.target.bucket, key, data, etag="")
         return (key,)
 
     def _cuts(self, found: Found) -> Iterator[_Cut]:
@@ -261,7 +271,7 @@ class _Unpacker:
             store=self._store,
             target=self._feed.target,
             rule=rule,
-            revision=self._revision.revision,
+            generation=self._generation.enriched_by(enrichment_version(self._feed)),
             partition_key=key.partition_key,
             first_row_line=rows.first_row_line,
             shard=shard,
@@ -286,11 +296,11 @@ class _Unpacker:
             dialect=rows.dialect,
             first_row_line=rows.first_row_line,
         )
-        archive, revision = self._revision.key, self._revision.revision
+        generation, archive = self._generation, self._revision.key
         numbers = RowNumberWriter(
             self._store,
             self._feed.target.bucket,
-            lambda index: self._layout.row_numbers(archive, revision, member.name, index),
+            lambda index: self._layout.row_numbers(generation, archive, member.name, index),
         )
         return _Unpacked(report, numbers, [], rejected)
 
@@ -329,17 +339,20 @@ class _Unpacker:
         return cut, kept
 
     def _put(self, shard: ShardKey, index: int, part: SplitPart) -> _KeptPart:
-        revision, bucket = self._revision.revision, self._feed.target.bucket
-        key = self._layout.shard_part(revision, shard, index)
+        bucket = self._feed.target.bucket
+        key = self._layout.shard_part(self._generation, shard, index)
         data = memoryview(part.data)
         self._store.put(bucket, key, data)
         numbers: np.ndarray | None = part.row_numbers
         numbers_key: str | None = None
+        numbers_crc32: int | None = None
         if consecutive(part.row_numbers):
             numbers = None
         elif part.rows * ROW_NUMBER.itemsize > OBJECT_BYTES:
-            numbers_key = self._layout.part_row_numbers(revision, shard, index)
-            self._store.put(bucket, numbers_key, part.row_numbers.astype(ROW_NUMBER).tobytes())
+            numbers_key = self._layout.part_row_numbers(self._generation, shard, index)
+            written = part.row_numbers.astype(ROW_NUMBER).tobytes()
+            numbers_crc32 = isal_zlib.crc32(written)
+            self._store.put(bucket, numbers_key, written)
             numbers = None
         return _KeptPart(
             Part(
@@ -349,6 +362,7 @@ class _Unpacker:
                 crc32=isal_zlib.crc32(data),
                 first_row=int(part.row_numbers[0]) if part.rows else 0,
                 row_numbers_key=numbers_key,
+                row_numbers_crc32=numbers_crc32,
             ),
             numbers,
         )
@@ -387,8 +401,14 @@ def _shard(cut: _Cut, kept: list[_KeptPart], *, numbered: bool = True) -> Shard:
     for one in kept:
         part = one.part
         if numbered and one.row_numbers is not None and cut.unpacked.numbers is not None:
-            key, offset = cut.unpacked.numbers.add(one.row_numbers)
-            part = part.model_copy(update={"row_numbers_key": key, "row_numbers_offset": offset})
+            place = cut.unpacked.numbers.add(one.row_numbers)
+            part = part.model_copy(
+                update={
+                    "row_numbers_key": place.key,
+                    "row_numbers_offset": place.offset,
+                    "row_numbers_crc32": place.crc32,
+                }
+            )
         parts.append(part)
     return Shard(
         partition_key=cut.key.partition_key,

@@ -1,6 +1,5 @@
 """Assets `zip_archive`, `archive_manifest` and `csv_shard`: from an archive to its shards."""
 
-from hashlib import sha256
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -8,23 +7,25 @@ import dagster as dg
 from pydantic import SecretStr
 
 from rwt_assets.assets.columns import csv_schema
-from rwt_assets.assets.enriched_shard import enrichment_version, io_manager_key
+from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
+from rwt_assets.assets.fence import refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.assets.one_pass import EnrichedWhileSplitting
 from rwt_assets.assets.schema_check import schema_check_result, schema_check_spec
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.errors import ArchiveMissingError, SupersededError
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import CAUSE_TAG, FeedGraph
+from rwt_assets.generations import enrichment_version, split_id, splitting_version
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest
 from rwt_assets.markdown_tables import in_table
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
-from rwt_assets.processing import write_manifest
+from rwt_assets.processing import manifest_etag, write_manifest
 from rwt_assets.resources.object_store import page_of
 from rwt_assets.schema_history import KindFinding, record_schemas
 from rwt_assets.unpacking import unpack_archive
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from rwt_assets.resources.object_store import ObjectStoreResource
     from rwt_assets.resources.secrets import SecretsResource
 
-SPLITTING_VERSION = "1"
+ROOT_RUN_TAG = "dagster/root_run_id"
 
 
 def zip_archive_spec(feed: Feed) -> dg.AssetSpec:
@@ -110,8 +111,8 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         secrets: SecretsResource = context.resources.secrets
         began = monotonic()
         give_back_large_pieces()
-        with explained(context):
-            catalog = FeedCatalog(context.instance, feed)
+        catalog = FeedCatalog(context.instance, feed)
+        with explained(context, catalog):
             password = secrets.read(feed.source.password_variable)
             enriched = None
             if feed.one_pass:
@@ -121,6 +122,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
                 catalog,
                 object_store.objects(),
                 context.partition_key,
+                asked_by=asked_by(context.run),
                 password=password,
                 enriched=enriched,
             )
@@ -132,11 +134,12 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
     return archive_manifest
 
 
-def split_newest_revision(
+def split_newest_revision(  # noqa: PLR0913 - each says one thing about the split
     catalog: FeedCatalog,
     store: ObjectStore,
     partition_key: str,
     *,
+    asked_by: str,
     password: SecretStr | None = None,
     enriched: EnrichedWhileSplitting | None = None,
 ) -> tuple[ArchiveManifest, tuple[KindFinding, ...]]:
@@ -145,10 +148,15 @@ def split_newest_revision(
     The order matters: shards are registered before they are reported, and the manifest that
     their processing reads is in place before either is seen. Repeating it changes nothing.
 
+    A run that was taken for lost may end late. So the newest arrival and the manifest in place are
+    looked at before and after, and the manifest is written only in the place of the one that was
+    there when this began.
+
     Args:
         catalog: of the feed.
         store: where the archive lies and shards are kept.
         partition_key: of the archive.
+        asked_by: what asked for this split; see `generations.split_id`.
         password: of encrypted members.
         enriched: takes the enriched shards of a feed that is processed in one pass.
 
@@ -157,8 +165,10 @@ def split_newest_revision(
 
     Raises:
         ArchiveMissingError: no revision of this archive is on record.
+        SupersededError: a newer revision arrived, or another split has ended meanwhile.
     """
-    archive = parse_archive_partition_key(partition_key)
+    archive, feed = parse_archive_partition_key(partition_key), catalog.feed
+    replaces = manifest_etag(store, feed.target, archive)
     revision = catalog.latest_revision(archive)
     if revision is None:
         raise ArchiveMissingError(
@@ -167,14 +177,17 @@ def split_newest_revision(
             fate="Nothing was read.",
             remedy="Run `rwt sweep`, or upload the archive again.",
         )
+    reason = catalog.asked_because(archive)
     manifest = unpack_archive(
         store,
-        catalog.feed,
+        feed,
         revision,
+        split_id=split_id(feed, f"{revision.revision} {asked_by}"),
         password=password,
         enriched=enriched.writer if enriched is not None else None,
-    )
-    write_manifest(store, catalog.feed.target, manifest)
+    ).model_copy(update={"reason": reason})
+    refuse_superseded(catalog, archive, revision.revision)
+    etag = write_manifest(store, feed.target, manifest, replaces=replaces)
     catalog.register_shards(manifest)
     catalog.report_shards(manifest)
     current = {shard.partition_key for shard in manifest.shards}
@@ -182,35 +195,24 @@ def split_newest_revision(
         reported = catalog.latest_ids(catalog.graph.csv_shard, current)
         catalog.report(enriched.materializations(manifest, reported))
     catalog.retire_shards(key for key in catalog.shards_of(archive) if key not in current)
-    return manifest, record_schemas(store, catalog.feed, manifest, revision.event_time)
+    if manifest_etag(store, feed.target, archive) != etag:
+        catalog.ask_split_again(archive, "a run that was taken for lost reported its shards late")
+        raise SupersededError(
+            "another split of this archive has ended while this one reported its shards",
+            where=f"s3://{revision.bucket}/{archive}, revision {revision.revision}",
+            fate="What was delivered is as it was.",
+            remedy="Nothing to do: the archive is split again, which puts the catalog right.",
+        )
+    return manifest, record_schemas(store, feed, manifest, revision.event_time)
 
 
-def splitting_version(feed: Feed) -> str:
-    """Changes with the code and with every setting that decides what a shard is."""
-    settings = [
-        feed.source.name_encoding,
-        feed.limits.nesting,
-        *map(_splitting_settings, feed.members),
-        *([] if feed.keep_shards else ["not kept"]),
-    ]
-    return f"{SPLITTING_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
+def asked_by(run: dg.DagsterRun) -> str:
+    """What asked for a run of this asset: the event that dispatch acts on, else the first run.
 
-
-def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
-    """What decides on shards; a setting at its default is left out, so that a new one is too."""
-    own = {"include", "exclude", "split_by", "dialect"}
-    settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
-    settings["required"] = rule.required_columns
-    evolution, names = rule.evolution, tuple(rule.columns)
-    if rule.dialect.header is not True:
-        settings["names"] = names
-    if evolution.new_columns in ("quarantine", "fail") and names:
-        settings["new"] = evolution.new_columns, sorted(names)
-    if evolution.missing_columns != "null" and names:
-        settings["missing"] = evolution.missing_columns, sorted(names)
-    if evolution.rescues:
-        settings["rescues"] = True
-    return settings
+    An attempt after a crash has the same (Dagster documentation: "Run retries", the root run).
+    """
+    cause = run.tags.get(CAUSE_TAG)
+    return cause or run.tags.get(ROOT_RUN_TAG) or run.run_id
 
 
 def _metadata(feed: Feed, manifest: ArchiveManifest, seconds: float) -> dict[str, Any]:

@@ -5,9 +5,10 @@ and what was set aside (`quarantine.py`). Dagster documentation: "Asset checks".
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,22 +18,32 @@ from rwt_assets.assets.checks import (
     delivery_check_specs,
     delivery_results,
 )
+from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
+from rwt_assets.assets.fence import refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.catalog_events import archive_page
+from rwt_assets.deliveries import current_delivery, reason_for, switch_delivery
 from rwt_assets.delivery_report import delivery_report
-from rwt_assets.errors import DeliveryError, ToleranceError
+from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError, ToleranceError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.layout import Layout
+from rwt_assets.manifest import ArchiveManifest, Delivery
 from rwt_assets.object_store import ObjectStore
-from rwt_assets.partitions import parse_archive_partition_key
-from rwt_assets.processing import read_manifest
+from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
+from rwt_assets.processing import manifest_etag, read_manifest
 from rwt_assets.quarantine import SAMPLE, Breach, breaches, quarantine_report, read_entries
 from rwt_assets.reconciliation import Account, make_delivery, take_account
-from rwt_assets.resources.object_store import ObjectStoreResource, page_of
+from rwt_assets.resources.object_store import page_of
+
+if TYPE_CHECKING:
+    from rwt_assets.contract import QuarantineEntry
+    from rwt_assets.resources.object_store import ObjectStoreResource
+    from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager
 
 DELIVERY_VERSION = "1"
 HEALED = "heal"
@@ -52,22 +63,29 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         tags=feed.tags,
         pool=feed.pool,
         kinds={"s3", "json"},
+        # Dagster takes either arguments or keys, and the IO manager's differs from feed to feed.
+        required_resource_keys={"object_store", io_manager_key(feed)},
         code_version=DELIVERY_VERSION,
         automation_condition=code_changed(),
         description=(
             "One revision of an archive, reconciled: a document that names exactly the Parquet "
-            "objects that belong to it. It is written last and replaced as a whole."
+            "objects that belong to it. It is written last and replaced as a whole; what it names "
+            "is never changed."
         ),
     )
-    def delivery(
-        context: dg.AssetExecutionContext, object_store: ObjectStoreResource
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def delivery(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         began = monotonic()
-        store = object_store.objects()
-        catalog = FeedCatalog(context.instance, feed)
+        object_store: ObjectStoreResource = context.resources.object_store
+        io_manager: EnrichedShardIOManager = getattr(context.resources, io_manager_key(feed))
+        store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
         archive = parse_archive_partition_key(context.partition_key)
-        with explained(context):
-            account = take_account(store, feed, read_manifest(store, feed.target, archive))
+        with explained(context, catalog):
+            before = current_delivery(store, feed.target, archive)
+            etag = manifest_etag(store, feed.target, archive)
+            manifest = read_manifest(store, feed.target, archive)
+            refuse_stale_manifest(catalog, manifest)
+            generation = generation_of(manifest, enrichment_version(feed))
+            account = take_account(manifest, generation, io_manager.stored)
             if not account.reconciled:
                 _report_failed(catalog, RECONCILED, context.partition_key, account)
                 report_missing_again(catalog, account)
@@ -75,32 +93,58 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
             if beyond := breaches(account.set_aside, feed.tolerance):
                 _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, context.partition_key, account)
                 raise not_tolerated(account, beyond)
-            uri = write_delivery(store, feed, account)
-            metadata = _metadata(account, catalog, uri, monotonic() - began) | _set_aside_metadata(
-                store, feed, account
-            )
+            refuse_superseded(catalog, archive, manifest.revision)
+            if manifest_etag(store, feed.target, archive) != etag:
+                raise split_meanwhile(manifest)
+            reason = reason_for(before.delivery, manifest, generation.name)
+            document = make_delivery(account, datetime.now(UTC), reason=reason)
+            document = switch_delivery(store, feed.target, before, document)
         return dg.MaterializeResult(
-            metadata=metadata, check_results=delivery_results(feed, account)
+            metadata=_metadata(catalog, store, account, document, monotonic() - began),
+            check_results=delivery_results(feed, account),
         )
 
     return delivery
 
 
-def write_delivery(store: ObjectStore, feed: Feed, account: Account) -> str:
-    """Write the document that consumers read; its URI."""
-    key = Layout(feed.target.prefix).delivery(account.manifest.key)
-    document = make_delivery(account, datetime.now(UTC))
-    store.put(feed.target.bucket, key, document.model_dump_json(indent=1).encode())
-    return f"s3://{feed.target.bucket}/{key}"
+def refuse_stale_manifest(catalog: FeedCatalog, manifest: ArchiveManifest) -> None:
+    """Refuse a manifest that is not of the newest arrival.
+
+    If the catalog has the newest revision as split already, the manifest in place is not the one
+    that the split wrote: then a split is asked for.
+
+    Raises:
+        SupersededError: it is of another revision.
+    """
+    newest = catalog.latest_revision(manifest.key)
+    if newest is None or newest.revision == manifest.revision:
+        return
+    key = archive_partition_key(manifest.key)
+    split = catalog.latest_events(catalog.graph.archive_manifest, {key}).get(key)
+    if split is not None and split.revision == newest.revision:
+        catalog.ask_split_again(manifest.key, "its manifest is of an older revision")
+    refuse_superseded(catalog, manifest.key, manifest.revision)
+
+
+def split_meanwhile(manifest: ArchiveManifest) -> SupersededError:
+    """The error of a delivery whose archive was split again while its account was taken."""
+    return SupersededError(
+        "the archive was split again meanwhile",
+        where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
+        fate="This run gave up without effect; what was delivered is as it was.",
+        remedy="Nothing to do: the newer split is delivered by itself.",
+    )
 
 
 def report_missing_again(catalog: FeedCatalog, account: Account) -> None:
-    """Report shards whose Parquet is not of this revision again, once, so that they are made.
+    """Report shards that are not stored in this generation again, once, so that they are made.
 
-    It can be missing where a person split the archive while its shards were being enriched.
+    They can be missing where a person split the archive while its shards were being enriched, or
+    where the declaration changed between enriching and delivering.
     """
-    missing = [key for key in account.missing if catalog.reported_via(key) != HEALED]
-    catalog.report_shards(account.manifest, only=missing, via=HEALED)
+    healed = f"{HEALED} {account.generation.name}"
+    missing = [key for key in account.missing if catalog.reported_via(key) != healed]
+    catalog.report_shards(account.manifest, only=missing, via=healed)
 
 
 def does_not_reconcile(account: Account) -> DeliveryError:
@@ -156,11 +200,16 @@ def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dic
     found = account.set_aside
     if not found.anything:
         return {}
-    sample = read_entries(store, feed.target.bucket, account.quarantine_keys[:1], limit=SAMPLE)
+    sample: list[QuarantineEntry] = []
+    with suppress(ArchiveMissingError):  # an IO manager in memory may keep it nowhere
+        sample = read_entries(store, feed.target.bucket, account.quarantine_keys[:1], limit=SAMPLE)
     return {"quarantine": dg.MetadataValue.md(quarantine_report(found, sample))}
 
 
-def _metadata(account: Account, catalog: FeedCatalog, uri: str, seconds: float) -> dict[str, Any]:
+def _metadata(
+    catalog: FeedCatalog, store: ObjectStore, account: Account, document: Delivery, seconds: float
+) -> dict[str, Any]:
+    feed = catalog.feed
     arrived = catalog.latest_revision(account.manifest.key)
     latency = {}
     if arrived is not None and arrived.event_time is not None:
@@ -170,18 +219,30 @@ def _metadata(account: Account, catalog: FeedCatalog, uri: str, seconds: float) 
         "report": dg.MetadataValue.md(
             delivery_report(account, tuple(catalog.graph.csv_shard.path))
         ),
-        "revision": account.manifest.revision,
-        "dagster/uri": uri,
-        "dagster/row_count": account.rows_enriched,
-        "rows_read": account.manifest.rows_read,
-        "rows_quarantined": account.rows_quarantined,
+        **document_metadata(catalog, document),
         "members_quarantined": account.set_aside.members,
-        "shards": len(account.objects),
         "bytes": sum(one.bytes for one in account.objects),
         "quarantine_ratio": account.rows_quarantined / max(account.manifest.rows_read, 1),
         "seconds": round(seconds, 3),
         "rows_per_second": round(account.rows_enriched / seconds) if seconds else 0,
-        "object": dg.MetadataValue.url(page_of(uri)),
-        "archive_page": archive_page(catalog.graph, account.manifest.key),
         **latency,
+        **_set_aside_metadata(store, feed, account),
+    }
+
+
+def document_metadata(catalog: FeedCatalog, document: Delivery) -> dict[str, Any]:
+    """What every event of a delivery says, also of one that a person made current again."""
+    target = catalog.feed.target
+    uri = f"s3://{target.bucket}/{Layout(target.prefix).delivery(document.key)}"
+    return {
+        "revision": document.revision,
+        "generation": document.generation,
+        "reason": document.reason,
+        "dagster/uri": uri,
+        "dagster/row_count": document.rows_enriched,
+        "rows_read": document.rows_read,
+        "rows_quarantined": document.rows_quarantined,
+        "shards": len(document.objects),
+        "object": dg.MetadataValue.url(page_of(uri)),
+        "archive_page": archive_page(catalog.graph, document.key),
     }

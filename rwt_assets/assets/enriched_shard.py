@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import dagster as dg
@@ -11,11 +10,12 @@ from rwt_assets.assets.columns import enriched_schema
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.one_pass import batch_check
 from rwt_assets.automation import reported_again_or_code_changed
+from rwt_assets.catalog import FeedCatalog
 from rwt_assets.enriched import EnrichedShard, EnrichedShards, shards_type
-from rwt_assets.enrichment import ENRICHMENT_VERSION
-from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import ATTEMPT_TAG, PARENT_RUN_TAG, FeedGraph, range_in_work
 from rwt_assets.frames import member_frame_type
+from rwt_assets.generations import enrichment_version
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.processing import shard_runs
 from rwt_assets.remaking import remade_runs
@@ -57,6 +57,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         secrets: SecretsResource,
     ) -> EnrichedShards:
         keys, store = context.partition_keys, object_store.objects()
+        catalog = FeedCatalog(context.instance, feed)
         give_back_large_pieces()
 
         def describe(partition_key: str, metadata: Mapping[str, Any]) -> None:
@@ -70,7 +71,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         )
         shards: Iterable[EnrichedShard]
         if feed.keep_shards:
-            with explained(context):
+            with explained(context, catalog):
                 runs = list(shard_runs(store, feed, keys))
             shards = [enriched(run, frame_types[run.rule.patterns]) for run in runs]
         else:
@@ -78,7 +79,10 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
             remade = remade_runs(store, feed, keys, check=batch_check(feed), password=password)
             shards = (enriched(run, frame_type=None) for run in remade)
         return EnrichedShards(
-            shards, len(keys), describe=describe, failures_explained=lambda: explained(context)
+            shards,
+            len(keys),
+            describe=describe,
+            failures_explained=lambda: explained(context, catalog),
         )
 
     return enriched_shard
@@ -92,23 +96,6 @@ def tried_before(tags: Mapping[str, str]) -> bool:
 def io_manager_key(feed: Feed) -> str:
     """Resource key of the IO manager that keeps this feed's enriched shards."""
     return f"{feed.name}_enriched_io_manager"
-
-
-def enrichment_version(feed: Feed) -> str:
-    """Changes with the code and with every setting that decides what an enriched row is."""
-    settings = [_enrichment_settings(rule) for rule in feed.members]
-    return f"{ENRICHMENT_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
-
-
-def _enrichment_settings(rule: MemberRule) -> dict[str, Any]:
-    """What decides on rows; a setting at its default is left out, so that a new one is too."""
-    own = {"key_column", "columns", "unique", "enrichments"}
-    settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
-    if rule.evolution.new_columns in ("rescue", "ignore"):
-        settings["new"] = rule.evolution.new_columns
-    if rule.evolution.type_conflicts != "quarantine":
-        settings["conflicts"] = rule.evolution.type_conflicts
-    return settings
 
 
 def _title(name: str) -> str:

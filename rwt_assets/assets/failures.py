@@ -10,7 +10,8 @@ import dagster as dg
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from rwt_assets.errors import RwtError
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.errors import RwtError, ShardDamagedError
 from rwt_assets.feed_graph import OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
 
 REASON_LENGTH = 1_000
@@ -19,14 +20,17 @@ OVERLOADED = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout
 
 
 @contextmanager
-def explained(context: dg.AssetExecutionContext) -> Iterator[None]:
+def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterator[None]:
     """Turn an error into a failure of the run whose reason stands in the run's tags.
 
-    An error that is the same each time (`RwtError.terminal`) is not tried again.
+    An error that is the same each time (`RwtError.terminal`) is not tried again. Where shards are
+    damaged, a split of their archive is asked for.
     """
     try:
         yield
     except RwtError as error:
+        if isinstance(error, ShardDamagedError) and error.archive:
+            catalog.ask_split_again(error.archive, error.what)
         tags = {REASON_TAG: str(error)[:REASON_LENGTH]}
         if error.terminal:
             tags[TERMINAL_TAG] = "true"

@@ -29,11 +29,14 @@ from rwt_assets.added_columns import CRC32, ROW
 from rwt_assets.assets.columns import column_lineage
 from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
+from rwt_assets.consumption import read_delivery
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import to_frame
-from rwt_assets.layout import Layout
+from rwt_assets.generations import generation_of
+from rwt_assets.layout import Generation, Layout
+from rwt_assets.manifest import EnrichedObject, Shard
 from rwt_assets.markdown_tables import first_rows
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import read_manifest
@@ -44,8 +47,10 @@ from rwt_assets.reconciliation import (
     FOOTER_RULES,
     FOOTER_VERSION,
     read_footer,
+    stored_parquet,
 )
 from rwt_assets.resources.object_store import ObjectStoreResource, page_of
+from rwt_assets.resources.s3_objects import missing
 
 WORKERS = 3
 AHEAD = 4
@@ -88,6 +93,14 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
         """Keep one shard, whole or not at all."""
 
     @abstractmethod
+    def stored(self, generation: Generation, shard: Shard) -> EnrichedObject | None:
+        """What is kept of a shard in a generation; None if there is nothing of its content.
+
+        Reconciliation asks this of every shard, with several threads, and nothing else: so a
+        delivery names what an IO manager keeps, wherever that is.
+        """
+
+    @abstractmethod
     def read(self, partition_key: str) -> pd.DataFrame:
         """The enriched shard of the archive's current revision."""
 
@@ -109,16 +122,25 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
 
 
 class S3ParquetIOManager(EnrichedShardIOManager):
-    """Zstandard Parquet below the feed's target prefix; see `layout.Layout.enriched`."""
+    """Zstandard Parquet below the feed's target prefix; see `layout.Layout.enriched`.
+
+    `enrichment_version` is that of the feed (`generations.enrichment_version`).
+    """
 
     bucket: str
     prefix: str
+    enrichment_version: str
     object_store: dg.ResourceDependency[ObjectStoreResource]
 
     def write(self, shard: EnrichedShard) -> Written:
-        """Encode a shard beside the others and put it up in one piece, unless it is there."""
+        """Encode a shard beside the others and put it up in one piece, unless it is there.
+
+        What is there is of the same generation and of the same content, and a delivery may name
+        it: it is never written over.
+        """
         began = monotonic()
-        key = Layout(self.prefix).enriched(shard.revision, ShardKey.parse(shard.partition_key))
+        parsed = ShardKey.parse(shard.partition_key)
+        key = Layout(self.prefix).enriched(shard.generation, parsed, shard.checksum)
         if shard.tried_before and (kept := self._kept_before(shard, key)) is not None:
             return kept
         with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
@@ -126,11 +148,16 @@ class S3ParquetIOManager(EnrichedShardIOManager):
                 schema, rows, head = _encode(shard, cast("IO[bytes]", body))
             size = body.tell()
             body.seek(0)
-            content = body if size > IN_MEMORY_BYTES else body.read()
-            self.object_store.objects().put(self.bucket, key, cast("bytes", content))
+            content = cast("bytes", body if size > IN_MEMORY_BYTES else body.read())
+            written = self.object_store.objects().put_if(self.bucket, key, content, etag="")
+        if not written:
+            kept = self._kept_before(shard, key)
+            if kept is None:
+                raise missing(self.bucket, key)
+            return kept
         return Written(
             partition_key=shard.partition_key,
-            revision=shard.revision,
+            revision=shard.generation.revision,
             uri=f"s3://{self.bucket}/{key}",
             rows=rows,
             bytes=size,
@@ -150,30 +177,45 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         if footer is None:
             return None
         facts, size = footer
-        own = facts.metadata or {}
-        same = {FOOTER_CHECKSUM: shard.checksum, FOOTER_VERSION: shard.version}
-        if any(own.get(name) != value.encode() for name, value in same.items()):
-            return None
         return Written(
             partition_key=shard.partition_key,
-            revision=shard.revision,
+            revision=shard.generation.revision,
             uri=f"s3://{self.bucket}/{key}",
             rows=facts.num_rows,
             bytes=size,
-            rows_quarantined=int(own[FOOTER_QUARANTINED]),
+            rows_quarantined=int((facts.metadata or {})[FOOTER_QUARANTINED]),
             schema=facts.schema.to_arrow_schema(),
             rule=shard.rule,
             before=True,
         )
 
+    def stored(self, generation: Generation, shard: Shard) -> EnrichedObject | None:
+        """What lies in the bucket of a shard, by the footer of its Parquet."""
+        return stored_parquet(self.object_store.objects(), self._target, generation, shard)
+
     def read(self, partition_key: str) -> pd.DataFrame:
-        """The enriched shard of the archive's current revision."""
-        shard = ShardKey.parse(partition_key)
-        store = self.object_store.objects()
-        target = Target(bucket=self.bucket, prefix=self.prefix)
-        revision = read_manifest(store, target, shard.archive).revision
-        body = store.read(self.bucket, Layout(self.prefix).enriched(revision, shard))
-        return to_frame(pq.read_table(BytesIO(body)))
+        """The enriched shard of the archive's newest split, as the declaration makes it now.
+
+        Where that was not made yet, it is the one that was delivered.
+
+        Raises:
+            ArchiveMissingError: there is neither.
+        """
+        store, archive = self.object_store.objects(), ShardKey.parse(partition_key).archive
+        manifest = read_manifest(store, self._target, archive)
+        generation = generation_of(manifest, self.enrichment_version)
+        shards = {shard.partition_key: shard for shard in manifest.shards}
+        found = self.stored(generation, shards[partition_key]) if partition_key in shards else None
+        if found is None:
+            delivered = read_delivery(store, self._target, archive).objects
+            found = next((one for one in delivered if one.partition_key == partition_key), None)
+        if found is None:
+            raise missing(self.bucket, partition_key)
+        return to_frame(pq.read_table(BytesIO(store.read(self.bucket, found.key))))
+
+    @property
+    def _target(self) -> Target:
+        return Target(bucket=self.bucket, prefix=self.prefix)
 
 
 def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]:
@@ -200,7 +242,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]
             rows += table.num_rows
         writer.add_key_value_metadata(
             {
-                FOOTER_REVISION: shard.revision.encode(),
+                FOOTER_REVISION: shard.generation.revision.encode(),
                 FOOTER_CHECKSUM: shard.checksum.encode(),
                 FOOTER_QUARANTINED: str(shard.rows_quarantined).encode(),
                 FOOTER_RULES: dumps(shard.rows_by_rule, sort_keys=True).encode(),

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import boto3
 import obstore
 from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from rwt_assets.resources.s3_objects import S3Objects, missing
@@ -82,6 +82,20 @@ class QuickS3Objects(S3Objects):
             obstore.put(self._store(bucket), key, body, use_multipart=False)
         except FAILED:
             super().put(bucket, key, body)
+
+    def put_if(
+        self, bucket: str, key: str, body: bytes | memoryview | BinaryIO, *, etag: str
+    ) -> str:
+        """See `ObjectStore.put_if`; only what must not be there yet goes by the quicker client."""
+        if etag or not isinstance(body, bytes | memoryview):
+            return super().put_if(bucket, key, body, etag=etag)
+        try:
+            kept = obstore.put(self._store(bucket), key, body, use_multipart=False, mode="create")
+        except AlreadyExistsError:
+            return ""
+        except FAILED:
+            return super().put_if(bucket, key, body, etag=etag)
+        return str(kept["e_tag"]).strip('"')
 
     def _get(self, bucket: str, key: str, options: Any) -> "GetResult":
         try:

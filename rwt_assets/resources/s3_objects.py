@@ -21,12 +21,16 @@ from rwt_assets.object_store import ObjectHead
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 STREAM_CHUNK_BYTES = 1 << 20
 MULTIPART_BYTES = 64 << 20
 DELETE_BATCH = 1_000  # the most that DeleteObjects takes
 MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound"}
 REPLACED = {"412", "PreconditionFailed"}
+BEYOND_THE_END = {"416", "InvalidRange"}
+CONFLICTED = {"409", "ConditionalRequestConflict"}  # another conditional write was under way
+CONFLICTS_AT_MOST = 5
 
 
 class S3Objects:
@@ -58,8 +62,19 @@ class S3Objects:
         extra = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         if etag:
             extra["IfMatch"] = etag
+        try:
+            with _missing_explained(bucket, key):
+                return self._client.get_object(Bucket=bucket, Key=key, **extra)["Body"].read()  # type: ignore[arg-type]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code", "") in BEYOND_THE_END:
+                return b""
+            raise
+
+    def read_tagged(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """See `ObjectStore.read_tagged`."""
         with _missing_explained(bucket, key):
-            return self._client.get_object(Bucket=bucket, Key=key, **extra)["Body"].read()  # type: ignore[arg-type]
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            return answer["Body"].read(), answer["ETag"].strip('"')
 
     def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
         """See `ObjectStore.tail`."""
@@ -99,6 +114,65 @@ class S3Objects:
                 use_threads=False,
             )
             self._client.upload_fileobj(body, bucket, key, Config=parts)
+
+    def put_if(
+        self, bucket: str, key: str, body: bytes | memoryview | BinaryIO, *, etag: str
+    ) -> str:
+        """See `ObjectStore.put_if`. A file goes up in parts; the condition is for joining them."""
+        condition = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
+        for _ in range(CONFLICTS_AT_MOST):
+            try:
+                if isinstance(body, bytes | memoryview):
+                    answer = self._client.put_object(
+                        Bucket=bucket,
+                        Key=key,
+                        Body=bytes(body),
+                        **condition,  # type: ignore[arg-type]
+                    )
+                    return answer["ETag"].strip('"')
+                return self._put_parts(bucket, key, body, condition)
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code", "")
+                if code in REPLACED or (etag and code in MISSING):
+                    return ""
+                if code not in CONFLICTED:
+                    raise
+                if not isinstance(body, bytes | memoryview):
+                    body.seek(0)
+        return ""  # somebody else is writing it all the time
+
+    def _put_parts(self, bucket: str, key: str, body: BinaryIO, condition: dict[str, str]) -> str:
+        """Upload a file in parts; nothing of it is left behind if that fails."""
+        upload = self._client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        parts: list[CompletedPartTypeDef] = []
+        try:
+            while data := body.read(MULTIPART_BYTES):
+                number = len(parts) + 1
+                part = self._client.upload_part(
+                    Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=data
+                )
+                parts.append({"PartNumber": number, "ETag": part["ETag"]})
+            answer = self._client.complete_multipart_upload(
+                Bucket=bucket,
+                Key=key,
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+                **condition,  # type: ignore[arg-type]
+            )
+            return answer["ETag"].strip('"')
+        except BaseException:
+            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+            raise
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.folders`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        before = ""
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                if entry["Prefix"] != before:  # one server has some twice, at the borders of pages
+                    before = entry["Prefix"]
+                    yield before
 
     def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
         """See `ObjectStore.list`."""

@@ -1,0 +1,209 @@
+"""The one switch of an archive: which delivery is current, and which were before it.
+
+What belongs here: reading `delivery.json`, putting another in its place, and going back to a
+former one. What does not: making a delivery (`reconciliation.py`), reading its rows
+(`delivered.py`) and removing what nobody needs any more (`collection.py`).
+
+`delivery.json` is written last and only in the place of the document that was read before, so of
+two runs that end at the same time one gives up. Before it is replaced it is copied, so that a
+former delivery can become current again while its objects stand.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from zlib import crc32
+
+from rwt_assets.documents import write_document
+from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
+from rwt_assets.feed import Target
+from rwt_assets.layout import Layout
+from rwt_assets.manifest import ArchiveManifest, Delivery, FormerDelivery
+from rwt_assets.object_store import ObjectStore
+
+FORMER_AT_MOST: Final = 20
+FIRST: Final = "first delivery"
+NEW_REVISION: Final = "new revision"
+SPLIT_AGAIN: Final = "split again"
+ENRICHED_AGAIN: Final = "the declaration of its rows changed"
+ROLLED_BACK: Final = "rolled back by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The delivery in place and its ETag; None and "" if the archive was never delivered."""
+
+    delivery: Delivery | None
+    etag: str
+
+
+def current_delivery(store: ObjectStore, target: Target, archive: str) -> Current:
+    """The delivery of an archive that consumers read now."""
+    try:
+        body, etag = store.read_tagged(target.bucket, Layout(target.prefix).delivery(archive))
+    except ArchiveMissingError:
+        return Current(None, "")
+    return Current(Delivery.model_validate_json(body), etag)
+
+
+def reason_for(before: Delivery | None, manifest: ArchiveManifest, generation: str) -> str:
+    """Why a delivery of this manifest in this generation takes the place of the one before."""
+    if before is None:
+        return FIRST
+    if before.revision != manifest.revision:
+        return NEW_REVISION
+    split, _, _ = before.generation.partition("-")
+    if split != generation.partition("-")[0]:
+        return f"{SPLIT_AGAIN}: {manifest.reason}" if manifest.reason else SPLIT_AGAIN
+    return ENRICHED_AGAIN
+
+
+def switch_delivery(
+    store: ObjectStore, target: Target, before: Current, delivery: Delivery
+) -> Delivery:
+    """Make a delivery the one that consumers read.
+
+    Args:
+        store: where it is written.
+        target: of the feed.
+        before: what was in place when the work for this delivery began.
+        delivery: the new one; its `former` are added here.
+
+    Returns:
+        The delivery that is in place now. If the one before names the same objects, it stays.
+
+    Raises:
+        SupersededError: another was put into its place meanwhile. Nothing was written.
+    """
+    old = before.delivery
+    if old is not None and _names_the_same(old, delivery):
+        return old
+    former = [] if old is None else [_keep_copy(store, target, old, delivery.delivered_at)]
+    former += [] if old is None else old.former
+    kept = [
+        one
+        for one in former
+        if (one.revision, one.generation) != (delivery.revision, delivery.generation)
+    ]
+    document = delivery.model_copy(update={"former": tuple(kept[:FORMER_AT_MOST])})
+    key = Layout(target.prefix).delivery(delivery.key)
+    body = document.model_dump_json(indent=1).encode()
+    if not write_document(store, target.bucket, key, body, replaces=before.etag):
+        raise SupersededError(
+            "another delivery of this archive was written meanwhile",
+            where=f"s3://{target.bucket}/{key}",
+            fate="This one gave up: the delivery in place is as it was.",
+            remedy="Nothing to do.",
+        )
+    return document
+
+
+def roll_back(
+    store: ObjectStore, target: Target, archive: str, *, to: str = "", now: datetime
+) -> Delivery:
+    """Make a former delivery current again.
+
+    Args:
+        store: where deliveries lie.
+        target: of the feed.
+        archive: object key.
+        to: the generation; the delivery before the current one if "".
+        now: when this is asked.
+
+    Returns:
+        The delivery that is in place now.
+
+    Raises:
+        ArchiveMissingError: the archive was never delivered.
+        DeliveryError: there is no such former delivery, or its objects are not there any more.
+        SupersededError: another delivery was written meanwhile.
+    """
+    before = current_delivery(store, target, archive)
+    where = f"s3://{target.bucket}/{Layout(target.prefix).delivery(archive)}"
+    if before.delivery is None:
+        raise ArchiveMissingError(
+            "the archive was never delivered",
+            where=where,
+            fate="Nothing was changed.",
+            remedy="See `rwt status`.",
+        )
+    wanted = [one for one in before.delivery.former if not to or one.generation == to]
+    if not wanted:
+        known = ", ".join(one.generation for one in before.delivery.former) or "none"
+        raise DeliveryError(
+            f"there is no former delivery{f' of generation {to!r}' if to else ''}",
+            where=where,
+            fate="Nothing was changed.",
+            remedy=f"Former generations: {known}; see `rwt deliveries`.",
+        )
+    chosen = wanted[0]
+    document = read_former(store, target, chosen)
+    _refuse_missing(store, target, document)
+    delivery = document.model_copy(update={"reason": ROLLED_BACK, "delivered_at": now})
+    return switch_delivery(store, target, before, delivery)
+
+
+def read_former(store: ObjectStore, target: Target, former: FormerDelivery) -> Delivery:
+    """The whole document of a former delivery.
+
+    Raises:
+        DeliveryError: it was collected.
+    """
+    try:
+        body = store.read(target.bucket, former.document)
+    except ArchiveMissingError as error:
+        raise _collected(target, former.document) from error
+    return Delivery.model_validate_json(body)
+
+
+def named_keys(delivery: Delivery) -> set[str]:
+    """The keys of all objects that a delivery names."""
+    return {one.key for one in delivery.objects} | {*delivery.quarantine_keys}
+
+
+def expires_at(former: FormerDelivery, keep_hours: float) -> datetime:
+    """Until when the objects of a former delivery are kept."""
+    return former.replaced_at + timedelta(hours=keep_hours)
+
+
+def _names_the_same(one: Delivery, other: Delivery) -> bool:
+    """Whether two deliveries differ in nothing but when, why and after which they were made."""
+    left_out = {"delivered_at", "reason", "former"}
+    return one.model_dump(exclude=left_out) == other.model_dump(exclude=left_out)
+
+
+def _keep_copy(
+    store: ObjectStore, target: Target, delivery: Delivery, replaced_at: datetime
+) -> FormerDelivery:
+    """Copy a document that will be replaced; the copy's name says its content."""
+    body = delivery.model_copy(update={"former": ()}).model_dump_json(indent=1).encode()
+    key = Layout(target.prefix).former_delivery(delivery.key, f"{crc32(body):08x}")
+    store.put(target.bucket, key, body)
+    return FormerDelivery(
+        revision=delivery.revision,
+        generation=delivery.generation,
+        delivered_at=delivery.delivered_at,
+        replaced_at=replaced_at,
+        rows_read=delivery.rows_read,
+        rows_enriched=delivery.rows_enriched,
+        rows_quarantined=delivery.rows_quarantined,
+        reason=delivery.reason,
+        document=key,
+    )
+
+
+def _refuse_missing(store: ObjectStore, target: Target, delivery: Delivery) -> None:
+    for key in named_keys(delivery):
+        try:
+            store.head(target.bucket, key)
+        except ArchiveMissingError as error:
+            raise _collected(target, key) from error
+
+
+def _collected(target: Target, key: str) -> DeliveryError:
+    return DeliveryError(
+        "an object of the former delivery is not there any more",
+        where=f"s3://{target.bucket}/{key}",
+        fate="Nothing was changed.",
+        remedy="Materialize archive_manifest for the archive to have it made again.",
+    )
