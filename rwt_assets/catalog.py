@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
+CODE_VERSION_TAG = "dagster/code_version"
 REPLAY = "a person asked for it"
 DAMAGE = "damage"
 DAMAGE_AT_MOST = 3
@@ -339,6 +340,19 @@ class FeedCatalog:
             return ""
         via = found[0].asset_materialization.metadata.get("via")
         return str(via.value) if via is not None else ""
+
+    def enriched_by(self, shard: str) -> str:
+        """The enrichment version that made a shard last; "" if nothing did.
+
+        Dagster keeps it as a tag of the event (Dagster documentation: "Asset versioning and
+        caching").
+        """
+        found = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=self.graph.enriched_shard, asset_partitions=[shard]),
+            limit=1,
+        ).records
+        event = found[0].asset_materialization if found else None
+        return "" if event is None else (event.tags or {}).get(CODE_VERSION_TAG, "")
 
     def facts(self) -> list[ArchiveFacts]:
         """The facts of all archives, from which `progress.locate` decides."""

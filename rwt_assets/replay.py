@@ -156,9 +156,8 @@ def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) ->
     if delivery is not None and delivery.revision == manifest.revision:
         found = count_set_aside(manifest, delivery.objects)
         return Quarantined(facts, found, delivery.quarantine_keys)
-    account = take_account(
-        manifest,
-        generation_of(manifest, enrichment_version(feed)),
-        partial(stored_parquet, store, feed.target),
-    )
+    # It may have been made before the declaration was mended: so by the version that made it.
+    made_by = catalog.enriched_by(manifest.shards[0].partition_key) if manifest.shards else ""
+    generation = generation_of(manifest, made_by or enrichment_version(feed))
+    account = take_account(manifest, generation, partial(stored_parquet, store, feed.target))
     return Quarantined(facts, account.set_aside, account.quarantine_keys)

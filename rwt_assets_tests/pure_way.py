@@ -65,7 +65,7 @@ def _take(archive: bytes, rules: Sequence[MemberRule], settings: Mapping[str, An
 
     enriched = OnePassWriter(check=lambda _rule, _table: None, write=consume)
     manifest = unpack_archive(store, feed, revision, enriched=enriched)
-    write_manifest(store, feed.target, manifest)
+    write_manifest(store, feed.target, manifest, replaces="")
     if not feed.one_pass:
         for run in shard_runs(store, feed, [shard.partition_key for shard in manifest.shards]):
             consume(run)

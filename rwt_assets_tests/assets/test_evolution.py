@@ -1,6 +1,7 @@
 """What becomes of columns and values that the feed does not declare, from archive to Parquet."""
 
 import json
+from functools import partial
 from io import BytesIO
 
 import dagster as dg
@@ -8,13 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from rwt_assets import splitting
-from rwt_assets.assets.archive_manifest import splitting_version
-from rwt_assets.assets.enriched_shard import enrichment_version
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_delivery, read_result
 from rwt_assets.feed import Feed
+from rwt_assets.generations import enrichment_version, generation_of, splitting_version
 from rwt_assets.processing import read_manifest
-from rwt_assets.reconciliation import take_account
+from rwt_assets.reconciliation import stored_parquet, take_account
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import take_standing
 from rwt_assets_tests.archives import make_zip
@@ -174,7 +174,9 @@ def test_rows_set_aside_are_counted_by_rule_in_manifest_and_footer(with_rule):
     archive = shop.deliver("a.zip", make_zip({"sales1.csv": bad, "sales2.csv": GOOD}))
     manifest = read_manifest(shop.objects, shop.feed.target, archive)
     assert [member.rows_by_rule for member in manifest.members] == [{"ragged_row": 1}, {}]
-    account = take_account(shop.objects, shop.feed, manifest)
+    generation = generation_of(manifest, enrichment_version(shop.feed))
+    stored = partial(stored_parquet, shop.objects, shop.feed.target)
+    account = take_account(manifest, generation, stored)
     assert [one.rows_by_rule for one in account.objects] == [
         {"item: not null": 1, "price: minimum": 1, "price: number": 1},
         {},
@@ -209,13 +211,13 @@ def test_the_schema_check_tells_a_change_again_each_time(with_rule):
     assert "`sales_2026-01-01.csv` of `shop/a.zip`" in metadata["differences"]
     assert "| added | note |  | column 3 |" in metadata["differences"]
 
-    before = {k: v for k, v in shop.objects.contents.items() if "delivery.json" not in k[1]}
+    documents = ("delivery.json", "manifest.json")
+    before = {k: v for k, v in shop.objects.contents.items() if not k[1].endswith(documents)}
     job = shop.definitions.resolve_job_def("shop_split")
     assert job.execute_in_process(instance=shop.instance, partition_key=archive).success
     assert schema_check(shop) == told
     shop.dispatch()
-    after = {k: v for k, v in shop.objects.contents.items() if "delivery.json" not in k[1]}
-    assert after == before
+    assert {key: shop.objects.contents[key] for key in before} == before
 
     shop.deliver("c.zip", make_zip({"sales_2026-01-03.csv": NEW}))
     passed, says, _ = schema_check(shop)

@@ -243,13 +243,21 @@ def test_a_member_set_aside_whole_is_delivered_by_a_replay(shop):
 
 def test_a_replay_without_a_change_sets_the_same_aside_and_changes_no_byte(shop):
     stored(shop)
-    shop.deliver("a.zip", make_zip({"sales.csv": BAD}))
-    kept = {k: v for k, v in shop.objects.contents.items() if "delivery.json" not in k[1]}
+    archive = shop.deliver("a.zip", make_zip({"sales.csv": BAD}))
+    first = delivery_of(shop, archive)
+    documents = ("delivery.json", "manifest.json")
+    kept = {k: v for k, v in shop.objects.contents.items() if not k[1].endswith(documents)}
     asked(shop)
     shop.dispatch()
-    after = {k: v for k, v in shop.objects.contents.items() if "delivery.json" not in k[1]}
-    assert after == kept
-    assert counts_of(shop, "shop/a.zip") == (3, 1, 2)
+    assert {key: shop.objects.contents[key] for key in kept} == kept
+    assert counts_of(shop, archive) == (3, 1, 2)
+    again = delivery_of(shop, archive)
+    assert (again.revision, again.reason) == (
+        first.revision,
+        "split again: a person asked for it",
+    )
+    assert again.generation != first.generation
+    assert not {one.key for one in again.objects} & {one.key for one in first.objects}
 
 
 def test_asking_twice_asks_once(shop):

@@ -12,6 +12,7 @@ import pytest
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_delivery, read_result
+from rwt_assets.generations import enrichment_version
 from rwt_assets.intake import sweep
 from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.sensors.dispatch import plan
@@ -107,16 +108,30 @@ def test_a_new_revision_replaces_the_old_one_whole(stored):
     assert {f"revision={delivery.revision}" in one.key for one in delivery.objects} == {True}
 
 
-def test_doing_it_again_changes_no_byte(stored):
+DOCUMENTS = ("delivery.json", "manifest.json")
+
+
+def test_doing_it_again_by_hand_changes_no_byte_of_what_was_there(stored):
     body = make_zip({"sales.csv": SALES, "items.csv": ITEMS})
-    stored.deliver("a.zip", body)
-    before = {k: v for k, v in stored.objects.contents.items() if "delivery.json" not in k[1]}
+    archive = stored.deliver("a.zip", body)
+    before = {k: v for k, v in stored.objects.contents.items() if not k[1].endswith(DOCUMENTS)}
+    first = read_delivery(stored.objects, stored.feed.target, archive)
     for step, key in (("split", "shop/a.zip"), ("deliver", "shop/a.zip")):
         job = stored.definitions.resolve_job_def(f"shop_{step}")
         assert job.execute_in_process(instance=stored.instance, partition_key=key).success
         stored.dispatch()
-    after = {k: v for k, v in stored.objects.contents.items() if "delivery.json" not in k[1]}
-    assert after == before
+    after = stored.objects.contents
+    assert {key: after[key] for key in before} == before
+    again = read_delivery(stored.objects, stored.feed.target, archive)
+    assert again.revision == first.revision
+    assert again.generation != first.generation
+    assert [one.generation for one in again.former] == [first.generation]
+    assert delivered_rows(stored, again) == delivered_rows(stored, first)
+
+
+def delivered_rows(shop, delivery):
+    bodies = (shop.objects.read("results", one.key) for one in delivery.objects)
+    return [row for body in bodies for row in pq.read_table(BytesIO(body)).to_pylist()]
 
 
 def test_archives_do_not_touch_each_other(stored):
@@ -182,7 +197,12 @@ def test_progress_is_told_step_by_step(stored):
 
 def test_the_io_manager_reads_one_shard_or_many(stored):
     stored.deliver("a.zip", make_zip({"sales.csv": SALES}))
-    manager = S3ParquetIOManager(bucket="results", prefix="rwt/shop", object_store=stored.store)
+    manager = S3ParquetIOManager(
+        bucket="results",
+        prefix="rwt/shop",
+        enrichment_version=enrichment_version(stored.feed),
+        object_store=stored.store,
+    )
     with dg.build_resources({"manager": manager}) as resources:
         frame = resources.manager.read(SECOND)
     assert isinstance(frame, pd.DataFrame)

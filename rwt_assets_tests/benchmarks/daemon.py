@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 from dagster_aws.s3 import S3Resource
 
@@ -13,7 +14,8 @@ from rwt_assets.concurrency import map_ahead
 from rwt_assets.embedded.server import local_environment
 from rwt_assets.enriched import EnrichedShard
 from rwt_assets.frames import member_frame_type
-from rwt_assets.processing import shard_runs, write_manifest
+from rwt_assets.generations import enrichment_version, generation_of
+from rwt_assets.processing import manifest_etag, shard_runs, write_manifest
 from rwt_assets.reconciliation import take_account as reconcile
 from rwt_assets.resources.object_store import S3ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
@@ -110,14 +112,18 @@ def _work_seconds(stack: RunningStack, archive: str) -> float:
     target = stack.feed.target.model_copy(update={"prefix": "bench"})
     feed = stack.feed.model_copy(update={"target": target})
     resource = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
-    manager = S3ParquetIOManager(bucket=target.bucket, prefix="bench", object_store=resource)
+    version = enrichment_version(feed)
+    manager = S3ParquetIOManager(
+        bucket=target.bucket, prefix="bench", enrichment_version=version, object_store=resource
+    )
     kinds = {rule.include: member_frame_type("Rows", rule) for rule in feed.members}
     store = resource.objects()
     began = time.perf_counter()
-    manifest = unpack_archive(store, feed, revision)
-    write_manifest(store, target, manifest)
+    replaces = manifest_etag(store, target, archive)
+    manifest = unpack_archive(store, feed, revision, split_id=uuid4().hex[:10])
+    write_manifest(store, target, manifest, replaces=replaces)
     runs = shard_runs(store, feed, [shard.partition_key for shard in manifest.shards])
     shards = (EnrichedShard(run, kinds[run.rule.include]) for run in runs)
     list(map_ahead(manager.write, shards, workers=WORKERS, ahead=AHEAD))
-    assert reconcile(store, feed, manifest).reconciled
+    assert reconcile(manifest, generation_of(manifest, version), manager.stored).reconciled
     return time.perf_counter() - began

@@ -7,7 +7,9 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_result
 from rwt_assets.frames import to_table
+from rwt_assets.generations import enrichment_version
 from rwt_assets.intake import sweep
+from rwt_assets.layout import Generation
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
@@ -145,7 +147,10 @@ def test_a_reader_never_sees_half_a_shard(catalog, s3, feed):
     deliver(catalog)
     store = S3ObjectStoreResource(s3=build_feed_definitions(feed).resources["object_store"].s3)
     manager = S3ParquetIOManager(
-        bucket=feed.target.bucket, prefix=feed.target.prefix, object_store=store
+        bucket=feed.target.bucket,
+        prefix=feed.target.prefix,
+        enrichment_version=enrichment_version(feed),
+        object_store=store,
     )
     shard = "gtfs/a.zip|stop_times.txt|stop_sequence=0"
     before = manager.read(shard)
@@ -153,7 +158,7 @@ def test_a_reader_never_sees_half_a_shard(catalog, s3, feed):
     class Breaking:
         at_hand = True
         partition_key = shard
-        revision = catalog.latest_revision("gtfs/a.zip").revision
+        generation = Generation(catalog.latest_revision("gtfs/a.zip").revision, "s", "e")
         checksum = "x"
         rows_quarantined = 0
         tried_before = False

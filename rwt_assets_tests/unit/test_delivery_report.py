@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwt_assets.delivery_report import SHARDS_SHOWN, delivery_report
+from rwt_assets.layout import Generation
 from rwt_assets.links import object_page, partition_page
 from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport
 from rwt_assets.reconciliation import Account
@@ -35,7 +36,7 @@ def account(rows_by_value, quarantined=None, read=None):
         feed="shop", bucket="incoming", key="a.zip", revision="r1", version_id=None,
         members=members, shards=(), quarantine_keys=(),
     )  # fmt: skip
-    return Account(manifest, objects, ())
+    return Account(manifest, Generation("r1", "s"), objects, ())
 
 
 def test_one_line_says_that_everything_went_through():

@@ -146,9 +146,7 @@ PRICED = MemberRule(
 
 
 def set_aside_by_contract(taken):
-    bodies = [
-        body for (_, key), body in taken.store.contents.items() if key.endswith("contract.parquet")
-    ]
+    bodies = [body for (_, key), body in taken.store.contents.items() if "/contract-" in key]
     rows = [row for body in bodies for row in pq.read_table(io.BytesIO(body)).to_pylist()]
     return sorted((row["row"], row["line"], row["rule"], row["text"]) for row in rows)
 

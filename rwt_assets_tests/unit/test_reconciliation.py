@@ -1,3 +1,4 @@
+from rwt_assets.layout import Generation
 from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport
 from rwt_assets.reconciliation import Account
 
@@ -28,7 +29,7 @@ def account(read, enriched, missing=()):
         shards=(),
         quarantine_keys=(),
     )
-    return Account(manifest, objects, missing)
+    return Account(manifest, Generation("r1", "s"), objects, missing)
 
 
 def test_an_account_reconciles_if_every_member_does():

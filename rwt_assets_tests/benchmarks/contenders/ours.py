@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, cast
+from uuid import uuid4
 
 from dagster_aws.s3 import S3Resource
 
@@ -10,9 +11,10 @@ from rwt_assets.concurrency import map_ahead
 from rwt_assets.enriched import EnrichedShard
 from rwt_assets.feed import Feed
 from rwt_assets.frames import member_frame_type
+from rwt_assets.generations import enrichment_version
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.processing import shard_runs, write_manifest
+from rwt_assets.processing import manifest_etag, shard_runs, write_manifest
 from rwt_assets.resources.object_store import S3ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
 from rwt_assets.unpacking import unpack_archive
@@ -50,7 +52,12 @@ def feed(prefix: str, **settings: Any) -> Feed:
 def _work(declared: Feed) -> Callable[[], int]:
     target = declared.target
     resource = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
-    manager = S3ParquetIOManager(bucket=TARGET, prefix=target.prefix, object_store=resource)
+    manager = S3ParquetIOManager(
+        bucket=TARGET,
+        prefix=target.prefix,
+        enrichment_version=enrichment_version(declared),
+        object_store=resource,
+    )
     kind = member_frame_type("BenchRows", declared.members[0])
 
     store = resource.objects()  # the scripts make their client beforehand, too
@@ -60,8 +67,12 @@ def _work(declared: Feed) -> Callable[[], int]:
         head = store.head(SOURCE, ARCHIVE)
         revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
         enriched = EnrichedWhileSplitting(declared, manager, "bench")
-        manifest = unpack_archive(store, declared, revision, enriched=enriched.writer)
-        write_manifest(store, target, manifest)
+        # A generation of its own, as each request has: nothing of the round before is in place.
+        split, replaces = uuid4().hex[:10], manifest_etag(store, target, ARCHIVE)
+        manifest = unpack_archive(
+            store, declared, revision, split_id=split, enriched=enriched.writer
+        )
+        write_manifest(store, target, manifest, replaces=replaces)
         if declared.one_pass:
             reported = {shard.partition_key: 0 for shard in manifest.shards}
             events = enriched.materializations(manifest, reported)
