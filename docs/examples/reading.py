@@ -1,28 +1,84 @@
-"""Ways to read what was delivered; `docs/reading.md` explains them, an endpoint test runs them."""
+"""Reading by what `delivery.json` names, without rwt_assets; `docs/reading.md` explains it."""
 
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import duckdb
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+from pyarrow import fs
 
-from rwt_assets import open_delivery, read_delivery
-
-
-def trips_and_stops() -> tuple[pd.DataFrame, pa.Table]:
-    stops = read_delivery("gtfs/a.zip", "stops.txt")  # a DataFrame
-    times = open_delivery("gtfs/a.zip", "stop_times.txt")  # a pyarrow dataset
-    return stops, times.to_table(columns=["trip_id", "stop_id"])
+LONGEST_NAME = 200  # longer names of folders are cut
 
 
-FOLDERS = ds.partitioning(
-    pa.schema([("archive", pa.string()), ("revision", pa.string()), ("stop_sequence", pa.int64())]),
-    flavor="hive",
-)
+def delivered(bucket: str, prefix: str, member: str, archive: str = "") -> list[str]:
+    """The objects of one member: of one archive, or of all archives of a feed."""
+    return [
+        f"s3://{bucket}/{one['key']}"
+        for delivery in deliveries(bucket, prefix, archive)
+        for one in delivery["objects"]
+        if one["member"] == member
+    ]
 
 
-def second_stops(enriched: str, filesystem: object = None) -> pd.DataFrame:
-    return pd.read_parquet(
-        f"{enriched}/member=stop_times.txt",
-        filesystem=filesystem,
-        partitioning=FOLDERS,
-        filters=[("archive", "=", "gtfs/a.zip"), ("stop_sequence", "=", 1)],
+def deliveries(bucket: str, prefix: str, archive: str = "") -> Iterator[dict[str, Any]]:
+    """The document of one archive, or of every archive that has one."""
+    s3 = boto3.client("s3")
+    below, name = f"{prefix}/deliveries/", quote(archive, safe="")
+    if archive and len(name) <= LONGEST_NAME:
+        yield _document(s3, bucket, f"{below}archive={name}/delivery.json")
+        return
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below):
+        for found in page.get("Contents", []):
+            folder, _, file = found["Key"].removeprefix(below).partition("/")
+            if file != "delivery.json" or not folder.startswith("archive="):
+                continue
+            try:
+                delivery = _document(s3, bucket, found["Key"])
+            except s3.exceptions.NoSuchKey:  # retired since it was listed
+                continue
+            if archive in ("", delivery["key"]):
+                yield delivery
+
+
+def _document(s3: Any, bucket: str, key: str) -> dict[str, Any]:
+    return dict(json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
+
+
+def by_pyarrow(uris: list[str], s3: fs.FileSystem | None = None) -> ds.Dataset:
+    paths = [uri.removeprefix("s3://") for uri in uris]
+    found = ds.dataset(
+        paths, format="parquet", filesystem=s3 or fs.S3FileSystem(), partitioning=None
     )
+    schemas = [one.physical_schema for one in found.get_fragments()]
+    return found.replace_schema(pa.unify_schemas(schemas, promote_options="permissive"))
+
+
+def by_pandas(uris: list[str], s3: fs.FileSystem | None = None) -> pd.DataFrame:
+    return by_pyarrow(uris, s3).to_table().to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def by_polars(uris: list[str]) -> pl.LazyFrame:
+    files = [pl.scan_parquet(uri, hive_partitioning=False, glob=False) for uri in uris]
+    return pl.concat(files, how="diagonal_relaxed")
+
+
+def by_duckdb(uris: list[str], connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    return connection.read_parquet(uris, union_by_name=True, hive_partitioning=False)
+
+
+def by_duckdb_over_arrow(
+    sql: str, uris: list[str], s3: fs.FileSystem | None = None
+) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        connection.register("delivered", by_pyarrow(uris, s3))
+        return connection.sql(sql).fetchall()
+
+
+def list_for_athena(uris: list[str], bucket: str, key: str) -> None:
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body="\n".join(uris).encode())
