@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-oldest lint docs format bench fuzz soak cluster upgrade screenshots clean
+.PHONY: help demo up test test-oldest lint docs format bench fuzz soak readers cluster upgrade screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -63,6 +63,9 @@ cluster: $(READY) ## PostgreSQL, RabbitMQ and three Celery workers here: a demo,
 
 soak: $(READY) ## 500 archives while things are killed and requests fail (ARGS="--archives 60" for less)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.soak $(ARGS)
+
+readers: $(READY) ## 50 rounds of re-uploads, replays and refusals while others read (ARGS="--rounds 6" for less)
+	$(BIN)/python -m rwt_assets_tests.end_to_end.readers $(ARGS)
 
 upgrade: $(READY) ## go on with what an earlier version left, and back again (a while)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.upgrade $(ARGS)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.embedded.processes import leftovers
 from rwt_assets.embedded.server import REGION
+from rwt_assets.feed import Feed
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.declared import declared_feed
 
@@ -30,13 +31,30 @@ T = TypeVar("T")
 
 
 class RunningStack:
-    """`rwt up` in a folder of its own; with an endpoint or a storage, on what the caller runs."""
+    """`rwt up` in a folder of its own; with an endpoint or a storage, on what the caller runs.
 
-    def __init__(self, state: Path, endpoint: str = "", storage: str = "") -> None:
+    Args:
+        state: the folder.
+        endpoint: URL of an S3 and SQS server.
+        storage: URL of a PostgreSQL database.
+        feed: that the questions are about; `gtfs` without one.
+        variables: of the environment, beside those of the caller.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        endpoint: str = "",
+        storage: str = "",
+        *,
+        feed: Feed | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.state = state
+        self._variables = dict(variables or {})
         self._elsewhere = ["--endpoint", endpoint] if endpoint else []
         self._elsewhere += ["--storage", storage] if storage else []
-        self.feed = declared_feed()
+        self.feed = feed or declared_feed()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -47,7 +65,7 @@ class RunningStack:
                 *(sys.executable, "-m", "rwt_assets.cli", "up"),
                 *("--state", str(self.state), *self._elsewhere),
             ],
-            env=_environment(),
+            env=self._environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -58,7 +76,7 @@ class RunningStack:
         """The command, on this stack."""
         return subprocess.run(
             self._command(arguments),
-            env=_environment(),
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=300,
@@ -68,8 +86,13 @@ class RunningStack:
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         """The command, if it stays."""
         return subprocess.Popen(
-            self._command(arguments), env=_environment(), stdout=subprocess.PIPE, text=True
+            self._command(arguments), env=self._environment(), stdout=subprocess.PIPE, text=True
         )
+
+    def _environment(self) -> dict[str, str]:
+        elsewhere = ("CI", "DAGSTER_HOME", "RWT_ENDPOINT_URL", "RWT_STORAGE_URL")
+        own = {name: value for name, value in os.environ.items() if name not in elsewhere}
+        return own | self._variables
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "rwt_assets.cli", *arguments, "--state", str(self.state)]
@@ -79,6 +102,14 @@ class RunningStack:
         assert self._process is not None
         self._process.send_signal(number)
         return self._process.wait(STOP_SECONDS)
+
+    def end(self) -> None:
+        """Stop, whatever state it is in."""
+        try:
+            self.stop()
+        finally:
+            if leftovers(self.state):
+                self.kill_everything()
 
     def kill_everything(self) -> None:
         """SIGKILL to every process, without a warning."""
@@ -177,8 +208,3 @@ class RunningStack:
             assert self._process.poll() is None, f"rwt up ended:\n{self.log()}"
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; rwt up:\n{self.log()}"
             time.sleep(pause_seconds)
-
-
-def _environment() -> dict[str, str]:
-    elsewhere = ("CI", "DAGSTER_HOME", "RWT_ENDPOINT_URL", "RWT_STORAGE_URL")
-    return {k: v for k, v in os.environ.items() if k not in elsewhere}

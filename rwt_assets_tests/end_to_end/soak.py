@@ -37,7 +37,6 @@ from rich.table import Table
 from rwt_assets.added_columns import ARCHIVE, MEMBER
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.consumption import read_delivery
-from rwt_assets.embedded.processes import leftovers
 from rwt_assets.embedded.server import REGION, EmbeddedServer
 from rwt_assets.errors import RwtError
 from rwt_assets.feed_graph import INTERRUPTED_TAG, REASON_TAG
@@ -148,7 +147,7 @@ def run_soak(plan: Plan, folder: Path, tell: Callable[[str], None] = print) -> S
             FaultyProxy(server.port, error_share=plan.error_share, seed=plan.seed)
         )
         stack = RunningStack(state, proxy.url)
-        running.callback(_stop, stack)
+        running.callback(stack.end)
         stack.start()
         return _Soak(plan, server, proxy, stack, tell).run()
 
@@ -458,15 +457,6 @@ def _reason(run: dg.DagsterRun) -> str:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
-
-
-def _stop(stack: RunningStack) -> None:
-    """End the stack, whatever state it is in."""
-    try:
-        stack.stop()
-    finally:
-        if leftovers(stack.state):
-            stack.kill_everything()
 
 
 def main() -> int:

@@ -10,9 +10,7 @@ import json
 import os
 import zipfile
 from collections import Counter
-from importlib.util import module_from_spec, spec_from_file_location
 from io import BytesIO, StringIO
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -32,6 +30,7 @@ from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import archive_progress
 from rwt_assets_tests.archives import make_zip, timetable
+from rwt_assets_tests.documented_examples import EXAMPLES, load_example
 from rwt_assets_tests.endpoint.delivered_archive import KEY
 from rwt_assets_tests.stand_ins import run_request
 
@@ -40,7 +39,6 @@ pytestmark = [
     # boto3 keeps connections open for the next call and has no moment to close them.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BUCKET = "rwt-results"
 TIMES = "stop_times.txt"
 RECIPES = ["pyarrow", "pandas", "polars", "duckdb", "duckdb over arrow"]
@@ -82,14 +80,7 @@ LATER = [
 ]
 
 
-def _example(name):
-    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reading = _example("reading")
+reading = load_example("reading")
 
 
 class ArrowS3(ArrowFSWrapper):
@@ -275,7 +266,7 @@ def test_the_package_reads_a_delivery_as_the_page_shows(partner, s3):
     body = timetable(trips=3, stops=2)
     partner.upload(KEY, body)
     _write_strays(s3, partner.document(KEY), partner.feed.target.prefix)
-    stops, times = _example("reading_with_rwt_assets").stops_and_times()
+    stops, times = load_example("reading_with_rwt_assets").stops_and_times()
     assert len(stops) == 2
     assert times.column_names == ["trip_id", "stop_id"]
     assert times.num_rows == 6
