@@ -13,6 +13,7 @@ Everything of an archive lies below a few folders of its own, so it can be found
 whole. Versions before generations had the member first and no generation; see `old_folders`.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,11 +23,13 @@ from urllib.parse import quote
 from rwt_assets.partitions import ShardKey
 
 NULL: Final = "__HIVE_DEFAULT_PARTITION__"
-SEGMENT_BYTES: Final = 200
+SEGMENT_BYTES: Final = 160
+OLD_SEGMENT_BYTES: Final = 200  # of documents, and of versions before generations
 _HASH_CHARACTERS: Final = 24
 _DIGEST_CHARACTERS: Final = 10
 _CHECKSUM_CHARACTERS: Final = 8
 _CUT: Final = "~~"  # begins the hash of a name that was too long
+_LOOKS_CUT: Final = re.compile(f"{_CUT}[0-9a-f]{{{_HASH_CHARACTERS}}}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,11 @@ class Layout:
 
     def manifest(self, archive: str) -> str:
         """What the newest split revision of an archive consists of."""
-        return f"{self.prefix}/manifests/archive={_segment(archive)}/manifest.json"
+        return f"{self.prefix}/manifests/archive={_old_segment(archive)}/manifest.json"
 
     def schemas(self, rule: str) -> str:
         """The schemas that the members of one rule had so far; a rule is given by its patterns."""
-        return f"{self.schemas_folder()}rule={_segment(rule)}/schemas.json"
+        return f"{self.schemas_folder()}rule={_old_segment(rule)}/schemas.json"
 
     def schemas_folder(self) -> str:
         """Below which lie the schemas of all rules."""
@@ -111,7 +114,7 @@ class Layout:
 
     def delivery(self, archive: str) -> str:
         """What consumers of an archive read first."""
-        return f"{self.prefix}/deliveries/archive={_segment(archive)}/delivery.json"
+        return f"{self.prefix}/deliveries/archive={_old_segment(archive)}/delivery.json"
 
     def deliveries(self) -> str:
         """Below which lie the documents of all deliveries."""
@@ -123,22 +126,22 @@ class Layout:
 
     def former_folder(self, archive: str) -> str:
         """Below which lie the documents of an archive's former deliveries."""
-        return f"{self.prefix}/former/archive={_segment(archive)}/"
+        return f"{self.prefix}/former/archive={_old_segment(archive)}/"
 
     def old_enriched(self, revision: str, shard: ShardKey) -> str:
         """The Parquet of a shard as versions before generations named it."""
         return (
-            f"{self.prefix}/enriched/member={_segment(shard.member)}/"
-            f"archive={_segment(shard.archive)}/revision={_segment(revision)}/"
-            f"{_split(shard)}rows.parquet"
+            f"{self.prefix}/enriched/member={_old_segment(shard.member)}/"
+            f"archive={_old_segment(shard.archive)}/revision={_old_segment(revision)}/"
+            f"{_split(shard, OLD_SEGMENT_BYTES)}rows.parquet"
         )
 
     def old_shard_quarantine(self, revision: str, shard: ShardKey) -> str:
         """What was quarantined of a shard as versions before generations named it."""
         return (
-            f"{self.prefix}/quarantine/archive={_segment(shard.archive)}/"
-            f"revision={_segment(revision)}/member={_segment(shard.member)}/"
-            f"{_split(shard)}contract.parquet"
+            f"{self.prefix}/quarantine/archive={_old_segment(shard.archive)}/"
+            f"revision={_old_segment(revision)}/member={_old_segment(shard.member)}/"
+            f"{_split(shard, OLD_SEGMENT_BYTES)}contract.parquet"
         )
 
     def old_folders(self, archive: str, folders: Iterable[str]) -> list[str]:
@@ -148,7 +151,7 @@ class Layout:
             archive: its object key.
             folders: those that lie directly below `enriched/`; one for each member was theirs.
         """
-        own = f"archive={_segment(archive)}/"
+        own = f"archive={_old_segment(archive)}/"
         members = [one for one in folders if one.startswith(f"{self.prefix}/enriched/member=")]
         return [
             *(f"{member}{own}" for member in members),
@@ -181,22 +184,26 @@ def _short(checksum: str) -> str:
     return checksum if len(checksum) <= _CHECKSUM_CHARACTERS else digest(checksum)
 
 
-def _split(shard: ShardKey) -> str:
+def _split(shard: ShardKey, at_most: int = SEGMENT_BYTES) -> str:
     if shard.split_by is None:
         return ""
-    value = NULL if shard.value is None else _segment(shard.value)
-    return f"{_segment(shard.split_by)}={value}/"
+    value = NULL if shard.value is None else _segment(shard.value, at_most)
+    return f"{_segment(shard.split_by, at_most)}={value}/"
 
 
-def _segment(text: str) -> str:
+def _old_segment(text: str) -> str:
+    return _segment(text, OLD_SEGMENT_BYTES)
+
+
+def _segment(text: str, at_most: int = SEGMENT_BYTES) -> str:
     """A text as part of a key: distinct texts stay distinct, however long they are."""
     quoted = quote(text, safe="", errors="surrogatepass")
     if text == NULL:
         return quoted.replace("_", "%5F")
-    if _CUT in quoted:  # or it could be taken for a name that was cut
+    if _LOOKS_CUT.search(quoted):
         quoted = quoted.replace("~", "%7E")
-    if len(quoted) <= SEGMENT_BYTES:
+    if len(quoted) <= at_most:
         return quoted
     shortened = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
-    cut = quoted[: SEGMENT_BYTES - _HASH_CHARACTERS - 1].rpartition("%")[0] or quoted[:1]
+    cut = quoted[: at_most - _HASH_CHARACTERS - 1].rpartition("%")[0] or quoted[:1]
     return f"{cut}{_CUT}{shortened}"
