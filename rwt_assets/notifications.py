@@ -35,7 +35,11 @@ SHOWN: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRevision:
-    """One content of one object. `etag` has no quotes; `size` is in bytes."""
+    """One content of one object. `etag` has no quotes.
+
+    `size` is the size in bytes as it was announced, 0 if unknown. It decides on the priority of
+    runs and on nothing else: who can write to the queue can announce any size.
+    """
 
     bucket: str
     key: str
@@ -138,7 +142,7 @@ def _eventbridge_notification(message: Mapping[str, Any], body: str) -> Notifica
         bucket=_text(message, body, "detail", "bucket", "name"),
         key=_key(_text(message, body, "detail", "object", "key"), body),
         etag=_text(message, body, "detail", "object", "etag").strip('"'),
-        size=_size(_find(message, body, "detail", "object", "size"), body),
+        size=_size(facts.get("size")),
         version_id=_optional(facts.get("version-id")),
         sequencer=_optional(facts.get("sequencer")),
         event_time=_time(message.get("time")),
@@ -157,7 +161,7 @@ def _record_revision(record: Mapping[str, Any], body: str) -> ArchiveRevision:
         bucket=_text(record, body, "s3", "bucket", "name"),
         key=_key(key, body),
         etag=_text(record, body, "s3", "object", "eTag").strip('"'),
-        size=_size(_find(record, body, "s3", "object", "size"), body),
+        size=_size(facts.get("size")),
         version_id=_optional(facts.get("versionId")),
         sequencer=_optional(facts.get("sequencer")),
         event_time=_time(record.get("eventTime")),
@@ -174,9 +178,10 @@ def _key(key: str, body: str) -> str:
     return key
 
 
-def _size(size: object, body: str) -> int:
+def _size(size: object) -> int:
+    """The announced size, 0 if it is no possible one: it is no reason to refuse the message."""
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= SIZE_AT_MOST:
-        raise _no_event(body, "the object's size is no number of bytes")
+        return 0
     return size
 
 

@@ -10,7 +10,9 @@ the tests. Rules: Amazon S3 API Reference, "GetObject" (Range, VersionId, If-Mat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
+
+from rwt_assets.errors import ArchiveMissingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,30 @@ class ObjectRanges:
     etag: str
     size: int
 
+    @classmethod
+    def pinned(cls, store: ObjectStore, bucket: str, key: str, etag: str) -> Self:
+        """Pin the content that has this ETag, by one HEAD request.
+
+        The size comes from the store: a queue message can state any size, and a ZIP file that
+        is cut at the wrong place can be another valid ZIP file.
+
+        Args:
+            store: where the object is.
+            bucket: its bucket.
+            key: its key.
+            etag: of the content to read.
+
+        Returns:
+            The byte ranges of the whole object.
+
+        Raises:
+            ArchiveMissingError: there is no such object, or it has another ETag.
+        """
+        head = store.head(bucket, key)
+        if head.etag != etag:
+            raise replaced(bucket, key)
+        return cls(store, bucket, key, etag, head.size)
+
     def read(self, start: int, end: int) -> bytes:
         """Bytes `[start, end)`."""
         return self.store.read(self.bucket, self.key, start, end, etag=self.etag)
@@ -102,3 +128,13 @@ class ObjectRanges:
     def stream(self, start: int, end: int) -> Iterator[bytes]:
         """Bytes `[start, end)` in chunks, by one request."""
         return self.store.stream(self.bucket, self.key, start, end, etag=self.etag)
+
+
+def replaced(bucket: str, key: str) -> ArchiveMissingError:
+    """The error of an object that has another content than the one asked for."""
+    return ArchiveMissingError(
+        "the object was replaced by another content while it was read",
+        where=f"s3://{bucket}/{key}",
+        fate="What was written for the old content is not delivered.",
+        remedy="Nothing to do: the new content is announced by itself, or found by the sweep.",
+    )

@@ -67,10 +67,7 @@ class _Remaking:
     def runs(self, partition_keys: Iterable[str]) -> Iterator[OnePassRun]:
         """The shards of these partitions."""
         manifest, wanted = self.manifest, _wanted(self.manifest, partition_keys)
-        head = self.store.head(manifest.bucket, manifest.key, version_id=manifest.version_id)
-        source = ObjectRanges(
-            self.store, manifest.bucket, manifest.key, manifest.revision, head.size
-        )
+        source = ObjectRanges.pinned(self.store, manifest.bucket, manifest.key, manifest.revision)
         with closing(Walk(source, self.feed, self._where, self.password).entries()) as entries:
             for found in entries:
                 if found.rule is not None and found.member.name in wanted:

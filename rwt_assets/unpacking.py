@@ -107,7 +107,8 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     Args:
         store: where the archive is read and shards are written.
         feed: which members to take and how to split them.
-        revision: what to read; a content replaced meanwhile is not read.
+        revision: what to read, by its ETag; its size is not used. A content replaced meanwhile
+            is not read.
         split_id: of what is written; see `generations.py`.
         password: of encrypted members.
         enriched: takes the enriched shards of a feed with `one_pass`.
@@ -124,7 +125,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         ArchiveMissingError: the object is gone or was replaced.
     """
     where = f"s3://{revision.bucket}/{revision.key}"
-    source = ObjectRanges(store, revision.bucket, revision.key, revision.revision, revision.size)
+    source = ObjectRanges.pinned(store, revision.bucket, revision.key, revision.revision)
     generation = Generation(revision.revision, split_id)
     enriched = enriched if feed.one_pass else None
     unpacker = _Unpacker(store, feed, revision, generation, password, enriched)

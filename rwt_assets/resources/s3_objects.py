@@ -17,7 +17,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.object_store import ObjectHead
+from rwt_assets.object_store import ObjectHead, replaced
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -212,16 +212,10 @@ def _missing_explained(bucket: str, key: str) -> Iterator[None]:
 
 def _explain(error: ClientError, bucket: str, key: str) -> NoReturn:
     code = error.response.get("Error", {}).get("Code", "")
-    where = f"s3://{bucket}/{key}"
     if code in MISSING:
         raise missing(bucket, key) from error
     if code in REPLACED:
-        raise ArchiveMissingError(
-            "the object was replaced by another content while it was read",
-            where=where,
-            fate="What was written for the old content is not delivered.",
-            remedy="Nothing to do: the new content is announced by itself, or found by the sweep.",
-        ) from error
+        raise replaced(bucket, key) from error
     raise error
 
 

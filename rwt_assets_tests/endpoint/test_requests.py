@@ -85,11 +85,12 @@ def counted(taken, feed):
 
 def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
     found = counted(deliver(timetable(trips=10, stops=STOPS), keeps_shards=keeps_shards), feed)
-    assert found["noticed"] == Counter()  # size and ETag are in the message
+    assert found["noticed"] == Counter()  # the ETag is in the message
     if keeps_shards:
         assert found == {
             "noticed": {},
             "split": {
+                ("head", "archive"): 1,  # its size, which no message decides
                 ("get", "archive"): 1 + MEMBERS,  # its end, then each member as one stream
                 ("put", "shards"): SHARDS,
                 ("put", "row-numbers"): 1,  # stops.txt is whole, so its rows are consecutive
@@ -113,6 +114,7 @@ def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
     assert found == {
         "noticed": {},
         "split": {
+            ("head", "archive"): 1,
             ("get", "archive"): 1 + MEMBERS,
             ("put", "enriched"): SHARDS,
             ("put", "manifests"): 1,

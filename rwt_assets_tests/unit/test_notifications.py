@@ -80,6 +80,21 @@ def test_version_and_sequencer_may_be_missing(message):
     assert (revision.version_id, revision.sequencer) == (None, None)
 
 
+@pytest.mark.parametrize("announce", [direct, eventbridge])
+@pytest.mark.parametrize("size", ["5", True, -1, 10**30, 5.0, None, [], {}])
+def test_a_size_that_is_none_is_unknown_and_no_reason_to_refuse(announce, size):
+    (revision,) = parse_notification(json.dumps(announce(size=size))).revisions
+    assert (revision.size, revision.revision) == (0, "abc")
+
+
+@pytest.mark.parametrize("message", [direct(), eventbridge()], ids=["direct", "eventbridge"])
+def test_a_message_without_a_size_is_read(message):
+    described = message["detail"] if "detail" in message else message["Records"][0]["s3"]
+    del described["object"]["size"]
+    (revision,) = parse_notification(json.dumps(message)).revisions
+    assert (revision.size, revision.revision) == (0, "abc")
+
+
 def test_several_records_are_read_in_order():
     body = json.dumps({"Records": [record("b"), record(name="ObjectRemoved:Delete"), record("a")]})
     notification = parse_notification(body)
@@ -132,10 +147,6 @@ def body(message):
         ({"Records": 7}, "no list of events"),
         ({"Records": [{}]}, "without eventName"),
         ({"Records": [7]}, "without eventName"),
-        (direct(size="5"), "size"),
-        (direct(size=True), "size"),
-        (direct(size=-1), "size"),
-        (direct(size=10**30), "size"),
         (direct(eTag=None), "eTag"),
         (direct("k" * 1_025), "more than 1024 bytes"),
         ({"Records": [{**record(), "s3": {}}]}, "without s3.object"),
