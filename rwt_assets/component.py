@@ -21,7 +21,7 @@ from rwt_assets.assets.archive_manifest import (
 from rwt_assets.assets.checks import feed_is_fresh_check, nothing_forgotten_check
 from rwt_assets.assets.delivery import delivery_asset
 from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
-from rwt_assets.declaration import has_template
+from rwt_assets.declaration import has_template, line_of
 from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -37,6 +37,7 @@ from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.sensors.sweep import sweep_sensor
 
 AUTOMATION_INTERVAL_SECONDS = 30
+DECLARATIONS = ("defs.yaml", "component.yaml")
 # Feeds share these: definitions can only be merged where equal keys are the same object.
 S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
 SQS_QUEUE = SqsQueueResource()
@@ -75,7 +76,7 @@ class ZipFeed(dg.Component):
         except ValidationError as error:
             raise FeedError(
                 f"a value filled into the feed's declaration is wrong: {error}",
-                where=str(context.path),
+                where=_place(context, str(filled.get("name", "")), error.errors()[0]["loc"]),
                 fate="No definitions of this feed were made.",
                 remedy="Look at the environment variables that the declaration names.",
             ) from error
@@ -84,11 +85,12 @@ class ZipFeed(dg.Component):
         """The assets, checks, sensors and IO manager of this feed.
 
         Raises:
-            FeedError: another feed of the project reads the same objects.
+            FeedError: another feed of the project reads or writes the same objects, or reads
+                what this one writes.
         """
         declared = context.component_tree.get_all_components(of_type=ZipFeed)
         others = [one.feed for one in declared if one.feed.name != self.feed.name]
-        _refuse_overlap(self.feed, others, where=str(context.path))
+        _refuse_overlap(self.feed, others, context)
         return build_feed_definitions(self.feed, others=others)
 
 
@@ -103,17 +105,39 @@ def _filled(value: Any, context: dg.ResolutionContext) -> Any:
     return context.resolve_value(value)
 
 
-def _refuse_overlap(feed: Feed, others: Sequence[Feed], *, where: str) -> None:
+def _refuse_overlap(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoadContext) -> None:
+    """Raise if another feed reads what this one reads, or reads or writes what it writes."""
+    target, source = feed.target, feed.source
     for other in others:
-        if feed.source.overlaps(other.source):
-            raise FeedError(
-                f"the feeds {feed.name} and {other.name} read the same objects: prefix "
-                f"{feed.source.prefix!r} and prefix {other.source.prefix!r} of bucket "
-                f"{feed.source.bucket}",
-                where=where,
-                fate="No definitions of this feed were made.",
-                remedy="Give each a prefix that does not begin with the other's.",
-            )
+        both = f"the feeds {feed.name} and {other.name}"
+        if source.overlaps(other.source):
+            what = f"{both} read the same objects"
+            setting, prefixes = "source", (source.prefix, other.source.prefix)
+        elif target.overlaps(other.target):
+            what = f"{both} write the same objects"
+            setting, prefixes = "target", (target.prefix, other.target.prefix)
+        elif target.lies_in(other.source):
+            what = f"the feed {feed.name} writes what the feed {other.name} reads as archives"
+            setting, prefixes = "target", (target.prefix, other.source.prefix)
+        else:
+            continue
+        bucket = source.bucket if setting == "source" else target.bucket
+        raise FeedError(
+            f"{what}: prefix {prefixes[0]!r} and prefix {prefixes[1]!r} of bucket {bucket}",
+            where=_place(context, feed.name, (setting, "prefix")),
+            fate="No definitions of this feed were made.",
+            remedy="Give each a prefix that does not begin with the other's.",
+        )
+
+
+def _place(context: dg.ComponentLoadContext, feed: str, setting: Sequence[str | int]) -> str:
+    """The file that declares a feed and the line of a setting in it, as far as they are known."""
+    files = [context.path, *(context.path / name for name in DECLARATIONS)]
+    file = next((one for one in files if one.is_file() and one.suffix == ".yaml"), None)
+    if file is None:
+        return str(context.path)
+    line = line_of(file.read_text(encoding="utf-8"), feed, setting)
+    return f"{file}:{line}" if line else str(file)
 
 
 def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource

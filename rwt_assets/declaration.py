@@ -1,6 +1,7 @@
 """A feed's declaration as the text of a `defs.yaml`, with comments.
 
-What belongs here: safe quoting, names that a feed may have, the head that all declarations share.
+What belongs here: safe quoting, names that a feed may have, the head that all declarations share,
+the line of a setting.
 What does not: what is in a declaration (`feed.py`) and how it is found (`inference.py`).
 Dagster documentation: "Adding component definitions"; PyYAML documentation: "Scalars". Dagster's
 templates (Jinja's `NativeTemplate`) would make a number of the text "2024" and a list of "[1]", so
@@ -8,7 +9,7 @@ the component has them filled only into texts that have one (`has_template`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -47,6 +48,42 @@ def has_template(text: str) -> bool:
 def stays_text(text: str) -> bool:
     """Whether a text may be a value of a declaration, and is then read as the same text."""
     return text != "" and not has_template(text)
+
+
+def line_of(text: str, feed: str, setting: Sequence[str | int]) -> int:
+    """The line of a setting in the text of a `defs.yaml`, which may declare several components.
+
+    Args:
+        text: of the file.
+        feed: the feed's name.
+        setting: names of settings and places in lists, from `attributes` on.
+
+    Returns:
+        The line, from 1, of the innermost setting on this way that is there; 0 if the feed is not.
+    """
+    documents = list(yaml.compose_all(text, yaml.SafeLoader))
+    named = [one for one in documents if _way(one, ("attributes", "name"))[-1].value == feed]
+    if not named:  # its name may be a template
+        named = documents
+    if len(named) != 1:
+        return 0
+    return _way(named[0], ("attributes", *setting))[-2].start_mark.line + 1
+
+
+def _way(node: yaml.Node, setting: Sequence[str | int]) -> list[yaml.Node]:
+    """The nodes on the way to a setting, as far as it is there: each name and its value."""
+    way = [node, node]
+    for name in setting:
+        items = []
+        if isinstance(node, yaml.MappingNode):
+            items = [item for item in node.value if item[0].value == name]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(name, int):
+            items = [(one, one) for one in node.value[name : name + 1]]
+        if not items:
+            break
+        node = items[0][1]
+        way += items[0]
+    return way
 
 
 def shown(text: str, limit: int = 60) -> str:

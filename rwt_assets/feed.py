@@ -10,7 +10,15 @@ import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 
@@ -306,6 +314,21 @@ class Target(_Declaration):
     bucket: Bucket
     prefix: str = Field(min_length=1)
 
+    @property
+    def folder(self) -> str:
+        """The prefix with one slash at its end, which all keys of the feed's results begin with."""
+        return f"{self.prefix.rstrip('/')}/"
+
+    def overlaps(self, other: "Target") -> bool:
+        """Whether one lies in the other, or both are the same."""
+        return self.bucket == other.bucket and (
+            self.folder.startswith(other.folder) or other.folder.startswith(self.folder)
+        )
+
+    def lies_in(self, source: Source) -> bool:
+        """Whether results have keys that begin with the prefix of a source."""
+        return self.bucket == source.bucket and self.folder.startswith(source.prefix)
+
 
 class Limits(_Declaration):
     """Bounds that hold before bytes are written. Sizes are in bytes.
@@ -398,16 +421,17 @@ class Feed(_Declaration):
             raise ValueError("keep_shards may be false only if one_pass is true")
         return self
 
-    @model_validator(mode="after")
-    def _target_is_not_source(self) -> Self:
-        same = self.target.bucket == self.source.bucket
-        if same and f"{self.target.prefix}/".startswith(self.source.prefix):
+    @field_validator("target")  # of the field, so that its line is named
+    @classmethod
+    def _target_is_not_source(cls, target: Target, given: ValidationInfo) -> Target:
+        source = given.data.get("source")  # not there if it is wrong itself
+        if source is not None and target.lies_in(source):
             msg = (
-                f"target.prefix {self.target.prefix!r} lies below source.prefix "
-                f"{self.source.prefix!r} of the same bucket: results would be read as archives"
+                f"target.prefix {target.prefix!r} lies below source.prefix "
+                f"{source.prefix!r} of the same bucket: results would be read as archives"
             )
             raise ValueError(msg)
-        return self
+        return target
 
     def rule_for(self, member: str) -> MemberRule | None:
         """The rule that applies to a member of this name, or None if it is ignored."""

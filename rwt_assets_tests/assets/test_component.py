@@ -58,7 +58,8 @@ def two_feeds(first, second):
 
 
 def other(queue="q"):
-    return HEAD.replace("shop/", "kiosk/").replace("queue: q", f"queue: {queue}")
+    text = HEAD.replace("shop/", "kiosk/").replace("queue: q", f"queue: {queue}")
+    return text.replace("rwt/shop", "rwt/kiosk")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,85 @@ def test_two_feeds_that_read_the_same_objects_are_refused():
     reason = str(caught.value.__cause__)
     assert "the feeds one and two read the same objects" in reason
     assert "prefix 'shop/' and prefix 'shop/berlin/' of bucket incoming" in reason
+    assert "one/defs.yaml:5" in reason
+
+
+def with_target(bucket, prefix, *, lines=False):
+    """A second feed that writes there; its target in one line, or in three."""
+    target = f"{{bucket: {bucket}, prefix: {prefix}}}"
+    if lines:
+        target = f"\n    bucket: {bucket}\n    prefix: {prefix}"
+    return other("r").replace("{bucket: results, prefix: rwt/kiosk}", target)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix", "says"),
+    [
+        ("results", "rwt/shop", "the feeds one and two write the same objects"),
+        ("results", "rwt/shop/", "the feeds one and two write the same objects"),
+        ("results", "rwt", "the feeds one and two write the same objects"),
+        ("results", "rwt/", "the feeds one and two write the same objects"),
+        ("results", "rwt/shop/berlin", "the feeds one and two write the same objects"),
+        ("results", "rwt/shop/enriched/member=a.csv", "one and two write the same objects"),
+        ("incoming", "shop", "the feed two writes what the feed one reads as archives"),
+        ("incoming", "shop/results", "the feed two writes what the feed one reads as archives"),
+        ("incoming", "kiosk", "target.prefix 'kiosk' lies below source.prefix 'kiosk/'"),
+        ("incoming", "kiosk/results", "lies below source.prefix 'kiosk/'"),
+    ],
+)
+@pytest.mark.parametrize("lines", [False, True], ids=["in one line", "in lines"])
+def test_a_target_within_another_feeds_place_is_refused(bucket, prefix, says, lines):
+    second = with_target(bucket, prefix, lines=lines)
+    with pytest.raises(ComponentTreeException) as caught, two_feeds(HEAD, second):
+        pass
+    reason = str(caught.value.__cause__)
+    assert says in reason
+    own = "below source.prefix" in says
+    if "one and two write" in says:
+        assert "one/defs.yaml:6" in reason
+    else:
+        assert f"two/defs.yaml:{8 if lines and not own else 6}" in reason
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix"),
+    [
+        ("results", "rwt/shopping"),
+        ("results", "rwt/sho"),
+        ("elsewhere", "rwt/shop"),
+        ("incoming", "shopping"),
+        ("incoming", "rwt/shop"),
+    ],
+)
+def test_a_target_beside_those_of_other_feeds_is_taken(bucket, prefix):
+    with two_feeds(HEAD, with_target(bucket, prefix)) as definitions:
+        assert len(definitions.resolve_asset_graph().get_all_asset_keys()) == 10
+
+
+def test_what_the_environment_makes_equal_is_refused_with_its_line(monkeypatch):
+    monkeypatch.setenv("KIOSK_PREFIX", "rwt/shop/")
+    second = with_target("results", "\"{{ env('KIOSK_PREFIX') }}\"", lines=True)
+    with pytest.raises(ComponentTreeException) as caught, two_feeds(second, HEAD):
+        pass
+    assert "one/defs.yaml:8" in str(caught.value.__cause__)
+    monkeypatch.setenv("KIOSK_BUCKET", "incoming")
+    monkeypatch.setenv("KIOSK_PREFIX", "kiosk/results")
+    second = second.replace("bucket: results", "bucket: \"{{ env('KIOSK_BUCKET') }}\"")
+    with pytest.raises(ComponentTreeException) as caught, declared(second):
+        pass
+    reason = str(caught.value.__cause__)
+    assert "target.prefix 'kiosk/results' lies below source.prefix 'kiosk/'" in reason
+    assert "shop/defs.yaml:6" in reason
+
+
+def test_feeds_declared_in_one_file_are_told_apart_by_their_lines():
+    first = HEAD.replace("name: shop", "name: one")
+    second = with_target("incoming", "shop/results").replace("name: shop", "name: two")
+    with pytest.raises(ComponentTreeException) as caught, declared(f"{first}---\n{second}"):
+        pass
+    reason = str(caught.value.__cause__)
+    assert "the feed two writes what the feed one reads as archives" in reason
+    assert f"shop/defs.yaml:{len(first.splitlines()) + 1 + 6}" in reason
 
 
 @pytest.mark.parametrize(
