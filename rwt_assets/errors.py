@@ -10,6 +10,7 @@ business of the asset, sensor or command that meets them.
     ├── ArchiveError               the archive as a whole cannot be read
     │   ├── NotAZipError           no ZIP file, or its central directory is damaged
     │   ├── NoMatchingMemberError  a ZIP file, but nothing in it that the feed takes
+    │   ├── NoReadableMemberError  every member that the feed takes is broken
     │   ├── ArchiveSchemaError     columns or values that the feed's evolution fails an archive for
     │   ├── ArchiveMissingError    the object is gone or was replaced meanwhile
     │   ├── ShardDamagedError      what was split is not there as it was written
@@ -30,7 +31,10 @@ business of the asset, sensor or command that meets them.
 not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)`).
 """
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from rwt_assets.manifest import MemberReport
 
 SPLIT_AGAIN: Final = (
     "The archive is split again by itself, some times; then materialize archive_manifest for it."
@@ -87,6 +91,12 @@ class NotAZipError(ArchiveError):
 
 class NoMatchingMemberError(ArchiveError):
     """A ZIP file, but nothing in it that the feed takes."""
+
+
+class NoReadableMemberError(ArchiveError):
+    """Every member that the feed takes is broken: there would be a delivery of nothing."""
+
+    members: "tuple[MemberReport, ...]" = ()  # of the archive, for who tells all their reasons
 
 
 class ArchiveSchemaError(ArchiveError):

@@ -22,7 +22,13 @@ from pydantic import SecretStr
 from rwt_assets.byte_ranges import FILE_CHUNK_BYTES
 from rwt_assets.contract import QuarantineEntry, new_columns
 from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import ArchiveError, ArchiveMissingError, LimitError, MemberError
+from rwt_assets.errors import (
+    ArchiveError,
+    ArchiveMissingError,
+    LimitError,
+    MemberError,
+    NoReadableMemberError,
+)
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport, Shard
@@ -98,7 +104,8 @@ class MemberPreview:
 class Preview:
     """What a feed would make of an archive.
 
-    `failure` says why there would be no delivery; then `members` may be empty. `not_noticed`
+    `failure` says why there would be no delivery; then `members` is empty, unless what fails the
+    archive is that too much is quarantined, or every member. `not_noticed`
     says why the feed would never read an object of this name.
     """
 
@@ -154,7 +161,7 @@ def preview_archive(
     # In one pass the same rows come out and are set aside; see `one_pass.py`.
     way = feed.model_copy(update={"one_pass": True, "keep_shards": False})
     not_noticed = "" if feed.source.names(feed.source.bucket, key) else _not_noticed(feed, file)
-    shards = _Enriched()
+    shards, failure = _Enriched(), ""
     try:
         manifest = unpack_archive(
             store,
@@ -163,16 +170,30 @@ def preview_archive(
             password=password,
             enriched=OnePassWriter(check=lambda _rule, _table: None, write=shards.take),
         )
+    except NoReadableMemberError as error:
+        manifest = ArchiveManifest(
+            feed=feed.name,
+            bucket=feed.source.bucket,
+            key=key,
+            revision=LOCAL,
+            version_id=None,
+            members=error.members,
+            shards=(),
+            quarantine_keys=(),
+        )
+        failure = str(error)
     except (ArchiveError, MemberError, LimitError) as error:
         return Preview(feed.name, str(file), failure=str(error), not_noticed=not_noticed)
     generation = generation_of(manifest, enrichment_version(feed))
     account = Account(manifest, generation, shards.objects, missing=())
     beyond = "; ".join(map(str, breaches(account.set_aside, feed.tolerance)))
+    if beyond and not failure:
+        failure = f"More is set aside than the feed tolerates: {beyond}."
     return Preview(
         feed=feed.name,
         archive=str(file),
         members=tuple(_members(feed, manifest, account, store)),
-        failure=f"More is set aside than the feed tolerates: {beyond}." if beyond else "",
+        failure=failure,
         not_noticed=not_noticed,
     )
 
@@ -198,10 +219,18 @@ def _members(
         rows_by_rule = counts.get(report.name, {})
         own = shards.get(report.name, [])
         problems = tuple(
-            Problem(name, rows, store.examples(report.name, name))
+            Problem(name, rows, _examples(report, name, rows, store))
             for name, rows in rows_by_rule.items()
         )
         yield _member(report, rule, own, problems)
+
+
+def _examples(
+    report: MemberReport, rule: str, rows: int, store: "_LocalArchive"
+) -> tuple[QuarantineEntry, ...]:
+    if report.outcome == "quarantined":  # as it would be kept
+        return (QuarantineEntry(report.name, None, None, rows, rule, report.reason, ""),)
+    return store.examples(report.name, rule)
 
 
 def _member(

@@ -6,7 +6,7 @@ not: how a ZIP is read (`archive.py`) and walked (`nesting.py`), how rows are sp
 (`assets/archive_manifest.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -22,7 +22,12 @@ from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.concurrency import Room, map_ahead
 from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
 from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
+from rwt_assets.errors import (
+    LimitError,
+    MemberError,
+    NoMatchingMemberError,
+    NoReadableMemberError,
+)
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version
 from rwt_assets.layout import Generation, Layout
@@ -37,11 +42,14 @@ from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
 from rwt_assets.row_numbers import OBJECT_BYTES, ROW_NUMBER, RowNumberWriter, consecutive
 from rwt_assets.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
+from rwt_assets.zip_names import shown
 
 WORKERS = 8
 AHEAD = 16
 IN_HAND_BYTES = 2 * PART_BYTES  # of shards that the workers are keeping
 NAMES_TOLD = 10
+BROKEN_TOLD = 4  # with their reasons, all of which fit in the tag of a run
+SHOWN_BYTES = 90
 GIVEN_BACK_AFTER_BYTES = 32 << 20
 
 
@@ -53,6 +61,7 @@ class _Unpacked:
     numbers: RowNumberWriter | None = None
     shards: list[Shard] = field(default_factory=list)
     quarantined: list[QuarantineEntry] = field(default_factory=list)
+    broken: MemberError | LimitError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +109,10 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     """Split every member that the feed takes and write the shards.
 
     A member that cannot be read is quarantined whole and the others go through, or, as the
-    feed's `broken_members` says, the archive fails. Nothing of a member is written before it
-    was read as a whole. The same revision gives the same objects with the same bytes, however
-    often this runs.
+    feed's `broken_members` says, the archive fails. If no member can be read, the archive fails
+    whatever `broken_members` says, since a delivery of nothing would replace the one before.
+    Nothing of a member is written before it was read as a whole. The same revision gives the same
+    objects with the same bytes, however often this runs.
 
     Args:
         store: where the archive is read and shards are written.
@@ -119,6 +129,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     Raises:
         NotAZipError: no ZIP file.
         NoMatchingMemberError: nothing in it that the feed takes.
+        NoReadableMemberError: no member that the feed takes can be read.
         LimitError: a limit of the feed on the archive as a whole.
         MemberError: a member cannot be read, and the feed's `broken_members` is "fail".
         ArchiveSchemaError: columns for which the feed's `evolution` fails the archive.
@@ -142,6 +153,10 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
             fate="Nothing of it was processed.",
             remedy="Upload a complete archive under the same key, or mend the feed's patterns.",
         )
+    members = (*(one.report for one in done), *ignored)
+    broken = [(one.report.name, one.broken) for one in done if one.broken is not None]
+    if len(broken) == len(done):
+        raise _nothing_readable(feed, members, broken, where)
     quarantined = [entry for one in done for entry in one.quarantined]
     return ArchiveManifest(
         feed=feed.name,
@@ -150,10 +165,32 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         revision=revision.revision,
         version_id=revision.version_id,
         split_id=split_id,
-        members=(*(one.report for one in done), *ignored),
+        members=members,
         shards=tuple(shard for one in done for shard in one.shards),
         quarantine_keys=unpacker.write_quarantine(quarantined),
     )
+
+
+def _nothing_readable(
+    feed: Feed,
+    members: tuple[MemberReport, ...],
+    broken: Sequence[tuple[str, MemberError | LimitError]],
+    where: str,
+) -> NoReadableMemberError:
+    told = [
+        f"{shown(name, SHOWN_BYTES)!r} ({type(error).__name__}: {shown(error.what, SHOWN_BYTES)})"
+        for name, error in broken[:BROKEN_TOLD]
+    ]
+    if len(broken) > BROKEN_TOLD:
+        told.append(f"and {len(broken) - BROKEN_TOLD} more")
+    error = NoReadableMemberError(
+        f"no member that feed {feed.name} takes can be read: {', '.join(told)}",
+        where=where,
+        fate="Nothing of it is delivered; the delivery before, if any, stays.",
+        remedy="Upload a complete archive under the same key, or mend the feed and `rwt retry`.",
+    )
+    error.members = members
+    return error
 
 
 def _taken(entries: Iterable[Found], ignored: list[MemberReport]) -> Iterator[Found]:
@@ -393,7 +430,7 @@ class _Unpacker:
             columns=read.columns if read else (),
             dialect=read.dialect if read else CsvDialect(),
         )
-        self.done.append(_Unpacked(report, None, [], [entry]))
+        self.done.append(_Unpacked(report, None, [], [entry], error))
 
 
 def _shard(cut: _Cut, kept: list[_KeptPart], *, numbered: bool = True) -> Shard:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rwt_assets.feed import ColumnRule, Dialect, MemberRule
-from rwt_assets_tests.pure_way import take_member
+from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.pure_way import take, take_member
 
 NAMES = ["key", "group", "text"]
 ANY_TEXT = st.text(st.characters(exclude_characters="\0\ufeff", exclude_categories=("Cs",)))
@@ -225,11 +226,14 @@ def test_very_wide_and_very_long_rows_are_read_up_to_the_limits():
     taken = take_member(data, MemberRule(include=("*",)), limits={"field_bytes": 999_999})
     assert [len(row["c0"]) for row in taken.rows] == [0]
     assert [(line, rule) for line, rule, _ in set_aside(taken)] == [(3, "field_bytes")]
-    taken = take_member(data, MemberRule(include=("*",)), limits={"columns": 1_999})
+    members = {"m.csv": data, "n.csv": b"a\n1\n"}
+    taken = take(make_zip(members), MemberRule(include=("*",)), limits={"columns": 1_999})
     assert "limits.columns" in taken.manifest.members[0].reason
+    assert len(taken.rows) == 1
 
 
 def test_a_header_alone_is_a_member_without_rows_and_an_empty_file_is_set_aside():
     assert take_member(b"a,b", MemberRule(include=("*",))).manifest.members[0].outcome == "split"
-    (member,) = take_member(b"", MemberRule(include=("*",))).manifest.members
+    members = {"m.csv": b"", "n.csv": b"a,b"}
+    member, _ = take(make_zip(members), MemberRule(include=("*",))).manifest.members
     assert (member.outcome, "is empty" in member.reason) == ("quarantined", True)
