@@ -15,7 +15,7 @@ sweep asks the bucket itself.
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from rwt_assets.errors import ArchiveMissingError, NotificationError
 from rwt_assets.notifications import ArchiveRevision, parse_notification
 from rwt_assets.partitions import archive_partition_key
+from rwt_assets.standing import failed_archives, has_failed
 
 if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 VISIBILITY_SECONDS: Final = 60
 PAGE: Final = 1_000
+SAME_UPLOAD_WITHIN: Final = timedelta(seconds=2)  # its event, and its time in a listing
 
 
 @dataclass(slots=True)
@@ -183,11 +185,15 @@ def _record_announced(
 ) -> None:
     """Record a revision that is new; one on record, or older than that, changes nothing.
 
-    So a message may come twice and in any order. A retired archive that is uploaded again is
-    taken in again, also with the same content.
+    So a message may come twice and in any order. The same content uploaded again is taken in
+    again if its archive was retired, or has failed: whoever uploads it asks for another attempt.
     """
     known = catalog.latest_revision(revision.key)
-    again = known is not None and _is_back(catalog, revision, known)
+    again = (
+        known is not None
+        and known.revision == revision.revision
+        and (_is_back(catalog, revision, known) or _asks_again(catalog, revision, known))
+    )
     on_record = known is not None and (
         known.revision == revision.revision or _is_late(revision, known)
     )
@@ -203,10 +209,27 @@ def _record_announced(
 
 def _is_back(catalog: "FeedCatalog", revision: ArchiveRevision, known: ArchiveRevision) -> bool:
     """Whether the content on record was uploaded again after its archive was retired."""
+    return _is_late(known, revision) and not catalog.is_registered(
+        archive_partition_key(revision.key)
+    )
+
+
+def _asks_again(catalog: "FeedCatalog", revision: ArchiveRevision, known: ArchiveRevision) -> bool:
+    """Whether the content on record was uploaded again after its archive failed."""
+    if (revision.sequencer is None) != (known.sequencer is None):
+        # One of the two is from a listing: its time and that of the event differ a little.
+        newer = _is_clearly_newer(revision.event_time, known)
+    else:
+        newer = _is_late(known, revision)
+    return newer and has_failed(catalog, archive_partition_key(revision.key))
+
+
+def _is_clearly_newer(time: datetime | None, known: ArchiveRevision) -> bool:
+    """Whether a time is later than that of the revision on record by more than rounding."""
     return (
-        known.revision == revision.revision
-        and _is_late(known, revision)
-        and not catalog.is_registered(archive_partition_key(revision.key))
+        time is not None
+        and known.event_time is not None
+        and time - known.event_time > SAME_UPLOAD_WITHIN
     )
 
 
@@ -232,7 +255,8 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     """Record what lies in the bucket and was never announced.
 
     Compares the objects under the feed's prefix with the catalog, a page at a time, by ETag.
-    A lost notification, or a queue that forgot its messages, loses nothing while this runs.
+    A lost notification, or a queue that forgot its messages, loses nothing while this runs. The
+    content of a failed archive that was uploaded again since is recorded again, once.
 
     Args:
         catalog: where archives are recorded.
@@ -249,14 +273,16 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     source = catalog.feed.source
     budget = budget or Budget()
     heads = objects.list(source.bucket, source.prefix, start_after=start_after)
-    registered = set(catalog.archives())
+    on_record = _OnRecord(set(catalog.archives()), failed_archives(catalog))
     while page := list(islice(heads, PAGE)):
-        for head, revision in _unrecorded(catalog, objects, page, since, report, registered):
+        for head, again in _unrecorded(catalog, objects, page, since, report, on_record):
             report.full = budget.is_full(report)
             if report.full:
                 return report
             if not dry_run:
-                catalog.record_arrival(revision, via="sweep")
+                if again:  # first, as in `_record_announced`
+                    catalog.ask_replay(archive_partition_key(head.key), head.etag)
+                catalog.record_arrival(_revision_of(source.bucket, head), via="sweep")
             report.recorded.append(head.key)
             report.next_after = head.key
         report.next_after = page[-1].key
@@ -266,20 +292,28 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _OnRecord:
+    """Partition keys when a sweep began: of all archives, and of those that had failed."""
+
+    registered: Container[str]
+    failed: Container[str]
+
+
 def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and how
     catalog: "FeedCatalog",
     objects: "ObjectStore",
     page: "Sequence[ObjectHead]",
     since: datetime | None,
     report: IntakeReport,
-    registered: Container[str],
-) -> "Iterator[tuple[ObjectHead, ArchiveRevision]]":
-    """The archives of a page whose content is not on record."""
+    when_begun: _OnRecord,
+) -> "Iterator[tuple[ObjectHead, bool]]":
+    """The archives of a page to record; true if the content is on record and has failed."""
     source = catalog.feed.source
     archives = [head for head in page if source.names(source.bucket, head.key)]
     report.ignored["object that is no archive"] += len(page) - len(archives)
     on_record = catalog.arrivals_of(archive_partition_key(head.key) for head in archives)
-    gone = {key: event for key, event in on_record.items() if key not in registered}
+    gone = {key: event for key, event in on_record.items() if key not in when_begun.registered}
     lost = gone.keys() - catalog.retired(gone)  # arrived while its archive was retired
     lost = {key for key in lost if not catalog.is_registered(key)}  # nor since this sweep began
     on_record = {key: event for key, event in on_record.items() if key not in lost}
@@ -288,10 +322,35 @@ def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and h
         older = since is not None and head.last_modified < since
         # What is on record may be newer than the listing: then the bucket is asked once more.
         now = head if known is None or older else _current(objects, source.bucket, head, known)
-        if older or now is None or (known is not None and known.revision == now.etag):
+        if not older and now is not None and (known is None or known.revision != now.etag):
+            yield now, False
+            continue
+        again = None
+        if not older and archive_partition_key(head.key) in when_begun.failed:
+            again = _uploaded_again(catalog, objects, head)
+        if again is None:
             report.unchanged += 1
         else:
-            yield now, _revision_of(source.bucket, now)
+            yield again, True
+
+
+def _uploaded_again(
+    catalog: "FeedCatalog", objects: "ObjectStore", listed: "ObjectHead"
+) -> "ObjectHead | None":
+    """The object as it is now, if it is the content on record that failed, uploaded again since."""
+    known = catalog.latest_revision(listed.key)
+    if (
+        known is None
+        or not _is_clearly_newer(listed.last_modified, known)
+        or not has_failed(catalog, archive_partition_key(listed.key))
+    ):
+        return None
+    try:
+        now = objects.head(catalog.feed.source.bucket, listed.key)
+    except ArchiveMissingError:
+        return None  # removed since it was listed
+    same = now.etag == known.revision and _is_clearly_newer(now.last_modified, known)
+    return now if same else None
 
 
 def _current(

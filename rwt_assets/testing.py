@@ -31,11 +31,15 @@ from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, Writ
 from rwt_assets.resources.queue import Message, Queue, QueueDepth, QueueResource
 
 
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # when what no request put was written
+
+
 class InMemoryObjects:
     """An object store in a dictionary, with S3's rules for ETags and missing objects."""
 
     def __init__(self) -> None:
         self.contents: dict[tuple[str, str], bytes] = {}
+        self.modified: dict[tuple[str, str], datetime] = {}
         self.puts: list[str] = []
         self._lock = RLock()
 
@@ -46,7 +50,8 @@ class InMemoryObjects:
     def head(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectHead:
         """Size, ETag and time."""
         body = self._get(bucket, key)
-        return ObjectHead(key, len(body), self.etag(bucket, key), datetime.now(UTC), version_id)
+        modified = self.modified.get((bucket, key), BEGINNING)
+        return ObjectHead(key, len(body), self.etag(bucket, key), modified, version_id)
 
     def read(
         self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
@@ -75,6 +80,7 @@ class InMemoryObjects:
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
         """Write an object."""
         self.puts.append(key)
+        self.modified[bucket, key] = datetime.now(UTC).replace(microsecond=0)
         self.contents[bucket, key] = (
             bytes(body) if isinstance(body, bytes | memoryview) else body.read()
         )
