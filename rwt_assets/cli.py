@@ -27,8 +27,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from time import monotonic, sleep
 from typing import Annotated, NoReturn
 
@@ -67,12 +69,15 @@ from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.json_logs import wants_json
-from rwt_assets.manifest import Delivery
 from rwt_assets.partitions import archive_partition_key
+from rwt_assets.processing import read_manifest
+from rwt_assets.quarantine import count_set_aside
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.standing import (
     ArchiveProgress,
+    StageName,
     archive_progress,
+    has_failed,
     retry_failed,
 )
 
@@ -88,8 +93,9 @@ app = typer.Typer(
     ),
     epilog=(
         "Exit status: 0 if all went well, 1 if something failed or was found wanting, 2 if the "
-        "command line is wrong. Data go to standard output, complaints to standard error; colours "
-        "and progress bars appear on a terminal only. `--json` is there for scripts."
+        "command line is wrong, 3 if `rwt submit --wait` delivered all and quarantined some. Data "
+        "go to standard output, complaints to standard error; colours and progress bars appear on "
+        "a terminal only. `--json` is there for scripts."
     ),
 )
 BEGIN, LOOK, MEND = "Begin", "Look", "Mend"
@@ -102,6 +108,7 @@ SAMPLE_OF = {
 }
 LOOK_SECONDS = 0.5
 SHOWN = 20
+QUARANTINED = 3  # exit status
 Archives = Annotated[
     list[Path], typer.Argument(metavar="FILE.zip...", exists=True, dir_okay=False, readable=True)
 ]
@@ -139,9 +146,9 @@ def demo(
         file = file or _sample(feeds, feed_name)
         feed = choose_for_file(feeds, feed_name, file)
         with _stack(state, feeds) as stack:
-            progress = _send(feed, file, stack.watch)
+            end = _follow(_upload(feed, file), stack.watch)
             result = None
-            if progress.stage == "delivered":
+            if end.stage == "delivered":
                 result = read_result(connect_objects(), feed.target, _key(feed, file))
                 _show_result(result, _arrived_at(feed, file))
             _show_addresses(stack, [feed])
@@ -191,12 +198,21 @@ def submit(
     state: State = DEFAULT_STATE,
     feed_name: FeedName = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for each delivery; status 1 if one fails.")
+        bool,
+        typer.Option(
+            "--wait",
+            help="Wait for each delivery; status 3 if all are delivered and something is "
+            "quarantined, 1 if one fails.",
+        ),
     ] = False,
 ) -> None:
     """Upload archives under the prefix of their feed, each by its file name.
 
     Without --feed it is the feed that names the most members of the archive.
+
+    Exit status with --wait: 0 if everything is delivered and nothing is quarantined, 3 if all
+    archives are delivered and rows or members are quarantined, 1 if an archive fails. Status 2,
+    with nothing uploaded, if two files would have the same key.
 
     For example:
 
@@ -209,16 +225,29 @@ def submit(
             stop_with("No stack runs here; start one with `rwt up`.", state)
         feeds = declared_feeds()
         sent = [(choose_for_file(feeds, feed_name, file), file) for file in files]
-        store = connect_objects()
+        _refuse_equal_keys(sent)
+        uploads: list[_Upload] = []
         for feed, file in sent:
-            with file.open("rb") as body:
-                store.put(feed.source.bucket, _key(feed, file), body)
-            console.print(f"s3://{feed.source.bucket}/{_key(feed, file)}  uploaded")
+            uploads.append(_upload(feed, file, follow=wait))
+            console.print(f"{_address(feed, file)}  uploaded", markup=False)
         if wait:
-            ends = [
-                _send(feed, file, lambda: sleep(LOOK_SECONDS), put=False) for feed, file in sent
-            ]
-            raise typer.Exit(0 if all(end.stage == "delivered" for end in ends) else 1)
+            ends = [_follow(one, lambda: sleep(LOOK_SECONDS)) for one in uploads]
+            if any(end.stage != "delivered" for end in ends):
+                raise typer.Exit(1)
+            raise typer.Exit(QUARANTINED if any(end.quarantined for end in ends) else 0)
+
+
+def _refuse_equal_keys(sent: Sequence[tuple[Feed, Path]]) -> None:
+    """End with status 2 if one file would replace another: files are uploaded by their names."""
+    first: dict[str, Path] = {}
+    for feed, file in sent:
+        address = _address(feed, file)
+        if address in first:
+            raise typer.BadParameter(
+                f"{first[address]} and {file} would both be {address}. Nothing was uploaded. "
+                "Rename one of them, or submit one when the other is delivered."
+            )
+        first[address] = file
 
 
 @app.command(rich_help_panel=MEND)
@@ -299,15 +328,47 @@ def retry(
         raise typer.Exit(1 if missing else 0)
 
 
-def _send(
-    feed: Feed, file: Path, meanwhile: Callable[[], None], *, put: bool = True
-) -> ArchiveProgress:
-    """Upload an archive and show how it goes through; where it ended."""
-    store, key = connect_objects(), _key(feed, file)
-    if put:
-        with file.open("rb") as body:
-            store.put(feed.source.bucket, key, body)
-    revision = store.head(feed.source.bucket, key).etag
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """An archive that was uploaded. `failed` is the arrival that had failed before, 0 if none."""
+
+    feed: Feed
+    file: Path
+    key: str
+    revision: str
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where an archive ended. `quarantined` says what is quarantined of it, "" if nothing."""
+
+    stage: StageName
+    quarantined: str = ""
+
+
+def _upload(feed: Feed, file: Path, *, follow: bool = True) -> _Upload:
+    """Upload an archive; `follow` says whether its way is followed."""
+    store, key, failed = connect_objects(), _key(feed, file), 0
+    if follow:
+        with dg.DagsterInstance.get() as instance:
+            failed = _failed_arrival(FeedCatalog(instance, feed), key)
+    with file.open("rb") as body:
+        store.put(feed.source.bucket, key, body)
+    return _Upload(feed, file, key, store.head(feed.source.bucket, key).etag, failed)
+
+
+def _failed_arrival(catalog: FeedCatalog, key: str) -> int:
+    """The storage id of the archive's newest arrival if it has failed; else 0."""
+    partition = archive_partition_key(key)
+    if not has_failed(catalog, partition):
+        return 0
+    return catalog.arrivals_of([partition])[partition].storage_id
+
+
+def _follow(upload: _Upload, meanwhile: Callable[[], None]) -> _End:
+    """Show how an archive goes through, until it is delivered or has failed."""
+    feed, name, partition = upload.feed, upload.file.name, archive_partition_key(upload.key)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -316,38 +377,46 @@ def _send(
         TimeElapsedColumn(),
     )
     began = monotonic()
+    quarantined = told = ""
     with dg.DagsterInstance.get() as instance, Progress(*columns, console=console) as bars:
         catalog = FeedCatalog(instance, feed)
-        bar = bars.add_task(file.name, total=None, told="uploaded")
-        told = ""
+        bar = bars.add_task(name, total=None, told="uploaded")
         while True:
-            progress = archive_progress(catalog, archive_partition_key(key))
-            if progress.revision != revision:
+            progress = archive_progress(catalog, partition)
+            of_before = upload.failed and _failed_arrival(catalog, upload.key) == upload.failed
+            if progress.revision != upload.revision or of_before:
                 progress = ArchiveProgress("unknown")
             line = _tell(progress)
             if line != told:
                 total = progress.shards_found or None
                 bars.update(bar, told=line, total=total, completed=progress.shards_done)
-                if not console.is_terminal:
-                    console.print(f"{monotonic() - began:5.1f} s  {file.name}: {line}")
                 told = line
+                if progress.stage == "delivered":
+                    quarantined = _tell_quarantined(feed, upload.key)
+                    line = f"{line}; {quarantined}" if quarantined else line
+                if not console.is_terminal:
+                    seconds = f"{monotonic() - began:5.1f} s  "
+                    console.print(f"{seconds}{name}: {line}", markup=False, soft_wrap=True)
             if progress.stage in ("delivered", "failed"):
                 break
             meanwhile()
-    if progress.stage == "delivered":
-        _hint_at_quarantine(read_delivery(store, feed.target, key))
+    if quarantined and console.is_terminal:
+        console.print(f"{name}: {line}", markup=False, soft_wrap=True)
     if progress.stage == "failed":
-        errors.print(f"{file.name} was not delivered: {progress.reason}", style="red")
-    return progress
+        errors.print(f"{name} was not delivered: {progress.reason}", style="red", markup=False)
+    return _End(progress.stage, quarantined)
 
 
-def _hint_at_quarantine(delivery: Delivery) -> None:
-    if delivery.quarantine_keys:
-        console.print(
-            f"Something is quarantined ({delivery.rows_quarantined:,} rows): "
-            f"`rwt quarantine list --archive {delivery.key}`",
-            markup=False,
-        )
+def _tell_quarantined(feed: Feed, key: str) -> str:
+    """How many rows and members of a delivered archive are quarantined, and how to see them."""
+    store = connect_objects()
+    delivery = read_delivery(store, feed.target, key)
+    found = count_set_aside(read_manifest(store, feed.target, key), delivery.objects)
+    counts = [(found.rows, "row"), (found.members, "member")]
+    parts = [f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts if count]
+    if not parts:
+        return ""
+    return f"{' and '.join(parts)} quarantined: rwt quarantine list --archive {quote(key)}"
 
 
 def _tell(progress: ArchiveProgress) -> str:
@@ -462,6 +531,10 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def _key(feed: Feed, file: Path) -> str:
     return f"{feed.source.prefix}{file.name}"
+
+
+def _address(feed: Feed, file: Path) -> str:
+    return f"s3://{feed.source.bucket}/{_key(feed, file)}"
 
 
 app.command("status", rich_help_panel=LOOK)(status_command)

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.cli import app
 from rwt_assets.component import build_feed_definitions
+from rwt_assets.resources.queue import SqsQueueResource
 from rwt_assets.sensors.dispatch import plan
+from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.stand_ins import run_request
 
@@ -155,23 +157,80 @@ def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkey
     assert "There is no feed 'x'" in rwt("quarantine", "replay", "--feed", "x").stderr
 
 
-def test_who_waits_for_an_archive_is_told_how_to_see_what_was_set_aside(
-    home, s3, feed, tmp_path, monkeypatch
-):
-    file = tmp_path / "a.zip"
-    file.write_bytes(BROKEN)
+@pytest.fixture
+def submit(home, feed, tmp_path, monkeypatch):
+    """`rwt submit --wait` on such files; the daemon's work is done between two looks."""
+    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    sensor = queue_sensor([feed])
 
     def meanwhile(_seconds):
-        rwt("sweep")
+        with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance) as context:
+            sensor(context, queue_client=SqsQueueResource())
         dispatch(feed)
 
     monkeypatch.setattr("rwt_assets.cli.sleep", meanwhile)
-    sent = rwt("submit", str(file), "--wait")
-    assert sent.exit_code == 0
-    assert (
-        "Something is quarantined (2 rows): `rwt quarantine list --archive gtfs/a.zip`"
-        in sent.stdout
-    )
+
+    def submitted(**contents):
+        files = [tmp_path / f"{name}.zip" for name in contents]
+        for file, body in zip(files, contents.values(), strict=True):
+            file.write_bytes(body)
+        return rwt("submit", "--feed", "gtfs", "--wait", *map(str, files))
+
+    return submitted
+
+
+GOOD = timetable(trips=1, stops=2)
+UNREADABLE = make_zip({"stops.txt": "no,header\n1,2\n"})
+BROKEN_MEMBER = make_zip(
+    {"stops.txt": "stop_id,stop_name,stop_lat,stop_lon\nS,Stop,1,2\n", "calendar.txt": "day\nmon\n"}
+)
+ONE_ROW = make_zip({"stops.txt": "stop_id,stop_name,stop_lat,stop_lon\nS,Stop,1,2\nT,Stop,far,2\n"})
+
+
+@pytest.mark.parametrize(
+    ("contents", "status", "says"),
+    [
+        ({"a": GOOD, "b": GOOD}, 0, "b.zip: delivered, 3 of 3 shards\n"),
+        ({"a": BROKEN}, 3, "; 2 rows and 1 member quarantined: rwt quarantine list --archive"),
+        ({"a b": ONE_ROW}, 3, "; 1 row quarantined: rwt quarantine list --archive 'gtfs/a b.zip'"),
+        ({"a": BROKEN_MEMBER}, 3, "; 1 member quarantined: rwt quarantine list --archive"),
+        ({"a": UNREADABLE, "b": ONE_ROW}, 1, "b.zip: delivered, 1 of 1 shards; 1 row quarantined"),
+    ],
+)
+def test_the_status_of_a_submit_that_waits_says_what_became_of_the_archives(
+    submit, contents, status, says
+):
+    sent = submit(**contents)
+    assert sent.exit_code == status, sent.output
+    assert says in sent.stdout
+    assert ("was not delivered: no member" in sent.stderr) is (status == 1)
+
+
+def test_who_submits_a_failed_archive_again_waits_for_the_new_attempt(submit, feed):
+    assert submit(a=UNREADABLE).exit_code == 1
+    again = submit(a=UNREADABLE)
+    assert again.exit_code == 1
+    assert "a.zip: uploaded, not yet noticed" in again.stdout
+    with dg.DagsterInstance.get() as instance:
+        assert len(instance.get_runs()) == 2, "the failure before was told"
+    assert submit(a=GOOD).exit_code == 0
+
+
+def test_files_that_would_replace_each_other_are_refused_before_any_is_uploaded(home, s3, tmp_path):
+    files = []
+    for folder in ("p1", "p2"):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "daily.zip"
+        file.write_bytes(GOOD)
+        files.append(str(file))
+    sent = rwt("submit", "--feed", "gtfs", *files)
+    assert sent.exit_code == 2
+    told = " ".join(sent.stderr.replace("│", " ").split())
+    assert all(file in told for file in files)
+    assert "would both be s3://rwt-incoming/gtfs/daily.zip" in told
+    assert "Nothing was uploaded" in told
+    assert s3.list_objects_v2(Bucket="rwt-incoming").get("Contents", []) == []
+    assert rwt("submit", "--feed", "gtfs", files[0], files[0]).exit_code == 2
 
 
 def test_old_archives_are_retired_and_what_was_written_of_them_is_removed(home, s3, feed):
