@@ -70,7 +70,6 @@ from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.json_logs import wants_json
 from rwt_assets.partitions import archive_partition_key
-from rwt_assets.processing import read_manifest
 from rwt_assets.quarantine import count_set_aside
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.standing import (
@@ -411,7 +410,7 @@ def _tell_quarantined(feed: Feed, key: str) -> str:
     """How many rows and members of a delivered archive are quarantined, and how to see them."""
     store = connect_objects()
     delivery = read_delivery(store, feed.target, key)
-    found = count_set_aside(read_manifest(store, feed.target, key), delivery.objects)
+    found = count_set_aside(delivery, delivery.objects)
     counts = [(found.rows, "row"), (found.members, "member")]
     parts = [f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts if count]
     if not parts:

@@ -232,9 +232,16 @@ def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveMa
     Raises:
         ArchiveMissingError: the archive was never split, or its manifest was removed.
     """
+    return read_tagged_manifest(store, target, archive)[0]
+
+
+def read_tagged_manifest(
+    store: ObjectStore, target: Target, archive: str
+) -> tuple[ArchiveManifest, str]:
+    """The same, and the ETag of the document."""
     key = Layout(target.prefix).manifest(archive)
     try:
-        body = store.read(target.bucket, key)
+        body, etag = store.read_tagged(target.bucket, key)
     except ArchiveMissingError as error:
         raise ArchiveMissingError(
             "the archive has no manifest",
@@ -242,7 +249,7 @@ def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveMa
             fate="Nothing was processed.",
             remedy="Materialize archive_manifest for this archive first.",
         ) from error
-    return ArchiveManifest.model_validate_json(body)
+    return ArchiveManifest.model_validate_json(body), etag
 
 
 def manifest_etag(store: ObjectStore, target: Target, archive: str) -> str:

@@ -29,7 +29,7 @@ from rwt_assets.processing import read_manifest
 from rwt_assets.progress import ArchiveFacts, Stage, Step, locate
 from rwt_assets.quarantine import SetAside, count_set_aside
 from rwt_assets.reconciliation import stored_parquet, take_account
-from rwt_assets.standing import room_of
+from rwt_assets.standing import is_failed, room_of
 
 WORKERS = 8
 
@@ -108,7 +108,7 @@ def ask_again(
     asked = Asked()
     for one in find_quarantined(catalog, store, archives=archives, rule=rule):
         key, newest = one.facts.partition_key, one.facts.arrived
-        at_rest = locate(one.facts).stage is Stage.DELIVERED or _has_failed(catalog, one.facts)
+        at_rest = locate(one.facts).stage is Stage.DELIVERED or is_failed(catalog, one.facts)
         if newest is None or one.found.revision != newest.revision:
             asked.left.append(key)
         elif at_rest and len(asked.again) >= room:
@@ -136,13 +136,6 @@ def _may_have(facts: ArchiveFacts) -> bool:
     need = locate(facts).need
     to_deliver = facts.running is Stage.DELIVERING or (need and need.step is Step.DELIVER)
     return facts.manifest.set_aside > 0 or bool(to_deliver)
-
-
-def _has_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
-    need = locate(facts).open_need
-    return need is not None and catalog.attempts(facts.partition_key, need).exhausted(
-        catalog.feed.attempts
-    )
 
 
 def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) -> Quarantined:

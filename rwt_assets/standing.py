@@ -198,16 +198,17 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
 
 def failed_archives(catalog: FeedCatalog) -> set[str]:
     """Partition keys of the archives whose next step has failed for good."""
-    return {key for key, facts in catalog.look().others.items() if _has_failed(catalog, facts)}
+    return {key for key, facts in catalog.look().others.items() if is_failed(catalog, facts)}
 
 
 def has_failed(catalog: FeedCatalog, partition_key: str) -> bool:
     """Whether the next step of this archive has failed for good."""
     facts = catalog.look().others.get(partition_key)
-    return facts is not None and _has_failed(catalog, facts)
+    return facts is not None and is_failed(catalog, facts)
 
 
-def _has_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
+def is_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
+    """Whether the next step of an archive has failed for good, by facts that were read."""
     need = locate(facts).open_need
     return need is not None and catalog.attempts(facts.partition_key, need).exhausted(
         catalog.feed.attempts

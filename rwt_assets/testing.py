@@ -30,7 +30,6 @@ from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, Written
 from rwt_assets.resources.queue import Message, Queue, QueueDepth, QueueResource
 
-
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # when what no request put was written
 
 

@@ -35,7 +35,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
-from rwt_assets.processing import manifest_etag, read_manifest
+from rwt_assets.processing import manifest_etag, read_tagged_manifest
 from rwt_assets.quarantine import SAMPLE, Breach, breaches, quarantine_report, read_entries
 from rwt_assets.reconciliation import Account, make_delivery, take_account
 from rwt_assets.resources.object_store import page_of
@@ -81,8 +81,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         archive = parse_archive_partition_key(context.partition_key)
         with explained(context, catalog):
             before = current_delivery(store, feed.target, archive)
-            etag = manifest_etag(store, feed.target, archive)
-            manifest = read_manifest(store, feed.target, archive)
+            manifest, etag = read_tagged_manifest(store, feed.target, archive)
             refuse_stale_manifest(catalog, manifest)
             generation = generation_of(manifest, enrichment_version(feed))
             account = take_account(manifest, generation, io_manager.stored)

@@ -94,6 +94,7 @@ def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
                 ("get", "archive"): 1 + MEMBERS,  # its end, then each member as one stream
                 ("put", "shards"): SHARDS,
                 ("put", "row-numbers"): 1,  # stops.txt is whole, so its rows are consecutive
+                ("head", "manifests"): 2,  # which one is replaced, and whether it still stands
                 ("put", "manifests"): 1,
                 ("get", "schemas"): MEMBERS,
                 ("put", "schemas"): MEMBERS,
@@ -105,7 +106,9 @@ def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
                 ("put", "enriched"): SHARDS,
             },
             "deliver": {
+                ("get", "deliveries"): 1,  # the one that is replaced
                 ("get", "manifests"): 1,
+                ("head", "manifests"): 1,  # whether it still stands
                 ("get", "enriched"): SHARDS,  # the footer of each
                 ("put", "deliveries"): 1,
             },
@@ -117,12 +120,15 @@ def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
             ("head", "archive"): 1,
             ("get", "archive"): 1 + MEMBERS,
             ("put", "enriched"): SHARDS,
+            ("head", "manifests"): 2,
             ("put", "manifests"): 1,
             ("get", "schemas"): MEMBERS,
             ("put", "schemas"): MEMBERS,
         },
         "deliver": {
+            ("get", "deliveries"): 1,
             ("get", "manifests"): 1,
+            ("head", "manifests"): 1,
             ("get", "enriched"): SHARDS,
             ("put", "deliveries"): 1,
         },
