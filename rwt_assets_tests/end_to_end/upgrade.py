@@ -1,6 +1,7 @@
 """`make upgrade`: a deployment of an earlier version goes on with this one, and back again.
 
     python -m rwt_assets_tests.end_to_end.upgrade [--storage sqlite postgresql] [--fixture FILE]
+                                                  [--earlier COMMIT]
 
 What belongs here: an earlier commit of this package on an earlier minor version of Dagster
 delivers archives; this version migrates Dagster's schema, goes on, and delivers more; the earlier
@@ -126,10 +127,10 @@ class Deployment:
 
 
 @contextmanager
-def earlier_versions(folder: Path) -> Iterator[tuple[Version, Version]]:
+def earlier_versions(folder: Path, commit: str) -> Iterator[tuple[Version, Version]]:
     """The earlier commit in a work tree of its own, with the earlier Dagster and with this one."""
-    tree, name = folder / "earlier", f"commit {EARLIER_COMMIT}"
-    _run([*GIT, "worktree", "add", "--quiet", "--detach"], tree, EARLIER_COMMIT)
+    tree, name = folder / "earlier", f"commit {commit}"
+    _run([*GIT, "worktree", "add", "--quiet", "--detach"], tree, commit)
     try:
         before = _environment(folder / "venv", tree, "--override", EARLIER_DAGSTER)
         locked = [f"{one}=={version(one)}" for one in OF_DAGSTER]
@@ -309,11 +310,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make upgrade")
     parser.add_argument("--storage", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--fixture", type=Path)
+    parser.add_argument("--earlier", metavar="COMMIT", default=EARLIER_COMMIT)
     arguments = parser.parse_args()
     present = Version("this version", PROJECT, Path(sys.executable))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
-        with earlier_versions(folder) as (earlier, stepping):
+        with earlier_versions(folder, arguments.earlier) as (earlier, stepping):
             for storage in arguments.storage:
                 print(f"{storage}:")
                 own = folder / storage
