@@ -1,7 +1,7 @@
 """`make upgrade`: a deployment of an earlier version goes on with this one, and back again.
 
     python -m rwt_assets_tests.end_to_end.upgrade [--storage sqlite postgresql] [--fixture FILE]
-                                                  [--earlier COMMIT]
+                                                  [--earlier COMMIT] [--same-dagster]
 
 What belongs here: an earlier commit of this package on an earlier minor version of Dagster
 delivers archives; this version migrates Dagster's schema, goes on, and delivers more; the earlier
@@ -127,13 +127,16 @@ class Deployment:
 
 
 @contextmanager
-def earlier_versions(folder: Path, commit: str) -> Iterator[tuple[Version, Version]]:
+def earlier_versions(
+    folder: Path, commit: str, *, same_dagster: bool
+) -> Iterator[tuple[Version, Version]]:
     """The earlier commit in a work tree of its own, with the earlier Dagster and with this one."""
     tree, name = folder / "earlier", f"commit {commit}"
     _run([*GIT, "worktree", "add", "--quiet", "--detach"], tree, commit)
     try:
-        before = _environment(folder / "venv", tree, "--override", EARLIER_DAGSTER)
         locked = [f"{one}=={version(one)}" for one in OF_DAGSTER]
+        own = locked if same_dagster else ["--override", EARLIER_DAGSTER]
+        before = _environment(folder / "venv", tree, *own)
         after = _environment(folder / "venv-stepping", tree, *locked)
         yield Version(name, tree, before), Version(name, tree, after)
     finally:
@@ -311,11 +314,15 @@ def main() -> None:
     parser.add_argument("--storage", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--fixture", type=Path)
     parser.add_argument("--earlier", metavar="COMMIT", default=EARLIER_COMMIT)
+    parser.add_argument("--same-dagster", action="store_true", help="for a commit that needs it")
     arguments = parser.parse_args()
     present = Version("this version", PROJECT, Path(sys.executable))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
-        with earlier_versions(folder, arguments.earlier) as (earlier, stepping):
+        with earlier_versions(folder, arguments.earlier, same_dagster=arguments.same_dagster) as (
+            earlier,
+            stepping,
+        ):
             for storage in arguments.storage:
                 print(f"{storage}:")
                 own = folder / storage
