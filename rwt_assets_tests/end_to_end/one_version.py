@@ -57,7 +57,8 @@ def look(catalog: FeedCatalog) -> dict[str, Any]:
         for name in names
     }
     standing = take_standing(catalog)
-    versions = {spec.key.path[-1]: spec.code_version for spec in defs().resolve_all_asset_specs()}
+    specs = [one for one in defs().resolve_all_asset_specs() if one.key.path[0] == graph.feed]
+    versions = {spec.key.path[-1]: spec.code_version for spec in specs}
     return {
         "dagster": dg.__version__,
         "archives": list(catalog.archives()),
