@@ -1,34 +1,62 @@
 # ruff: noqa: ARG002 - a stand-in takes what the real one needs
-"""What takes the place of S3, SQS and the Parquet IO manager in tests without a server.
+"""Test a feed without a server: `InMemoryFeed`, and what stands in for S3, SQS and Parquet.
 
-What belongs here: stand-ins for the tests of any project that has a feed; docs/how-to/tests.md
-shows them at work. What does not: the harness of this project's own tests. Dagster documentation:
-"Testing assets".
+What belongs here: what the tests of any project that has a feed need; docs/how-to/tests.md shows
+it at work. What does not: what only this project's own tests need. Dagster documentation: "Testing
+assets".
+
+A step that fails raises an AssertionError with the reason, unless the test says that it expects it.
 """
 
+import json
+import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import md5
+from io import BytesIO
+from itertools import count
 from threading import RLock
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.component import build_feed_definitions
+from rwt_assets.consumption import read_delivery
+from rwt_assets.contract import QuarantineEntry
+from rwt_assets.definitions import declared_feeds
 from rwt_assets.enriched import EnrichedShard
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import REASON_TAG
+from rwt_assets.frames import to_frame
+from rwt_assets.intake import Budget, take_messages
 from rwt_assets.layout import Generation
-from rwt_assets.manifest import EnrichedObject, Shard
-from rwt_assets.object_store import ObjectHead, ObjectStore
-from rwt_assets.partitions import ShardKey
+from rwt_assets.manifest import Delivery, EnrichedObject, Shard
+from rwt_assets.object_store import ObjectHead
+from rwt_assets.partitions import ShardKey, archive_partition_key
+from rwt_assets.quarantine import read_entries
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, Written
-from rwt_assets.resources.queue import Message, Queue, QueueDepth, QueueResource
+from rwt_assets.resources.queue import Message, QueueDepth, QueueResource
+from rwt_assets.resources.secrets import SecretsResource
+from rwt_assets.sensors.dispatch import plan
+from rwt_assets.standing import archive_progress, take_standing
+
+ROUNDS = 50  # an archive takes three
+AT_MOST = 1_000_000
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # when what no request put was written
 
@@ -192,7 +220,7 @@ class InMemoryObjectStore(ObjectStoreResource):
 
     name: str = Field(default_factory=_new_name)
 
-    def objects(self) -> ObjectStore:
+    def objects(self) -> InMemoryObjects:
         """The store."""
         return _OBJECTS[self.name]
 
@@ -202,18 +230,17 @@ class InMemoryQueueClient(QueueResource):
 
     name: str = Field(default_factory=_new_name)
 
-    def queue(self) -> Queue:
+    def queue(self) -> InMemoryQueue:
         """The queue."""
         return _QUEUES[self.name]
 
 
 @dataclass(slots=True)
 class _KeptShards:
-    """What an `InMemoryIOManager` keeps: the objects by generation, the newest frame by key."""
+    """What an `InMemoryIOManager` keeps: objects by generation, frames by object and by shard."""
 
-    objects: dict[tuple[Generation, str, str], tuple[EnrichedObject, pd.DataFrame]] = field(
-        default_factory=dict
-    )
+    objects: dict[tuple[Generation, str, str], EnrichedObject] = field(default_factory=dict)
+    frames: dict[str, pd.DataFrame] = field(default_factory=dict)
     newest: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
@@ -233,28 +260,35 @@ class InMemoryIOManager(EnrichedShardIOManager):
         """The newest frame of each shard, by partition key."""
         return _SHARDS[self.name].newest
 
+    def frame_of(self, kept: EnrichedObject) -> pd.DataFrame | None:
+        """The rows of an object that a delivery names; None if it was not kept here."""
+        return _SHARDS[self.name].frames.get(kept.key)
+
     def write(self, shard: EnrichedShard) -> Written:
         """Keep a shard, unless its generation has it already."""
         frame = pd.concat(list(shard.frames()), ignore_index=True)
         key = ShardKey.parse(shard.partition_key)
         place = (shard.generation, shard.partition_key, shard.checksum)
+        generation = shard.generation
         kept = EnrichedObject(
             partition_key=shard.partition_key,
             member=key.member,
             split_by=key.split_by,
             value=key.value,
-            key=f"memory/{shard.generation.revision}/{shard.generation.name}/{shard.partition_key}",
+            key="/".join(["memory", generation.revision, generation.name, *place[1:]]),
             rows=len(frame),
             bytes=0,
             rows_quarantined=shard.rows_quarantined,
             quarantine_key=shard.quarantine_key,
             rows_by_rule=shard.rows_by_rule,
         )
-        kept, frame = _SHARDS[self.name].objects.setdefault(place, (kept, frame))
-        self.frames[shard.partition_key] = frame
+        shards = _SHARDS[self.name]
+        kept = shards.objects.setdefault(place, kept)
+        frame = shards.frames.setdefault(kept.key, frame)
+        shards.newest[shard.partition_key] = frame
         return Written(
             partition_key=shard.partition_key,
-            revision=shard.generation.revision,
+            revision=generation.revision,
             uri=kept.key,
             rows=len(frame),
             bytes=0,
@@ -266,22 +300,395 @@ class InMemoryIOManager(EnrichedShardIOManager):
     def stored(self, generation: Generation, shard: Shard) -> EnrichedObject | None:
         """What is kept of a shard in a generation."""
         place = (generation, shard.partition_key, shard.checksum)
-        found = _SHARDS[self.name].objects.get(place)
-        return None if found is None else found[0]
+        return _SHARDS[self.name].objects.get(place)
 
     def read(self, partition_key: str) -> pd.DataFrame:
         """The newest frame of a shard."""
         return self.frames[partition_key]
 
 
+def make_archive(members: Mapping[str, str | bytes]) -> bytes:
+    """A ZIP archive of these members; texts are written in UTF-8."""
+    body = BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            # A ZipInfo has a constant time, so the same members are the same revision.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return body.getvalue()
+
+
 def run_request(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, request: dg.RunRequest
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    request: dg.RunRequest,
+    *,
+    may_fail: bool = False,
 ) -> dg.ExecuteInProcessResult:
-    """Carry out what a sensor asked for, in this process; failures are in the result."""
+    """Carry out what a sensor asked for, in this process.
+
+    Args:
+        definitions: that have the job.
+        instance: where the run is recorded.
+        request: the sensor's.
+        may_fail: return the result of a run that failed.
+
+    Raises:
+        AssertionError: the run failed and `may_fail` is false.
+    """
     job = definitions.resolve_job_def(str(request.job_name))
-    return job.execute_in_process(
+    result = job.execute_in_process(
         instance=instance,
         partition_key=request.partition_key,
         tags=dict(request.tags),
         raise_on_error=False,
     )
+    if not (may_fail or result.success):
+        raise AssertionError(_why_failed(instance, result))
+    return result
+
+
+def _why_failed(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> str:
+    """The reason that our code left in the run's tags, or else the error that Dagster recorded."""
+    run = instance.get_run_by_id(result.run_id)
+    reason = run.tags.get(REASON_TAG) if run is not None else None
+    errors = [
+        str(event.step_failure_data.error)
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.STEP_FAILURE
+    ]
+    return f"a run of {result.job_def.name} failed: {reason or ' '.join(errors) or 'no reason'}"
+
+
+def carry_out(
+    catalog: FeedCatalog, definitions: dg.Definitions, *, expect_failure: bool = False
+) -> list[dg.ExecuteInProcessResult]:
+    """Carry out what the dispatch sensor would ask for, in this process, until nothing is.
+
+    Args:
+        catalog: of the feed.
+        definitions: that have its jobs.
+        expect_failure: at least one run has to fail.
+
+    Returns:
+        The results of all runs, in their order.
+
+    Raises:
+        AssertionError: a run failed that was not expected to, or none that was, or there is no
+            end.
+    """
+    results: list[dg.ExecuteInProcessResult] = []
+    for _ in range(ROUNDS):
+        requests = plan(catalog)
+        if not requests:
+            break
+        results += [
+            run_request(definitions, catalog.instance, one, may_fail=expect_failure)
+            for one in requests
+        ]
+    else:
+        raise AssertionError(f"after {ROUNDS} rounds there is more to do: {plan(catalog)}")
+    if expect_failure and all(result.success for result in results):
+        raise AssertionError(f"none of {len(results)} runs failed")
+    return results
+
+
+class InMemoryFeed:
+    """A feed and everything that it needs, in memory; use it in a `with` statement.
+
+    At the end of the `with` statement it is an error if an archive has failed, or if one is
+    forgotten, and the test has not said that it expects that.
+
+    Args:
+        feed: the declaration.
+        instance: where Dagster records events; a new one if None, which is closed at the end.
+        secrets: where the password of encrypted archives is read.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        instance: dg.DagsterInstance | None = None,
+        secrets: SecretsResource | None = None,
+    ) -> None:
+        self.feed = feed
+        self._open = ExitStack()
+        self.instance = instance or self._open.enter_context(dg.DagsterInstance.ephemeral())
+        self.secrets = secrets
+        self.store = InMemoryObjectStore()
+        self.client = InMemoryQueueClient()
+        self.io_manager = InMemoryIOManager()
+        self._expected: set[str] = set()
+        self._sequencers = count(1)
+
+    @classmethod
+    def declared(cls, name: str = "") -> Self:
+        """A feed that a `defs.yaml` of the current project declares.
+
+        Args:
+            name: of the feed; it may be left out if there is only one.
+
+        Raises:
+            FeedError: there is no project or no such feed.
+        """
+        feeds = declared_feeds()
+        found = [feed for feed in feeds if name in ("", feed.name)]
+        if len(found) != 1:
+            names = ", ".join(sorted(feed.name for feed in feeds)) or "none"
+            raise FeedError(
+                f"there is no feed {name!r}" if name else "it is not clear which feed is meant",
+                where=f"declared are: {names}",
+                remedy="Give the name of one of them.",
+            )
+        return cls(found[0])
+
+    def redeclared(self, feed: Feed) -> Self:
+        """The same stores, catalog and expectations under another declaration of the feed."""
+        other = copy(self)
+        other.feed = feed
+        other.__dict__.pop("definitions", None)
+        return other
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._open:
+            if kind is None:
+                self.assert_nothing_unexpected()
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        """The feed's definitions with the stand-ins as resources."""
+        return build_feed_definitions(
+            self.feed,
+            object_store=self.store,
+            queue_client=self.client,
+            io_manager=self.io_manager,
+            secrets=self.secrets,
+        )
+
+    @property
+    def catalog(self) -> FeedCatalog:
+        """What is on record."""
+        return FeedCatalog(self.instance, self.feed)
+
+    @property
+    def objects(self) -> InMemoryObjects:
+        """What lies in the buckets."""
+        return self.store.objects()
+
+    @property
+    def queue(self) -> InMemoryQueue:
+        """The queue to which S3 sends its notifications."""
+        return self.client.queue()
+
+    @property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The newest frame of each enriched shard, by partition key."""
+        return self.io_manager.frames
+
+    def upload(self, name: str, content: bytes | Mapping[str, str | bytes]) -> str:
+        """Put an archive into the feed's bucket; S3's notification goes into the queue.
+
+        Args:
+            name: of the object, below the feed's prefix.
+            content: of the object, or the members of a ZIP archive.
+
+        Returns:
+            The object key. It is also the archive's name in every other method.
+
+        Raises:
+            ValueError: the feed does not read an object of this name.
+        """
+        bucket, key = self.feed.source.bucket, f"{self.feed.source.prefix}{name}"
+        if not self.feed.source.names(bucket, key):
+            raise ValueError(
+                f"{key}: the feed reads only keys that end in {self.feed.source.suffix}"
+            )
+        body = make_archive(content) if isinstance(content, Mapping) else content
+        self.objects.put(bucket, key, body)
+        described = {
+            "key": quote_plus(key, safe="/"),
+            "size": len(body),
+            "eTag": self.objects.etag(bucket, key),
+            "sequencer": f"{next(self._sequencers):016X}",
+        }
+        record = {
+            "eventName": "ObjectCreated:Put",
+            "eventTime": datetime.now(UTC).isoformat(),
+            "s3": {"bucket": {"name": bucket}, "object": described},
+        }
+        self.queue.put(json.dumps({"Records": [record]}))
+        return key
+
+    def take_in(self) -> None:
+        """Record what the queue announces, as the queue sensor does.
+
+        Raises:
+            AssertionError: a message was refused.
+        """
+        report = take_messages([self.catalog], self.queue, Budget(), wait_seconds=0)
+        if report.refused:
+            raise AssertionError("; ".join(report.refused))
+
+    def dispatch(self, *, expect_failure: bool = False) -> list[dg.ExecuteInProcessResult]:
+        """Carry out what is asked for, as the dispatch sensor does, until nothing is.
+
+        Args:
+            expect_failure: a run is expected to fail, and so may an archive.
+
+        Returns:
+            The results of all runs, in their order.
+
+        Raises:
+            AssertionError: a run failed that was not expected to, or none that was, or there is
+                no end.
+        """
+        results = carry_out(self.catalog, self.definitions, expect_failure=expect_failure)
+        if expect_failure:
+            standing = take_standing(self.catalog)
+            self.expect_failed(*(one.partition_key for one in standing.failed))
+        return results
+
+    def deliver(
+        self,
+        name: str,
+        content: bytes | Mapping[str, str | bytes],
+        *,
+        ends: Literal["delivered", "failed"] = "delivered",
+    ) -> str:
+        """Take an archive all the way: upload, intake, split, enrich, deliver.
+
+        Args:
+            name: of the object, below the feed's prefix.
+            content: of the object, or the members of a ZIP archive.
+            ends: how it is expected to end.
+
+        Returns:
+            The object key.
+
+        Raises:
+            AssertionError: it ended in another way, with the reason.
+            ValueError: the feed does not read an object of this name.
+        """
+        archive = self.upload(name, content)
+        self.take_in()
+        self.dispatch(expect_failure=ends == "failed")
+        if ends == "delivered":
+            self.assert_delivered(archive)
+        else:
+            self.assert_failed(archive)
+        return archive
+
+    def assert_delivered(self, archive: str) -> None:
+        """Assert that the newest revision of an archive is delivered and that its rows add up.
+
+        Raises:
+            AssertionError: it is not, with the reason.
+        """
+        progress = archive_progress(self.catalog, archive_partition_key(archive))
+        if progress.stage != "delivered":
+            raise AssertionError(
+                f"{archive} is not delivered, it is {progress.stage}: "
+                f"{progress.reason or 'no reason is on record'}"
+            )
+        delivery = self.delivery(archive)
+        kept = sum(len(self._frame_of(one)) for one in delivery.objects)
+        told = (
+            f"{delivery.rows_read} rows were read, {delivery.rows_enriched} enriched, "
+            f"{delivery.rows_quarantined} quarantined; the objects have {kept}"
+        )
+        if delivery.revision != progress.revision:
+            raise AssertionError(f"{archive}: the delivery is of revision {delivery.revision}")
+        if kept != delivery.rows_enriched or (
+            delivery.rows_read != delivery.rows_enriched + delivery.rows_quarantined
+        ):
+            raise AssertionError(f"{archive} does not add up: {told}")
+
+    def assert_failed(self, archive: str) -> None:
+        """Assert that the newest revision of an archive failed and was not delivered.
+
+        Raises:
+            AssertionError: it has not failed, or there is a delivery of it.
+        """
+        progress = archive_progress(self.catalog, archive_partition_key(archive))
+        if progress.stage != "failed":
+            raise AssertionError(f"{archive} has not failed, it is {progress.stage}")
+        try:
+            delivered = self.delivery(archive).revision
+        except ArchiveMissingError:
+            delivered = ""
+        if delivered == progress.revision:
+            raise AssertionError(f"{archive} failed, and there is a delivery of it")
+        self.expect_failed(archive_partition_key(archive))
+
+    def assert_nothing_unexpected(self) -> None:
+        """Assert that no archive has failed or is forgotten, but for those that are expected to.
+
+        Raises:
+            AssertionError: one has or is, with the reason.
+        """
+        standing = take_standing(self.catalog)
+        found = [
+            f"{one.partition_key} {verdict}: {one.reason}"
+            for verdict, entries in (
+                ("failed", standing.failed),
+                ("is forgotten", standing.forgotten),
+            )
+            for one in entries
+            if not {one.partition_key, _archive_of(one.partition_key)} & self._expected
+        ]
+        if found:
+            raise AssertionError("the test expects none of this: " + "; ".join(found))
+
+    def expect_failed(self, *partition_keys: str) -> None:
+        """Say that these archives or shards may have failed, or may be forgotten, at the end."""
+        self._expected |= set(partition_keys)
+
+    def delivery(self, archive: str) -> Delivery:
+        """The delivery document of an archive.
+
+        Raises:
+            ArchiveMissingError: it was never delivered.
+        """
+        return read_delivery(self.objects, self.feed.target, archive)
+
+    def rows(self, archive: str, member: str = "") -> pd.DataFrame:
+        """The delivered rows of an archive, or of one of its members, as a consumer reads them.
+
+        Raises:
+            ArchiveMissingError: it was never delivered.
+        """
+        named = [one for one in self.delivery(archive).objects if member in ("", one.member)]
+        frames = [self._frame_of(one) for one in named]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def quarantined(self, archive: str) -> list[QuarantineEntry]:
+        """What of a delivered archive is quarantined, each with its rule and reason.
+
+        Raises:
+            ArchiveMissingError: it was never delivered.
+        """
+        keys = self.delivery(archive).quarantine_keys
+        return read_entries(self.objects, self.feed.target.bucket, keys, limit=AT_MOST)
+
+    def reason(self, archive: str) -> str:
+        """Why an archive failed; "" if it has not."""
+        return archive_progress(self.catalog, archive_partition_key(archive)).reason
+
+    def _frame_of(self, kept: EnrichedObject) -> pd.DataFrame:
+        frame = self.io_manager.frame_of(kept)
+        if frame is None:  # an IO manager that writes Parquet has it in the bucket
+            body = self.objects.read(self.feed.target.bucket, kept.key)
+            frame = to_frame(pq.read_table(BytesIO(body)))
+        return frame
+
+
+def _archive_of(partition_key: str) -> str:
+    return partition_key.partition("|")[0]

@@ -1,26 +1,14 @@
-"""A small feed with everything in memory, and a dispatcher that carries out what is asked."""
+"""A small feed with everything in memory; every step's outcome is asserted."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import dagster as dg
 import pytest
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.component import build_feed_definitions
 from rwt_assets.feed import Feed
-from rwt_assets.intake import sweep
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.resources.secrets import SecretsResource
 from rwt_assets.standing import take_standing
-from rwt_assets_tests.stand_ins import (
-    InMemoryIOManager,
-    InMemoryObjects,
-    InMemoryObjectStore,
-    InMemoryQueue,
-    InMemoryQueueClient,
-    run_request,
-)
+from rwt_assets.testing import InMemoryFeed
 
 FEED = Feed.model_validate(
     {
@@ -44,58 +32,22 @@ FEED = Feed.model_validate(
 )
 
 
-@dataclass
-class Shop:
-    """The feed, its catalog and its stores."""
+class Shop(InMemoryFeed):
+    """The feed in memory, with what only this project's tests ask."""
 
-    instance: dg.DagsterInstance
-    feed: Feed = FEED
-    store: InMemoryObjectStore = field(default_factory=InMemoryObjectStore)
-    client: InMemoryQueueClient = field(default_factory=InMemoryQueueClient)
-    frames: InMemoryIOManager = field(default_factory=InMemoryIOManager)
-
-    @cached_property
-    def definitions(self) -> dg.Definitions:
-        return build_feed_definitions(
-            self.feed,
-            object_store=self.store,
-            queue_client=self.client,
-            io_manager=self.frames,
-        )
-
-    @property
-    def catalog(self) -> FeedCatalog:
-        return FeedCatalog(self.instance, self.feed)
-
-    @property
-    def objects(self) -> InMemoryObjects:
-        return self.store.objects()
-
-    @property
-    def queue(self) -> InMemoryQueue:
-        return self.client.queue()
+    def __init__(
+        self,
+        instance: dg.DagsterInstance | None = None,
+        feed: Feed = FEED,
+        *,
+        secrets: SecretsResource | None = None,
+    ) -> None:
+        super().__init__(feed, instance=instance, secrets=secrets)
 
     def drop(self, name: str, body: bytes) -> str:
-        """Put an archive into the bucket; its object key."""
+        """Put an archive into the bucket without a notification; its object key."""
         key = f"{self.feed.source.prefix}{name}"
         self.objects.put(self.feed.source.bucket, key, body)
-        return key
-
-    def dispatch(self, rounds: int = 10) -> list[dg.ExecuteInProcessResult]:
-        """Carry out what is asked for until nothing is; all results."""
-        results = []
-        for _ in range(rounds):
-            requests = plan(self.catalog)
-            if not requests:
-                return results
-            results += [run_request(self.definitions, self.instance, one) for one in requests]
-        pytest.fail(f"there is no end: {plan(self.catalog)}")
-
-    def deliver(self, name: str, body: bytes) -> str:
-        """Take an archive all the way; its object key."""
-        key = self.drop(name, body)
-        sweep(self.catalog, self.objects)
-        self.dispatch()
         return key
 
     def counts(self) -> tuple[int, int, int, int]:
@@ -111,8 +63,8 @@ class Shop:
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Shop(instance)
+    with Shop() as shop:
+        yield shop
 
 
 SALES = """item,day,price

@@ -95,7 +95,7 @@ def test_a_changed_declaration_asks_for_the_old_partitions_once(shop, clock):
         shop.feed.model_copy(update={"members": tuple(rules)}),
         object_store=shop.store,
         queue_client=shop.client,
-        io_manager=shop.frames,
+        io_manager=shop.io_manager,
     )
     asked = [clock.tick(changed) for _ in range(4)]
     assert {"enriched_shard", "archive_manifest"} >= {name for one in asked for name in one}
@@ -111,7 +111,7 @@ def changed_twice(shop):
         shop.feed.model_copy(update={"members": (rule, others)}),
         object_store=shop.store,
         queue_client=shop.client,
-        io_manager=shop.frames,
+        io_manager=shop.io_manager,
     )
 
 

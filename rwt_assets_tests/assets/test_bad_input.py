@@ -2,6 +2,7 @@
 
 from io import BytesIO
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +12,7 @@ from rwt_assets.intake import sweep
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import take_standing
 from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.stand_ins import run_request
 
 GOOD = "item,day,price\npen,2026-01-01,1.50\n"
 
@@ -41,7 +43,7 @@ def test_a_bad_archive_fails_once_with_its_reason_and_the_next_goes_through(stor
     stored.drop("bad.zip", body)
     stored.drop("good.zip", make_zip({"sales.csv": GOOD}))
     sweep(stored.catalog, stored.objects)
-    results = stored.dispatch()
+    results = stored.dispatch(expect_failure=True)
     assert [result.success for result in results].count(False) == 1, "it was tried again"
     standing = take_standing(stored.catalog)
     (failed,) = standing.failed
@@ -53,7 +55,7 @@ def test_a_bad_archive_fails_once_with_its_reason_and_the_next_goes_through(stor
 
 
 def test_a_new_revision_of_a_bad_archive_is_tried_again(stored):
-    stored.deliver("a.zip", b"not a zip")
+    stored.deliver("a.zip", b"not a zip", ends="failed")
     archive = stored.deliver("a.zip", make_zip({"sales.csv": GOOD}))
     assert stored.counts() == (2, 0, 0, 0)
     assert read_result(stored.objects, stored.feed.target, archive).reconciled
@@ -63,7 +65,7 @@ def test_what_may_pass_by_itself_is_tried_as_often_as_the_feed_says(stored):
     archive = stored.drop("a.zip", make_zip({"sales.csv": GOOD}))
     sweep(stored.catalog, stored.objects)
     del stored.objects.contents["incoming", archive]
-    results = stored.dispatch()
+    results = stored.dispatch(expect_failure=True)
     assert [result.success for result in results] == [False] * stored.feed.attempts
     (failed,) = take_standing(stored.catalog).failed
     assert "no such object" in failed.reason
@@ -134,9 +136,7 @@ def test_nothing_is_delivered_that_does_not_add_up(stored):
     manifest_key = next(key for key in stored.objects.contents if key[1].endswith("manifest.json"))
     body = stored.objects.contents[manifest_key]
     stored.objects.contents[manifest_key] = body.replace(b'"rows_read":1', b'"rows_read":2')
-    job = stored.definitions.resolve_job_def("shop_deliver")
-    result = job.execute_in_process(
-        instance=stored.instance, partition_key=archive, raise_on_error=False
-    )
+    request = dg.RunRequest(job_name="shop_deliver", partition_key=archive)
+    result = run_request(stored.definitions, stored.instance, request, may_fail=True)
     assert not result.success
     assert read_delivery(stored.objects, stored.feed.target, archive) == before

@@ -117,7 +117,8 @@ def test_a_member_is_set_aside_whole_without_a_shard(with_rule, evolution, bad, 
 )
 def test_an_archive_fails_once_with_its_reason(with_rule, evolution, bad, step, says):
     shop = with_rule(evolution=evolution)
-    archive = shop.drop("a.zip", make_zip({"sales1.csv": bad, "sales2.csv": GOOD}))
+    body = make_zip({"sales1.csv": bad, "sales2.csv": GOOD})
+    archive = shop.deliver("a.zip", body, ends="failed")
     shop.deliver("good.zip", make_zip({"sales1.csv": GOOD}))
     failed = {entry.partition_key: entry.reason for entry in take_standing(shop.catalog).failed}
     assert says in failed[archive]

@@ -136,16 +136,27 @@ def announce(shop, name, members, sequencer):
     return key
 
 
-def go_on(shop):
-    """What the daemon does: ticks of the sensors and the runs they ask for, until all is done."""
+def go_on(shop, *, expect_failure=False):
+    """What the daemon does: ticks of the sensors and the runs they ask for, until all is done.
+
+    A run that fails is an error unless it is expected, and then one has to fail.
+    """
+    results = []
     for _ in range(30):
-        take_messages([shop.catalog], shop.queue, Budget(seconds=5), wait_seconds=0)
+        shop.take_in()
         requests = plan(shop.catalog)
         if not requests and not shop.queue.messages:
-            return
-        for request in requests:
-            run_request(shop.definitions, shop.instance, request)
-    pytest.fail("there is no end")
+            break
+        results += [
+            run_request(shop.definitions, shop.instance, one, may_fail=expect_failure)
+            for one in requests
+        ]
+    else:
+        pytest.fail("there is no end")
+    if expect_failure:
+        assert not all(result.success for result in results), "no run failed"
+        failed = take_standing(shop.catalog).failed
+        shop.expect_failed(*(entry.partition_key for entry in failed))
 
 
 def restart(shop):
@@ -301,7 +312,7 @@ def test_an_error_of_the_store_is_tried_again(stored, monkeypatch, point, error)
     archives = {announce(stored, "a.zip", NEW, "01"): NEW}
     with monkeypatch.context() as patch:
         injected = Injected(patch, point, error)
-        go_on(stored)
+        go_on(stored, expect_failure=True)
     assert injected.raised
     assert_whole(stored, archives)
 
@@ -329,7 +340,7 @@ def test_access_that_stays_denied_fails_with_its_reason_until_a_person_asks(stor
 
     with monkeypatch.context() as patch:
         patch.setattr(InMemoryObjects, "stream", refuse)
-        go_on(stored)
+        go_on(stored, expect_failure=True)
         runs = len(stored.instance.get_runs())
         assert runs == stored.feed.attempts
         go_on(stored)
@@ -358,12 +369,12 @@ def test_an_outage_is_waited_for_and_costs_no_attempt(stored, monkeypatch):
     monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
     with monkeypatch.context() as patch:
         patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
-        go_on(stored)
+        go_on(stored, expect_failure=True)
         assert plan(stored.catalog) == [], "the endpoint is given no time"
         standing = take_standing(stored.catalog, patience=-1)
         assert "the endpoint failed: EndpointConnectionError" in standing.waiting[0].reason
         assert not standing.forgotten
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     failed = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/outage": "true"}))
     assert len(failed) > stored.feed.attempts
     assert_whole(stored, archives)
@@ -377,7 +388,7 @@ def test_an_outage_without_an_end_is_not_waited_for_for_ever(stored, monkeypatch
         raise slow_down()
 
     monkeypatch.setattr(InMemoryObjects, "stream", away)
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     assert len(stored.instance.get_runs()) == 4
     (failed,) = take_standing(stored.catalog).failed
     assert "SlowDown" in failed.reason
@@ -435,7 +446,7 @@ def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, m
 
     with monkeypatch.context() as patch:
         patch.setattr(S3ParquetIOManager, "write", fail)
-        go_on(stored)
+        go_on(stored, expect_failure=True)
         enriching = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/step": "enrich"}))
         assert len(enriching) == stored.feed.attempts
     standing = take_standing(stored.catalog)
@@ -469,7 +480,7 @@ def test_an_object_replaced_while_it_is_read_is_never_mixed(stored, monkeypatch)
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(InMemoryObjects, "stream", replace_first)
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     assert_whole(stored, archives)
 
 
@@ -477,7 +488,7 @@ def test_an_archive_removed_before_it_is_read_fails_and_stops_nobody(stored):
     gone = announce(stored, "gone.zip", NEW, "01")
     del stored.objects.contents["incoming", gone]
     other = announce(stored, "b.zip", OTHER, "01")
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     (failed,) = take_standing(stored.catalog).failed
     assert failed.partition_key == gone
     assert delivered_rows(stored, other) == rows_of(OTHER)
@@ -491,7 +502,7 @@ def test_a_forged_message_of_our_own_key_is_put_right_by_the_sweep(stored):
     described["sequencer"], described["eTag"] = "FFFFFFFFFFFF", "forged"
     body["Records"][0]["eventTime"] = "2099-01-01T00:00:00Z"
     stored.queue.put(json.dumps(body))
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     announce(stored, "a.zip", NEW, "02")
     go_on(stored)
     assert take_standing(stored.catalog).failed

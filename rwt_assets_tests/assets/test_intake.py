@@ -176,8 +176,11 @@ def test_with_a_thousand_archives_waiting_messages_stay_in_the_queue(shop):
     assert [r.partition_key for r in requests] == [f"shop/{n:04d}.zip" for n in range(20)]
     for _ in range(2):  # there is no such object: each fails as often as it may
         for request in plan(shop.catalog):
-            run_request(shop.definitions, shop.instance, request)
-    assert len(take_standing(shop.catalog).failed) == 20
+            result = run_request(shop.definitions, shop.instance, request, may_fail=True)
+            assert not result.success
+    failed = take_standing(shop.catalog).failed
+    assert len(failed) == 20
+    shop.expect_failed(*(entry.partition_key for entry in failed))
     assert tick().recorded == [f"shop/{n:04d}.zip" for n in range(30, 50)]
 
 

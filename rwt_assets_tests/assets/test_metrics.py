@@ -70,9 +70,9 @@ def busy(shop):
     shop.definitions = build_feed_definitions(
         shop.feed, object_store=shop.store, queue_client=shop.client
     )
-    shop.drop("a.zip", make_zip({"sales.csv": SALES}))
-    shop.drop("b.zip", make_zip({"sales.csv": BROKEN}))
-    shop.deliver("broken.zip", b"no ZIP")
+    shop.deliver("a.zip", make_zip({"sales.csv": SALES}))
+    shop.deliver("b.zip", make_zip({"sales.csv": BROKEN}))
+    shop.deliver("broken.zip", b"no ZIP", ends="failed")
     shop.drop("waits.zip", make_zip({"sales.csv": SALES}))
     sweep(shop.catalog, shop.objects)
     shop.queue.put("a message that waits")

@@ -1,8 +1,8 @@
 """Odd archives all the way: nested, encrypted, broken, with names that mean harm."""
 
+from contextlib import ExitStack
 from io import BytesIO
 
-import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
@@ -34,10 +34,10 @@ class KnownSecrets(SecretsResource):
 
 @pytest.fixture
 def open_shop():
-    with dg.DagsterInstance.ephemeral() as instance:
+    with ExitStack() as opened:
 
         def open_it(feed=FEED, secrets=None):
-            shop = Shop(instance, feed)
+            shop = opened.enter_context(Shop(feed=feed, secrets=secrets))
             shop.definitions = build_feed_definitions(
                 feed, object_store=shop.store, queue_client=shop.client, secrets=secrets
             )
@@ -125,7 +125,7 @@ def test_a_broken_member_fails_the_archive_where_the_feed_says_so(open_shop):
     shop = open_shop(STRICT)
     shop.drop("a.zip", body)
     sweep(shop.catalog, shop.objects)
-    results = shop.dispatch()
+    results = shop.dispatch(expect_failure=True)
     assert [result.success for result in results] == [False], "it was tried again"
     (failed,) = take_standing(shop.catalog).failed
     assert "'sales2.csv' is corrupt" in failed.reason
@@ -138,7 +138,7 @@ def test_a_broken_archive_within_fails_the_archive_too(open_shop):
     shop = open_shop(STRICT)
     shop.drop("a.zip", archive([ONE_SALE, Entry("in.zip", b"no zip")]))
     sweep(shop.catalog, shop.objects)
-    assert [result.success for result in shop.dispatch()] == [False]
+    assert [result.success for result in shop.dispatch(expect_failure=True)] == [False]
 
 
 def test_nothing_of_a_broken_member_is_left_where_it_is_set_aside(open_shop):

@@ -18,7 +18,6 @@ from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from rwt_assets.feed_graph import ARCHIVE_TAG, CELERY_PRIORITY_TAG, PRIORITY_TAG
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.sensors.dispatch import RUNS_UNDER_WAY, plan
-from rwt_assets_tests.assets.conftest import Shop
 
 SOMEWHERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("somewhere"), "shop")
 GIANT, MIDDLE, SMALL = 6 * 2**30, 100 * 2**20, 100_000
@@ -59,6 +58,7 @@ def begin(shop, run):
 
 def fail(shop, run):
     shop.instance.report_run_failed(run)
+    shop.expect_failed(run.tags[ARCHIVE_TAG])
 
 
 def _event(run, kind):
@@ -141,8 +141,8 @@ def test_a_feed_of_another_pool_is_not_held_back(shop, monkeypatch):
     monkeypatch.setattr("rwt_assets.priority.PATIENCE_SECONDS", 0.0)
     arrive(shop, "giant", GIANT)
     ask(shop)
-    other = Shop(shop.instance, shop.feed.model_copy(update={"name": "kiosk", "pool": "kiosk"}))
-    same = Shop(shop.instance, shop.feed.model_copy(update={"name": "stall"}))
+    other = shop.redeclared(shop.feed.model_copy(update={"name": "kiosk", "pool": "kiosk"}))
+    same = shop.redeclared(shop.feed.model_copy(update={"name": "stall"}))
     for one in (other, same):
         arrive(one, "small", SMALL)
     assert plan(other.catalog)

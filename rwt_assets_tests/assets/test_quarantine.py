@@ -14,7 +14,6 @@ from rwt_assets.replay import ask_again, count_quarantined, find_quarantined
 from rwt_assets.sensors.dispatch import dispatch_sensor, plan, step_jobs
 from rwt_assets.standing import archives_progress, retry_failed, take_standing
 from rwt_assets_tests.archives import make_zip
-from rwt_assets_tests.assets.conftest import Shop
 
 BAD = "item,day,price\npen,2026-01-01,1.50\npen,2026-01-01,-2\nink,2026-01-02\n"
 GOOD = "item,day,price\npen,2026-01-01,1.50\n"
@@ -29,8 +28,7 @@ def stored(shop):
 
 def reopened(shop, **changed):
     """The same stores and catalog under another declaration of the feed."""
-    feed = shop.feed.model_copy(update=changed)
-    return stored(Shop(shop.instance, feed, shop.store, shop.client, shop.frames))
+    return stored(shop.redeclared(shop.feed.model_copy(update=changed)))
 
 
 def mended(shop):
@@ -73,7 +71,7 @@ def checks_of(result):
 def test_more_than_is_tolerated_is_not_delivered_and_tried_once(strict):
     strict.drop("a.zip", make_zip({"sales.csv": BAD}))
     sweep(strict.catalog, strict.objects)
-    results = strict.dispatch()
+    results = strict.dispatch(expect_failure=True)
     assert [result.success for result in results] == [True, True, False]
     (failed,) = take_standing(strict.catalog).failed
     for part in (
@@ -97,7 +95,7 @@ def test_more_than_is_tolerated_is_not_delivered_and_tried_once(strict):
 def test_the_former_delivery_stays_and_the_next_revision_is_tried_as_usual(strict):
     archive = strict.deliver("a.zip", make_zip({"sales.csv": GOOD}))
     before = delivery_of(strict, archive)
-    strict.deliver("a.zip", make_zip({"sales.csv": BAD}))
+    strict.deliver("a.zip", make_zip({"sales.csv": BAD}), ends="failed")
     assert delivery_of(strict, archive) == before
     assert len(take_standing(strict.catalog).failed) == 1
     strict.deliver("a.zip", make_zip({"sales.csv": GOOD + "ink,2026-01-03,4\n"}))
@@ -106,7 +104,7 @@ def test_the_former_delivery_stays_and_the_next_revision_is_tried_as_usual(stric
 
 
 def test_with_a_tolerance_that_was_raised_a_retry_delivers(strict):
-    archive = strict.deliver("a.zip", make_zip({"sales.csv": BAD}))
+    archive = strict.deliver("a.zip", make_zip({"sales.csv": BAD}), ends="failed")
     raised = reopened(strict, tolerance=Tolerance(rows=2))
     assert raised.dispatch() == []
     assert retry_failed(raised.catalog) == [archive]
@@ -117,10 +115,10 @@ def test_with_a_tolerance_that_was_raised_a_retry_delivers(strict):
 def test_members_and_ratio_are_bounded_too(shop):
     body = make_zip({"sales1.csv": "item,price\npen,1\n", "sales2.csv": GOOD})
     members = reopened(shop, tolerance=Tolerance(members=0))
-    members.deliver("a.zip", body)
+    members.deliver("a.zip", body, ends="failed")
     assert "tolerance.members is 0, found 1" in take_standing(members.catalog).failed[0].reason
     ratio = reopened(shop, tolerance=Tolerance(ratio=0.5))
-    ratio.deliver("b.zip", make_zip({"sales.csv": BAD}))
+    ratio.deliver("b.zip", make_zip({"sales.csv": BAD}), ends="failed")
     reasons = {e.partition_key: e.reason for e in take_standing(ratio.catalog).failed}
     assert "tolerance.ratio is 0.5, found 0.666667" in reasons["shop/b.zip"]
 
@@ -167,7 +165,8 @@ def test_quarantine_is_found_by_member_and_rule_delivered_or_not(shop):
     shop.deliver("a.zip", make_zip({"sales.csv": BAD}))
     shop.deliver("good.zip", make_zip({"sales.csv": GOOD}))
     strict = reopened(shop, tolerance=Tolerance(rows=0))
-    strict.deliver("b.zip", make_zip({"sales.csv": GOOD + "pen,2026-01-01,-3\n"}))
+    body = make_zip({"sales.csv": GOOD + "pen,2026-01-01,-3\n"})
+    strict.deliver("b.zip", body, ends="failed")
     found = quarantined(strict)
     assert [(one.found.archive, one.delivered, one.found.by_rule) for one in found] == [
         ("shop/a.zip", True, {"price: minimum": 1, "ragged_row": 1}),
@@ -216,9 +215,8 @@ def test_a_replay_after_the_feed_was_mended_delivers_all_rows(shop):
 
 
 def test_what_was_refused_by_tolerance_is_delivered_by_a_replay(strict):
-    archive = strict.deliver(
-        "a.zip", make_zip({"sales.csv": BAD.replace("ink,2026-01-02\n", "pen,2026-01-01,-1\n")})
-    )
+    body = make_zip({"sales.csv": BAD.replace("ink,2026-01-02\n", "pen,2026-01-01,-1\n")})
+    archive = strict.deliver("a.zip", body, ends="failed")
     assert len(take_standing(strict.catalog).failed) == 1
     better = mended(strict)
     assert list(asked(better).again) == [archive]
@@ -279,13 +277,15 @@ def test_a_replay_that_fails_is_bounded_has_its_reason_and_can_be_asked_again(sh
     before = delivery_of(shop, archive)
     body = shop.objects.contents.pop(("incoming", archive))
     asked(shop)
-    assert [one.success for one in shop.dispatch()] == [False] * shop.feed.attempts
+    results = shop.dispatch(expect_failure=True)
+    assert [one.success for one in results] == [False] * shop.feed.attempts
     (failed,) = [e for e in take_standing(shop.catalog).failed if e.asset == "zip_archive"]
     assert "no such object" in failed.reason
     assert delivery_of(shop, archive) == before
     shop.objects.contents["incoming", archive] = body
     assert list(asked(shop).again) == [archive]
-    assert all(one.success for one in shop.dispatch())
+    shop.dispatch()
+    shop.assert_delivered(archive)
     assert not take_standing(shop.catalog).failed
 
 

@@ -299,8 +299,8 @@ def test_what_is_no_age_is_said_to_be_none(text):
 
 def test_the_feed_may_say_that_it_happens_every_night():
     feed = FEED.model_copy(update={"retire": Retirement(after_days=30, keep_data=False)})
-    with dg.DagsterInstance.ephemeral() as instance:
-        shop = Shop(instance, feed)
+    with Shop(feed=feed) as shop:
+        instance = shop.instance
         shop.definitions = build_feed_definitions(
             feed, object_store=shop.store, queue_client=shop.client
         )
@@ -316,5 +316,5 @@ def test_the_feed_may_say_that_it_happens_every_night():
         at_once = {"ops": {"shop_retire_archives": {"config": {"older_than_days": 0.0}}}}
         assert job.execute_in_process(run_config=at_once, instance=instance).success
         assert list(shop.catalog.archives()) == []
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert not Shop(instance).definitions.get_repository_def().schedule_defs
+    with Shop() as shop:
+        assert not shop.definitions.get_repository_def().schedule_defs

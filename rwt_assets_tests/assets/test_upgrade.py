@@ -8,6 +8,7 @@ deployment (`end_to_end/upgrade.py`). Dagster documentation: "Asset versioning a
 
 import json
 import zipfile
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -47,17 +48,18 @@ def left(tmp_path):
 def shop_of(left):
     """The feed as it is declared now, over what was left."""
 
+    @contextmanager
     def make(instance):
-        shop = Shop(instance, declared_feeds()[0])
-        shop.definitions = build_feed_definitions(
-            shop.feed, object_store=shop.store, queue_client=shop.client
-        )
-        for bucket in (left / "objects").iterdir():
-            for path in bucket.rglob("*"):
-                if path.is_file():
-                    key = str(path.relative_to(bucket))
-                    shop.objects.put(bucket.name, key, path.read_bytes())
-        return shop
+        with Shop(instance, declared_feeds()[0]) as shop:
+            shop.definitions = build_feed_definitions(
+                shop.feed, object_store=shop.store, queue_client=shop.client
+            )
+            for bucket in (left / "objects").iterdir():
+                for path in bucket.rglob("*"):
+                    if path.is_file():
+                        key = str(path.relative_to(bucket))
+                        shop.objects.put(bucket.name, key, path.read_bytes())
+            yield shop
 
     return make
 
@@ -76,8 +78,10 @@ def events(catalog):
 def test_what_an_earlier_version_left_goes_on_and_nothing_is_done_again(left, shop_of):
     seen = json.loads((left / "seen.json").read_text())
     assert seen["dagster"] == "1.12.0"
-    with dg.DagsterInstance.from_config(str(left / "dagster")) as instance:
-        shop = shop_of(instance)
+    with (
+        dg.DagsterInstance.from_config(str(left / "dagster")) as instance,
+        shop_of(instance) as shop,
+    ):
         for migrated in (False, True):
             if migrated:
                 instance.upgrade()

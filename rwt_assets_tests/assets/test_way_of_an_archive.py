@@ -39,7 +39,7 @@ def test_an_archive_is_split_enriched_and_delivered(shop):
     archive = shop.deliver("a.zip", make_zip({"sales.csv": SALES, "items.csv": ITEMS, "x": b""}))
 
     assert list(shop.catalog.shards()) == [FIRST, SECOND, ITEMS_KEY]
-    frame = shop.frames.frames[SECOND]
+    frame = shop.frames[SECOND]
     assert frame["item"].tolist() == ["ink", "pen"]
     assert frame["price"].tolist() == [7.0, 1.6]
     assert [str(day) for day in frame["day"]] == ["2026-01-02"] * 2
@@ -47,7 +47,31 @@ def test_an_archive_is_split_enriched_and_delivered(shop):
     assert frame["_row"].tolist() == [2, 3]
     assert set(frame["_archive"]) == {archive}
     assert set(frame["_member"]) == {"sales.csv"}
-    assert shop.frames.frames[ITEMS_KEY]["name"].tolist() == ['a "good" pen', "Ink"]
+    assert shop.frames[ITEMS_KEY]["name"].tolist() == ['a "good" pen', "Ink"]
+
+    delivery = shop.delivery(archive)
+    assert (delivery.rows_read, delivery.rows_enriched, delivery.rows_quarantined) == (5, 5, 0)
+    assert [one.partition_key for one in delivery.objects] == [FIRST, SECOND, ITEMS_KEY]
+    assert [one.rows for one in delivery.objects] == [1, 2, 2]
+    assert shop.rows(archive, "sales.csv")["item"].tolist() == ["pen", "ink", "pen"]
+    assert shop.quarantined(archive) == []
+    assert checks_on_record(shop) == dict.fromkeys(
+        ["schema_unchanged", "reconciled", "quarantine_within_tolerance", "contract_kept"], True
+    )
+    assert shop.counts() == (4, 0, 0, 0)
+
+
+def checks_on_record(shop):
+    """Whether each check that the runs evaluated has passed, by name."""
+    events = [
+        record.dagster_event.asset_check_evaluation_data
+        for run in shop.instance.get_runs()
+        for record in shop.instance.all_logs(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        )
+    ]
+    assert len(events) == len({event.check_name for event in events})
+    return {event.check_name: event.passed for event in events}
 
 
 def test_shards_are_the_bytes_of_the_member(shop):
@@ -157,10 +181,8 @@ def test_parquet_that_vanished_is_made_again_before_anything_is_delivered(stored
     archive = stored.deliver("a.zip", make_zip({"sales.csv": SALES}))
     gone = next(key for key in stored.objects.contents if "/enriched/" in key[1])
     del stored.objects.contents[gone]
-    job = stored.definitions.resolve_job_def("shop_deliver")
-    result = job.execute_in_process(
-        instance=stored.instance, partition_key=archive, raise_on_error=False
-    )
+    request = dg.RunRequest(job_name="shop_deliver", partition_key=archive)
+    result = run_request(stored.definitions, stored.instance, request, may_fail=True)
     assert not result.success
     (check,) = stored.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(stored.catalog.graph.delivery, "reconciled"), limit=1
@@ -218,6 +240,7 @@ def test_a_lost_shard_is_noticed_by_the_standing_check(shop):
     assert {entry.partition_key for entry in forgotten} == {"shop/a.zip", FIRST, SECOND}
     shop.instance.add_dynamic_partitions("shop_csv_shards", ["shop/gone.zip|sales.csv"])
     assert take_standing(shop.catalog).forgotten[-1].reason == "its archive is not in the catalog"
+    shop.expect_failed("shop/gone.zip|sales.csv")
 
 
 def test_one_needs_only_the_catalog_to_know_what_to_do(shop):

@@ -18,8 +18,7 @@ BROKEN_PRICE = SALES + "cap,2026-01-02,-3\n"
 
 @pytest.fixture
 def owned():
-    with dg.DagsterInstance.ephemeral() as instance:
-        shop = Shop(instance, OWNED)
+    with Shop(feed=OWNED) as shop:
         shop.definitions = build_feed_definitions(
             OWNED, object_store=shop.store, queue_client=shop.client
         )

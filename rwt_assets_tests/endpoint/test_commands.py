@@ -2,18 +2,12 @@
 
 import json
 
-import dagster as dg
 import pytest
-from typer.testing import CliRunner
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.cli import app
-from rwt_assets.component import build_feed_definitions
 from rwt_assets.resources.queue import SqsQueueResource
-from rwt_assets.sensors.dispatch import plan
 from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets_tests.archives import make_zip, timetable
-from rwt_assets_tests.stand_ins import run_request
+from rwt_assets_tests.endpoint.delivered_archive import dispatch, rwt
 
 pytestmark = [
     pytest.mark.endpoint,
@@ -28,18 +22,6 @@ def home(tmp_path, monkeypatch, provisioned):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     return tmp_path
-
-
-def rwt(*arguments):
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
-
-
-def dispatch(feed):
-    with dg.DagsterInstance.get() as instance:
-        definitions = build_feed_definitions(feed)
-        while requests := plan(FeedCatalog(instance, feed)):
-            for request in requests:
-                run_request(definitions, instance, request)
 
 
 def test_a_sweep_can_be_tried_before_it_is_done(home, s3):
@@ -57,7 +39,7 @@ def test_what_failed_for_good_is_tried_again_when_a_person_asks(home, s3, feed):
     etag = s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=body)["ETag"]
     rwt("sweep")
     s3.delete_object(Bucket="rwt-incoming", Key="gtfs/a.zip")
-    dispatch(feed)
+    dispatch(feed, expect_failure=True)
     status = json.loads(rwt("status", "--json").stdout)["gtfs"]
     assert [entry["partition"] for entry in status["failed"]] == ["gtfs/a.zip"]
     assert "s3://rwt-incoming/gtfs/a.zip" in status["failed"][0]["reason"]

@@ -14,10 +14,9 @@ from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
-from rwt_assets.sensors.dispatch import plan
 from rwt_assets.sensors.queue import queue_sensor
+from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import CAIRNS, timetable
-from rwt_assets_tests.stand_ins import run_request
 
 pytestmark = [
     pytest.mark.endpoint,
@@ -49,10 +48,7 @@ def count(sqs, name):
 
 
 def deliver(catalog):
-    definitions = build_feed_definitions(catalog.feed)
-    while requests := plan(catalog):
-        for request in requests:
-            assert run_request(definitions, catalog.instance, request).success
+    assert carry_out(catalog, build_feed_definitions(catalog.feed))
 
 
 def test_an_upload_is_announced_recorded_and_its_message_deleted(catalog, s3, sqs):
