@@ -16,9 +16,9 @@ from rwt_assets_tests.end_to_end.documented_commands import PROJECT
 
 TESTS = PROJECT / "rwt_assets_tests"
 GOOD = {"sales.csv": SALES}
-NO_ZIP = "no readable ZIP archive"
+NO_ZIP = "the object is no readable ZIP archive"
 # Jobs of these tests themselves, which are no feed's.
-OWN_JOBS = {"assets/test_alerts.py", "unit/test_json_logs.py"}
+OWN_JOBS = {"assets/test_alerts.py"}
 # It runs in a process of its own, with an earlier version; its caller asserts the status.
 EARLIER_VERSION = "end_to_end/one_version.py"
 
