@@ -9,10 +9,11 @@ A step that fails raises an AssertionError with the reason, unless the test says
 """
 
 import json
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from rwt_assets.beta import accept_beta_features
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_delivery
@@ -336,15 +338,24 @@ def run_request(
         AssertionError: the run failed and `may_fail` is false.
     """
     job = definitions.resolve_job_def(str(request.job_name))
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=request.partition_key,
-        tags=dict(request.tags),
-        raise_on_error=False,
-    )
+    with _beta_features_accepted():
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
     if not (may_fail or result.success):
         raise AssertionError(_why_failed(instance, result))
     return result
+
+
+@contextmanager
+def _beta_features_accepted() -> Iterator[None]:
+    """In a test, the warning filters are those of pytest and not those that `beta` has set."""
+    with warnings.catch_warnings():
+        accept_beta_features()
+        yield
 
 
 def _why_failed(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> str:
@@ -465,13 +476,14 @@ class InMemoryFeed:
     @cached_property
     def definitions(self) -> dg.Definitions:
         """The feed's definitions with the stand-ins as resources."""
-        return build_feed_definitions(
-            self.feed,
-            object_store=self.store,
-            queue_client=self.client,
-            io_manager=self.io_manager,
-            secrets=self.secrets,
-        )
+        with _beta_features_accepted():
+            return build_feed_definitions(
+                self.feed,
+                object_store=self.store,
+                queue_client=self.client,
+                io_manager=self.io_manager,
+                secrets=self.secrets,
+            )
 
     @property
     def catalog(self) -> FeedCatalog:

@@ -64,7 +64,8 @@ def announce(shop, key, **facts):
 def test_whatever_size_is_announced_the_true_content_is_delivered(stored, size):
     key = stored.drop("a.zip", OUTER)
     assert announce(stored, key, size=size).recorded == [key]
-    assert all(result.success for result in stored.dispatch())
+    stored.dispatch()
+    stored.assert_delivered(key)
     result = read_result(stored.objects, stored.feed.target, key)
     assert result.reconciled
     assert {one.member: one.rows_enriched for one in result.members} == ROWS
@@ -126,7 +127,7 @@ def test_an_object_that_was_replaced_is_said_to_be_before_anything_is_read(store
 
     with monkeypatch.context() as patch:
         patch.setattr(InMemoryObjects, "read", read)
-        results = stored.dispatch()
+        results = stored.dispatch(expect_failure=True)
     assert [result.success for result in results] == [False] * stored.feed.attempts
     (failed,) = take_standing(stored.catalog).failed
     assert "replaced by another content" in failed.reason

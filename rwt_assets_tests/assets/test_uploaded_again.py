@@ -115,7 +115,7 @@ def test_a_failed_archive_is_processed_again(stored, monkeypatch, fault, ways):
     with monkeypatch.context() as patch:
         fault(stored, patch)
         assert first(stored, key, 0).recorded == [key]
-        stored.dispatch()
+        stored.dispatch(expect_failure=True)
         assert archive_progress(stored.catalog, key).stage == "failed"
         assert plan(stored.catalog) == []
     with_feed(stored, tolerance={})
@@ -123,9 +123,7 @@ def test_a_failed_archive_is_processed_again(stored, monkeypatch, fault, ways):
     assert upload(stored) == key
     assert second(stored, key, 60).recorded == [key]
     assert archive_progress(stored.catalog, key).stage != "failed"
-    results = stored.dispatch()
-    assert results
-    assert all(result.success for result in results)
+    assert stored.dispatch()
     result = read_result(stored.objects, stored.feed.target, key)
     assert result.reconciled
     assert (result.delivery.rows_enriched, result.delivery.rows_quarantined) == (1, 1)
@@ -137,13 +135,13 @@ def test_what_fails_again_is_asked_for_once_an_upload(stored, ways):
     first, second = ways
     key = upload(stored, UNREADABLE)
     first(stored, key, 0)
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     assert (runs(stored), arrivals(stored)) == (1, 1)
     for number in (1, 2):
         assert second(stored, key, 60 * number).recorded == [key]
         again = second(stored, key, 60 * number)
         assert (again.recorded, again.unchanged) == ([], 1), "asked for while it waits"
-        stored.dispatch()
+        stored.dispatch(expect_failure=True)
         assert archive_progress(stored.catalog, key).stage == "failed"
         again = second(stored, key, 60 * number)
         assert (again.recorded, again.unchanged) == ([], 1), "asked for twice by one upload"
@@ -161,7 +159,7 @@ def test_nothing_changes_for_what_is_delivered_or_in_work(stored, ways):
     waiting = plan(stored.catalog)
     assert second(stored, key, 60).recorded == []
     assert [one.run_key for one in plan(stored.catalog)] == [one.run_key for one in waiting]
-    assert all(result.success for result in stored.dispatch())
+    stored.dispatch()
     done = runs(stored)
     assert second(stored, key, 120).recorded == []
     assert stored.dispatch() == []
@@ -173,7 +171,7 @@ def test_an_older_upload_that_is_told_late_asks_for_nothing(stored, ways):
     first, second = ways
     key = upload(stored, UNREADABLE)
     first(stored, key, 60)
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     assert second(stored, key, 30).recorded == []
     assert second(stored, key, 60).recorded == []
 
@@ -195,14 +193,14 @@ def test_the_event_and_the_listing_of_one_upload_may_differ_by_two_seconds(
     first, second = WAYS[ways]
     key = upload(stored, UNREADABLE)
     first(stored, key, 0)
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     assert bool(second(stored, key, seconds).recorded) is recorded
 
 
 def test_a_dry_sweep_says_it_and_asks_for_nothing(stored):
     key = upload(stored, UNREADABLE)
     by_sweep(stored, key, 0)
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     stored.objects.modified["incoming", key] = NOON + timedelta(hours=1)
     assert sweep(stored.catalog, stored.objects, dry_run=True).recorded == [key]
     later = NOON + timedelta(hours=2)
@@ -215,30 +213,32 @@ def test_an_archive_that_was_not_there_is_processed_when_it_is_uploaded_again(st
     key = upload(stored)
     by_message(stored, key, 0)
     del stored.objects.contents["incoming", key]
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     failed = archive_progress(stored.catalog, key)
     assert failed.stage == "failed"
     upload(stored)
     assert by_message(stored, key, 60).recorded == [key]
-    assert all(result.success for result in stored.dispatch())
+    stored.dispatch()
+    stored.assert_delivered(key)
     assert read_result(stored.objects, stored.feed.target, key).reconciled
 
 
 def test_another_content_of_a_failed_archive_is_no_replay(stored):
     key = upload(stored, UNREADABLE)
     by_sweep(stored, key, 0)
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     upload(stored)
     assert by_sweep(stored, key, 60).recorded == [key]
     asked = stored.instance.fetch_observations(stored.catalog.graph.archive_manifest, limit=10)
     assert asked.records == []
-    assert all(result.success for result in stored.dispatch())
+    stored.dispatch()
+    stored.assert_delivered(key)
 
 
 def test_a_crash_between_the_request_and_the_record_asks_once(stored, monkeypatch):
     key = upload(stored, UNREADABLE)
     by_message(stored, key, 0)
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     announce(stored, key, sequencer="0001", seconds=60)
 
     def refuse(*_args, **_settings):
@@ -250,5 +250,5 @@ def test_a_crash_between_the_request_and_the_record_asks_once(stored, monkeypatc
             take(stored)
     stored.queue.redeliver()
     assert take(stored).unchanged == 1
-    stored.dispatch()
+    stored.dispatch(expect_failure=True)
     assert runs(stored) == 2

@@ -6,6 +6,7 @@ lent from the environment of these tests, so that nothing is downloaded.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import rwt_assets
+from rwt_assets_tests.end_to_end.documented_commands import is_shown, steps_of
 
 pytestmark = pytest.mark.end_to_end
 REPOSITORY = Path(rwt_assets.__file__).parent.parent
@@ -119,6 +121,14 @@ def test_the_commands_know_the_feeds_of_the_project_in_which_they_are_typed(proj
         "print([feed.name for feed in declared_feeds()])",
     )  # fmt: skip
     assert told.strip().endswith("['sales']")
+
+
+def test_the_example_of_the_how_to_page_passes_with_the_wheel(project):
+    docs = REPOSITORY / "docs"
+    shutil.copy(docs / "examples" / "test_feed.py", project.folder / "tests")
+    (step,) = steps_of((docs / "how-to" / "tests.md").read_text(encoding="utf-8"))
+    printed = project.run("bash", "-euc", step.command)
+    assert is_shown(printed, step.shown), printed
 
 
 def test_public_names_are_there(project):

@@ -2,6 +2,7 @@
 
 import json
 
+import dagster as dg
 import pytest
 
 from rwt_assets.resources.queue import SqsQueueResource
@@ -37,7 +38,7 @@ def test_a_sweep_can_be_tried_before_it_is_done(home, s3):
 def test_what_failed_for_good_is_tried_again_when_a_person_asks(home, s3, feed):
     body = timetable(trips=1, stops=1)
     etag = s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=body)["ETag"]
-    rwt("sweep")
+    assert rwt("sweep").exit_code == 0
     s3.delete_object(Bucket="rwt-incoming", Key="gtfs/a.zip")
     dispatch(feed, expect_failure=True)
     status = json.loads(rwt("status", "--json").stdout)["gtfs"]
@@ -93,7 +94,7 @@ def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, fe
     assert "Nothing is quarantined." in rwt("quarantine", "replay").stdout
     s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=BROKEN)
     s3.put_object(Bucket="rwt-incoming", Key="gtfs/b.zip", Body=timetable(trips=1, stops=1))
-    rwt("sweep")
+    assert rwt("sweep").exit_code == 0
     dispatch(feed)
     assert "archives with something in quarantine 1: `rwt quarantine list`" in rwt("status").stdout
 
@@ -121,7 +122,7 @@ def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, fe
 
 def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkeypatch):
     s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=BROKEN)
-    rwt("sweep")
+    assert rwt("sweep").exit_code == 0
     dispatch(feed)
     asked = rwt("quarantine", "replay", "--rule", "stop_lat: minimum")
     assert (
@@ -144,15 +145,17 @@ def submit(home, feed, tmp_path, monkeypatch):
     """`rwt submit --wait` on such files; the daemon's work is done between two looks."""
     monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
     sensor = queue_sensor([feed])
+    failing = []
 
     def meanwhile(_seconds):
         with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance) as context:
             sensor(context, queue_client=SqsQueueResource())
-        dispatch(feed)
+        dispatch(feed, expect_failure=bool(failing) and failing.pop())
 
     monkeypatch.setattr("rwt_assets.cli.sleep", meanwhile)
 
     def submitted(**contents):
+        failing[:] = [UNREADABLE in contents.values()]
         files = [tmp_path / f"{name}.zip" for name in contents]
         for file, body in zip(files, contents.values(), strict=True):
             file.write_bytes(body)
@@ -217,7 +220,7 @@ def test_files_that_would_replace_each_other_are_refused_before_any_is_uploaded(
 
 def test_old_archives_are_retired_and_what_was_written_of_them_is_removed(home, s3, feed):
     s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=timetable(trips=2, stops=2))
-    rwt("sweep")
+    assert rwt("sweep").exit_code == 0
     dispatch(feed)
     assert "0 archives delivered more than 30d ago" in rwt("retire", "--older-than", "30d").stdout
     tried = rwt("retire", "--older-than", "0h", "--dry-run")

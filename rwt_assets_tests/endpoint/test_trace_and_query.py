@@ -95,7 +95,7 @@ def test_a_consumer_reads_exactly_one_revision(delivered, s3, feed):
     assert {"crc32", "_row", "trip_id"} <= set(first.columns)
 
     s3.put_object(Bucket="rwt-incoming", Key=KEY, Body=timetable(trips=4, stops=2))
-    rwt("sweep")
+    assert rwt("sweep").exit_code == 0
     with dg.DagsterInstance.get() as instance:
         definitions = build_feed_definitions(feed)
         run_request(definitions, instance, plan(FeedCatalog(instance, feed))[0])
