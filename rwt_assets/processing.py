@@ -214,7 +214,9 @@ def _put_quarantine(
 ) -> str:
     """Keep what a shard's contract rejected; the key of the object.
 
-    An object that is there already is of the same shard, held to the same contract.
+    Raises:
+        ShardDamagedError: another object is in its place. One that is there already should be of
+            the same shard, held to the same contract, and a delivery may name it.
     """
     shard = ShardKey.parse(run.partition_key)
     key = Layout(target.prefix).shard_quarantine(run.generation, shard, run.checksum)
@@ -222,8 +224,20 @@ def _put_quarantine(
     with pq.ParquetWriter(body, QUARANTINE_SCHEMA, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
-    store.put_if(target.bucket, key, body.getvalue(), etag="")
+    written = store.put_if(target.bucket, key, body.getvalue(), etag="")
+    if not written and not _holds(store.read(target.bucket, key), pa.concat_tables(tables)):
+        error = damaged(target.bucket, key, "it is not the quarantine of this shard")
+        error.archive = shard.archive
+        raise error
     return key
+
+
+def _holds(body: bytes, table: pa.Table) -> bool:
+    """Whether a Parquet object has the rows of this table and no others."""
+    try:
+        return bool(pq.read_table(BytesIO(body)).equals(table))
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveManifest:

@@ -11,6 +11,7 @@ from datetime import datetime
 from io import BytesIO
 from json import loads
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rwt_assets.concurrency import map_ahead
@@ -24,6 +25,7 @@ from rwt_assets.quarantine import SetAside, count_set_aside
 
 FOOTER_GUESS_BYTES = 32 << 10
 FOOTER_LENGTH_BYTES = 8
+MAGIC = b"PAR1"
 WORKERS = 8
 FOOTER_QUARANTINED = b"rwt.rows_quarantined"
 FOOTER_REVISION = b"rwt.revision"
@@ -131,18 +133,30 @@ def stored_parquet(
         )
     for name, quarantine in places:
         footer = read_footer(store, target.bucket, name)
-        if footer is not None and _is_of(footer[0], generation, shard):
-            return _enriched_object(shard, name, quarantine, *footer)
+        if footer is None or not is_of(footer[0], generation, shard.checksum):
+            continue
+        one = _enriched_object(shard, name, quarantine, *footer)
+        if one.quarantine_key is None or _has_rows(store, target, quarantine, one.rows_quarantined):
+            return one
     return None
 
 
-def _is_of(footer: pq.FileMetaData, generation: Generation, shard: Shard) -> bool:
-    """Whether an object was made from the content of a shard, by the generation's enrichment."""
+def is_of(footer: pq.FileMetaData, generation: Generation, checksum: str) -> bool:
+    """Whether an object was made from the shard with this checksum, by a generation's enrichment.
+
+    An object that was put into its place by somebody else is not, nor is one without our footer.
+    """
     own = footer.metadata or {}
     made_by = own.get(FOOTER_VERSION)
-    return own.get(FOOTER_CHECKSUM) == shard.checksum.encode() and (
-        made_by is None or digest(made_by.decode()) == generation.enrichment
+    return own.get(FOOTER_CHECKSUM) == checksum.encode() and (
+        made_by is None or digest(made_by.decode("utf-8", "replace")) == generation.enrichment
     )
+
+
+def _has_rows(store: ObjectStore, target: Target, key: str, rows: int) -> bool:
+    """Whether a shard's quarantine is there, with as many rows as its Parquet says."""
+    footer = read_footer(store, target.bucket, key)
+    return footer is not None and footer[0].num_rows == rows
 
 
 def _enriched_object(
@@ -165,15 +179,21 @@ def _enriched_object(
 
 
 def read_footer(store: ObjectStore, bucket: str, key: str) -> tuple[pq.FileMetaData, int] | None:
-    """What a Parquet object says of itself, and its bytes; None if there is no such object."""
+    """What a Parquet object says of itself, and its bytes.
+
+    None if there is no such object, or if what is there is no Parquet, such as one that was cut.
+    """
     try:
         tail, size = store.tail(bucket, key, FOOTER_GUESS_BYTES)
         footer = int.from_bytes(tail[-8:-4], "little") + FOOTER_LENGTH_BYTES
-        if footer > len(tail):
+        if len(tail) < footer <= size and tail.endswith(MAGIC):
             tail, size = store.tail(bucket, key, footer)
     except ArchiveMissingError:
         return None
-    return pq.read_metadata(BytesIO(tail)), size
+    try:
+        return pq.read_metadata(BytesIO(tail)), size
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def make_delivery(account: Account, delivered_at: datetime, *, reason: str) -> Delivery:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from rwt_assets.archive import read_member
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import SPLIT_AGAIN, ShardDamagedError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.manifest import ArchiveManifest, Shard
@@ -43,8 +43,9 @@ def remade_runs(
         password: of encrypted members.
 
     Raises:
-        ArchiveMissingError: a partition that the current manifest of its archive lacks, or the
-            archive no longer has the content that the manifest is of.
+        ArchiveMissingError: the archive no longer has the content that the manifest is of.
+        ShardDamagedError: a partition that the current manifest of its archive lacks, or a shard
+            that the archive does not give any more as it is on record.
     """
     by_archive: dict[str, list[str]] = {}
     for key in partition_keys:
@@ -123,11 +124,13 @@ def _wanted(manifest: ArchiveManifest, partition_keys: Iterable[str]) -> Wanted:
     return wanted
 
 
-def _not_as_recorded(manifest: ArchiveManifest, *shards: Shard | None) -> ArchiveMissingError:
+def _not_as_recorded(manifest: ArchiveManifest, *shards: Shard | None) -> ShardDamagedError:
     named = next((shard.partition_key for shard in shards if shard is not None), "a shard")
-    return ArchiveMissingError(
+    error = ShardDamagedError(
         "the archive, as it is read now, does not give this shard as it is on record",
         where=f"{named}, s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
         fate="The shard was not made again; what was delivered is as it was.",
-        remedy="The feed's declaration may have changed: materialize archive_manifest again.",
+        remedy=f"The feed's declaration may have changed. {SPLIT_AGAIN}",
     )
+    error.archive = manifest.key
+    return error

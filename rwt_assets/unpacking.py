@@ -22,6 +22,7 @@ from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.concurrency import Room, map_ahead
 from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
 from rwt_assets.dialect import CsvDialect
+from rwt_assets.documents import write_document
 from rwt_assets.errors import (
     LimitError,
     MemberError,
@@ -40,7 +41,13 @@ from rwt_assets.object_store import ObjectRanges, ObjectStore
 from rwt_assets.one_pass import OnePass, OnePassShard
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
-from rwt_assets.row_numbers import OBJECT_BYTES, ROW_NUMBER, RowNumberWriter, consecutive
+from rwt_assets.row_numbers import (
+    OBJECT_BYTES,
+    ROW_NUMBER,
+    RowNumberWriter,
+    consecutive,
+    damaged,
+)
 from rwt_assets.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
 from rwt_assets.zip_names import shown
 
@@ -134,6 +141,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         MemberError: a member cannot be read, and the feed's `broken_members` is "fail".
         ArchiveSchemaError: columns for which the feed's `evolution` fails the archive.
         ArchiveMissingError: the object is gone or was replaced.
+        ShardDamagedError: an object that is already there is not as it was written.
     """
     where = f"s3://{revision.bucket}/{revision.key}"
     source = ObjectRanges.pinned(store, revision.bucket, revision.key, revision.revision)
@@ -250,7 +258,11 @@ class _Unpacker:
         data = body.getvalue()
         checksum = f"{isal_zlib.crc32(data):08x}"
         key = self._layout.member_quarantine(self._generation, self._revision.key, checksum)
-        self._store.put_if(self._feed.target.bucket, key, data, etag="")
+        bucket = self._feed.target.bucket
+        if not write_document(self._store, bucket, key, data, replaces=""):
+            error = damaged(bucket, key, "its checksum is not the one in its name")
+            error.archive = self._revision.key
+            raise error
         return (key,)
 
     def _cuts(self, found: Found) -> Iterator[_Cut]:

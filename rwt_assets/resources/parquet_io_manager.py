@@ -31,6 +31,7 @@ from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
+from rwt_assets.errors import SPLIT_AGAIN, ShardDamagedError
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import to_frame
@@ -46,6 +47,7 @@ from rwt_assets.reconciliation import (
     FOOTER_REVISION,
     FOOTER_RULES,
     FOOTER_VERSION,
+    is_of,
     read_footer,
     stored_parquet,
 )
@@ -137,6 +139,9 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
         What is there is of the same generation and of the same content, and a delivery may name
         it: it is never written over.
+
+        Raises:
+            ShardDamagedError: something else is there.
         """
         began = monotonic()
         parsed = ShardKey.parse(shard.partition_key)
@@ -153,7 +158,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         if not written:
             kept = self._kept_before(shard, key)
             if kept is None:
-                raise missing(self.bucket, key)
+                raise _in_the_way(self.bucket, key, parsed.archive)
             return kept
         return Written(
             partition_key=shard.partition_key,
@@ -174,7 +179,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         A shard is kept after its quarantine, so that is there as well.
         """
         footer = read_footer(self.object_store.objects(), self.bucket, key)
-        if footer is None:
+        if footer is None or not is_of(footer[0], shard.generation, shard.checksum):
             return None
         facts, size = footer
         return Written(
@@ -183,7 +188,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
             uri=f"s3://{self.bucket}/{key}",
             rows=facts.num_rows,
             bytes=size,
-            rows_quarantined=int((facts.metadata or {})[FOOTER_QUARANTINED]),
+            rows_quarantined=int((facts.metadata or {}).get(FOOTER_QUARANTINED, b"0")),
             schema=facts.schema.to_arrow_schema(),
             rule=shard.rule,
             before=True,
@@ -216,6 +221,18 @@ class S3ParquetIOManager(EnrichedShardIOManager):
     @property
     def _target(self) -> Target:
         return Target(bucket=self.bucket, prefix=self.prefix)
+
+
+def _in_the_way(bucket: str, key: str, archive: str) -> ShardDamagedError:
+    """The error of an object that is not what its key says; a new split has keys of its own."""
+    error = ShardDamagedError(
+        "an object of the shard is there and is not what was to be kept in its place",
+        where=f"s3://{bucket}/{key}",
+        fate="Nothing was written over it; what was delivered is as it was.",
+        remedy=SPLIT_AGAIN,
+    )
+    error.archive = archive
+    return error
 
 
 def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]:

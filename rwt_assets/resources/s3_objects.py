@@ -9,7 +9,7 @@ server). Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -78,9 +78,14 @@ class S3Objects:
 
     def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
         """See `ObjectStore.tail`."""
-        with _missing_explained(bucket, key):
-            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{length}")
-            body = answer["Body"].read()
+        try:
+            with _missing_explained(bucket, key):
+                answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{length}")
+                body = answer["Body"].read()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code", "") in BEYOND_THE_END:
+                return b"", 0  # the end of an empty object
+            raise
         size = answer.get("ContentRange", "").rpartition("/")[2]
         return body, int(size) if size.isdigit() else len(body)
 
@@ -161,7 +166,8 @@ class S3Objects:
             )
             return answer["ETag"].strip('"')
         except BaseException:
-            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+            with suppress(ClientError):  # such as of an upload that a lost answer had completed
+                self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
             raise
 
     def folders(self, bucket: str, prefix: str) -> Iterator[str]:
