@@ -24,6 +24,7 @@ from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
     CAUSE_TAG,
+    DAMAGE_TAG,
     FEED_TAG,
     INTERRUPTED_TAG,
     OUTAGE_TAG,
@@ -52,11 +53,13 @@ _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
 CODE_VERSION_TAG = "dagster/code_version"
 REPLAY = "a person asked for it"
+AS_OF = "as_of"
 DAMAGE = "damage"
 DAMAGE_AT_MOST = 3
 AT_ONCE = 5_000  # keys in one query
 INTERRUPTIONS_AT_MOST = 20  # such as a pod that is evicted each time for the disk it takes
 OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
+SUCCESSES_AT_MOST = 10  # whose effect was undone, such as by a run that was taken for lost
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 OBSERVATION = dg.DagsterEventType.ASSET_OBSERVATION
 NOT_COUNTED = {INTERRUPTED_TAG, RETRIED_TAG, OUTAGE_TAG}
@@ -78,9 +81,11 @@ UNFINISHED = (
 class Attempts:
     """The runs asked for one need so far. `reason` is that of the latest.
 
-    `not_counted` of them were cut short from outside or failed with the endpoint, or a person
-    asked again after them. `outages` failed with the endpoint, the latest at `outage_at`
-    (seconds since 1970; 0 if the latest run did not); `interruptions` were cut short.
+    `not_counted` of them succeeded, were cut short from outside or failed with the endpoint, or a
+    person asked again after them. `outages` failed with the endpoint, the latest at `outage_at`
+    (seconds since 1970; 0 if the latest run did not); `interruptions` were cut short; `successes`
+    did what they were asked for, and something came later that made it needed again. `damaged`
+    says that the latest found a shard that is not as it was written.
     """
 
     count: int
@@ -90,6 +95,8 @@ class Attempts:
     outages: int = 0
     outage_at: float = 0.0
     interruptions: int = 0
+    successes: int = 0
+    damaged: bool = False
 
     def exhausted(self, at_most: int) -> bool:
         """Whether nothing more is asked until a person or a new event asks."""
@@ -98,6 +105,7 @@ class Attempts:
             or self.count - self.not_counted >= at_most
             or self.outages >= OUTAGES_AT_MOST
             or self.interruptions >= INTERRUPTIONS_AT_MOST
+            or self.successes >= SUCCESSES_AT_MOST
         )
 
 
@@ -442,14 +450,22 @@ class FeedCatalog:
         interruptions = [
             run for run in runs if INTERRUPTED_TAG in run.tags and RETRIED_TAG not in run.tags
         ]
+        others = [run for run in runs if run.status != dg.DagsterRunStatus.SUCCESS]
+        succeeded = _numbers(runs) - _numbers(others)
+        cut_short = [run for run in others if NOT_COUNTED & run.tags.keys()]
+        successes = _numbers(run for run in runs if RETRIED_TAG not in run.tags) - _numbers(
+            run for run in others if RETRIED_TAG not in run.tags
+        )
         tags = next((run.tags for run in runs if REASON_TAG in run.tags), {})
         return Attempts(
             count=_numbers(runs),
             terminal=any(TERMINAL_TAG in run.tags and RETRIED_TAG not in run.tags for run in runs),
             reason=tags.get(REASON_TAG) or self._told_by_dagster(runs[0]),
-            not_counted=_numbers(run for run in runs if NOT_COUNTED & run.tags.keys()),
+            not_counted=succeeded + _numbers(cut_short),
             outages=_numbers(outages),
             interruptions=_numbers(interruptions),
+            successes=successes,
+            damaged=DAMAGE_TAG in runs[0].tags,
             outage_at=(records[0].end_time or 0.0) if runs[0] in outages else 0.0,
         )
 
@@ -473,6 +489,8 @@ class FeedCatalog:
 
     def _told_by_dagster(self, run: dg.DagsterRun) -> str:
         """Why a run ended where our code could not say it, as when its worker was lost."""
+        if run.status == dg.DagsterRunStatus.SUCCESS:
+            return f"run {run.run_id} succeeded, and something came later that undid its work"
         told = f"run {run.run_id} ended as {run.status.value}"
         if run.status != dg.DagsterRunStatus.FAILURE:
             return told
@@ -581,7 +599,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
     event = record.asset_materialization or record.asset_observation
     values = {} if event is None else {name: one.value for name, one in event.metadata.items()}
     set_aside = [values.get(name) for name in ("rows_quarantined", "members_quarantined")]
-    size = values.get("bytes")
+    size, as_of = values.get("bytes"), values.get(AS_OF)
     return Event(
         record.storage_id,
         str(values.get("revision", "")),
@@ -589,6 +607,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
         record.timestamp,
         size if isinstance(size, int) else 0,
         values.get("rolled_back") is True,
+        as_of if isinstance(as_of, int) else 0,
     )
 
 

@@ -43,6 +43,7 @@ class Event:
     `set_aside` counts rows and members in quarantine; `timestamp` is in seconds since 1970;
     `bytes` are those that the event tells, of an arrival the archive's. `rolled_back` says of a
     delivery that a person made a former one current again: it stays until something newer comes.
+    `as_of` is the newest event when the run of a delivery began; 0 if the event does not say it.
     """
 
     storage_id: int
@@ -51,6 +52,12 @@ class Event:
     timestamp: float = 0.0
     bytes: int = 0
     rolled_back: bool = False
+    as_of: int = 0
+
+    @property
+    def knows_until(self) -> int:
+        """The newest event that a delivery knew of; its own event may come much later."""
+        return self.as_of or self.storage_id
 
     def delivers(self, manifest: "Event") -> bool:
         """Whether a delivery is of what a manifest is of, or takes its place by a person's wish."""
@@ -112,7 +119,7 @@ class ArchiveFacts:
             self.delivery is not None
             and self.manifest is not None
             and self.delivery.delivers(self.manifest)
-            and self.delivery.storage_id > self.manifest.storage_id
+            and self.delivery.knows_until >= self.manifest.storage_id
         )
 
 
@@ -168,7 +175,7 @@ def locate(facts: ArchiveFacts) -> Position:  # noqa: PLR0911 - one return for e
             return Position(Stage.DELIVERED, left_to_automation=enrich)
         return Position(Stage.ENRICHING, enrich)
     newest = max([manifest.storage_id, *(shard.enriched or 0 for shard in facts.shards)])
-    if delivery is None or not delivery.delivers(manifest) or delivery.storage_id < newest:
+    if delivery is None or not delivery.delivers(manifest) or delivery.knows_until < newest:
         return Position(Stage.DELIVERING, Need(Step.DELIVER, newest))
     return Position(Stage.DELIVERED)
 

@@ -175,6 +175,8 @@ def room_of(catalog: FeedCatalog) -> int:
 def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = None) -> list[str]:
     """Have the failed step of archives asked for again, as if it had never been tried.
 
+    Where that step found what was split damaged, the archive is split again.
+
     Args:
         catalog: the feed's facts.
         partition_keys: of the archives; None for all that failed.
@@ -190,8 +192,11 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
         need = position.open_need
         if need is None:
             continue
-        if catalog.attempts(archive.partition_key, need).exhausted(catalog.feed.attempts):
+        attempts = catalog.attempts(archive.partition_key, need)
+        if attempts.exhausted(catalog.feed.attempts):
             catalog.forgive(archive.partition_key, need)
+            if attempts.damaged and archive.arrived is not None:
+                catalog.ask_replay(archive.partition_key, archive.arrived.revision)
             retried.append(archive.partition_key)
     return retried
 

@@ -194,16 +194,30 @@ def split_newest_revision(  # noqa: PLR0913 - each says one thing about the spli
     if enriched is not None:
         reported = catalog.latest_ids(catalog.graph.csv_shard, current)
         catalog.report(enriched.materializations(manifest, reported))
+    _refuse_split_meanwhile(catalog, store, manifest, etag)
     catalog.retire_shards(key for key in catalog.shards_of(archive) if key not in current)
-    if manifest_etag(store, feed.target, archive) != etag:
-        catalog.ask_split_again(archive, "a run that was taken for lost reported its shards late")
-        raise SupersededError(
-            "another split of this archive has ended while this one reported its shards",
-            where=f"s3://{revision.bucket}/{archive}, revision {revision.revision}",
-            fate="What was delivered is as it was.",
-            remedy="Nothing to do: the archive is split again, which puts the catalog right.",
-        )
+    _refuse_split_meanwhile(catalog, store, manifest, etag)
     return manifest, record_schemas(store, feed, manifest, revision.event_time)
+
+
+def _refuse_split_meanwhile(
+    catalog: FeedCatalog, store: ObjectStore, manifest: ArchiveManifest, etag: str
+) -> None:
+    """Give up if another manifest took the place of this one, and have the catalog put right.
+
+    Raises:
+        SupersededError: it did. A split is asked for, since shards were reported that the manifest
+            in place may not have.
+    """
+    if manifest_etag(store, catalog.feed.target, manifest.key) == etag:
+        return
+    catalog.ask_split_again(manifest.key, "a run that was taken for lost reported its shards late")
+    raise SupersededError(
+        "another split of this archive has ended while this one reported its shards",
+        where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
+        fate="What was delivered is as it was.",
+        remedy="Nothing to do: the archive is split again, which puts the catalog right.",
+    )
 
 
 def asked_by(run: dg.DagsterRun) -> str:

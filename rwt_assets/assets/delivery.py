@@ -23,7 +23,7 @@ from rwt_assets.assets.failures import explained
 from rwt_assets.assets.fence import refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.automation import code_changed
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.catalog_events import archive_page
 from rwt_assets.deliveries import current_delivery, reason_for, switch_delivery
 from rwt_assets.delivery_report import delivery_report
@@ -37,7 +37,7 @@ from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.processing import manifest_etag, read_tagged_manifest
 from rwt_assets.quarantine import SAMPLE, Breach, breaches, quarantine_report, read_entries
-from rwt_assets.reconciliation import Account, make_delivery, take_account
+from rwt_assets.reconciliation import Account, Stored, make_delivery, take_account
 from rwt_assets.resources.object_store import page_of
 
 if TYPE_CHECKING:
@@ -80,30 +80,57 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
         archive = parse_archive_partition_key(context.partition_key)
         with explained(context, catalog):
-            before = current_delivery(store, feed.target, archive)
-            manifest, etag = read_tagged_manifest(store, feed.target, archive)
-            refuse_stale_manifest(catalog, manifest)
-            generation = generation_of(manifest, enrichment_version(feed))
-            account = take_account(manifest, generation, io_manager.stored)
-            if not account.reconciled:
-                _report_failed(catalog, RECONCILED, context.partition_key, account)
-                report_missing_again(catalog, account)
-                raise does_not_reconcile(account)
-            if beyond := breaches(account.set_aside, feed.tolerance):
-                _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, context.partition_key, account)
-                raise not_tolerated(account, beyond)
-            refuse_superseded(catalog, archive, manifest.revision)
-            if manifest_etag(store, feed.target, archive) != etag:
-                raise split_meanwhile(manifest)
-            reason = reason_for(before.delivery, manifest, generation.name)
-            document = make_delivery(account, datetime.now(UTC), reason=reason)
-            document = switch_delivery(store, feed.target, before, document)
+            as_of = catalog.newest_event()
+            account, document = deliver_newest_split(catalog, store, archive, io_manager.stored)
         return dg.MaterializeResult(
-            metadata=_metadata(catalog, store, account, document, monotonic() - began),
+            metadata={
+                **_metadata(catalog, store, account, document, monotonic() - began),
+                AS_OF: as_of,
+            },
             check_results=delivery_results(feed, account),
         )
 
     return delivery
+
+
+def deliver_newest_split(
+    catalog: FeedCatalog, store: ObjectStore, archive: str, stored: Stored
+) -> tuple[Account, Delivery]:
+    """Take the account of an archive's newest split and, if it adds up, make it the delivery.
+
+    Args:
+        catalog: of the feed.
+        store: where documents lie.
+        archive: object key.
+        stored: what is kept of a shard; see `reconciliation.take_account`.
+
+    Returns:
+        The account, and the document that is in place now.
+
+    Raises:
+        DeliveryError: the account does not add up. Shards without an object are reported again.
+        ToleranceError: more is quarantined than the feed tolerates.
+        SupersededError: a newer revision arrived, or another split or delivery has ended meanwhile.
+    """
+    feed = catalog.feed
+    before = current_delivery(store, feed.target, archive)
+    manifest, etag = read_tagged_manifest(store, feed.target, archive)
+    refuse_stale_manifest(catalog, manifest)
+    generation = generation_of(manifest, enrichment_version(feed))
+    account = take_account(manifest, generation, stored)
+    if not account.reconciled:
+        _report_failed(catalog, RECONCILED, account)
+        report_missing_again(catalog, account)
+        raise does_not_reconcile(account)
+    if beyond := breaches(account.set_aside, feed.tolerance):
+        _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, account)
+        raise not_tolerated(account, beyond)
+    refuse_superseded(catalog, archive, manifest.revision)
+    if manifest_etag(store, feed.target, archive) != etag:
+        raise split_meanwhile(manifest)
+    reason = reason_for(before.delivery, manifest, generation.name)
+    document = make_delivery(account, datetime.now(UTC), reason=reason)
+    return account, switch_delivery(store, feed.target, before, document)
 
 
 def refuse_stale_manifest(catalog: FeedCatalog, manifest: ArchiveManifest) -> None:
@@ -177,10 +204,9 @@ def not_tolerated(account: Account, beyond: Sequence[Breach]) -> ToleranceError:
     )
 
 
-def _report_failed(
-    catalog: FeedCatalog, check_name: str, partition_key: str, account: Account
-) -> None:
+def _report_failed(catalog: FeedCatalog, check_name: str, account: Account) -> None:
     """Report a check that fails the run, since a run that raises has no results of its own."""
+    partition_key = archive_partition_key(account.manifest.key)
     results = delivery_results(catalog.feed, account)
     result = next(one for one in results if one.check_name == check_name)
     catalog.instance.report_runless_asset_event(

@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import RwtError, ShardDamagedError
-from rwt_assets.feed_graph import OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
+from rwt_assets.feed_graph import DAMAGE_TAG, OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
 
 REASON_LENGTH = 1_000
 SERVER_ERROR = 500
@@ -32,6 +32,8 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
         if isinstance(error, ShardDamagedError) and error.archive:
             catalog.ask_split_again(error.archive, error.what)
         tags = {REASON_TAG: str(error)[:REASON_LENGTH]}
+        if isinstance(error, ShardDamagedError):
+            tags[DAMAGE_TAG] = "true"
         if error.terminal:
             tags[TERMINAL_TAG] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
