@@ -136,7 +136,7 @@ def stored_parquet(
         if footer is None or not is_of(footer[0], generation, shard.checksum):
             continue
         one = _enriched_object(shard, name, quarantine, *footer)
-        if one.quarantine_key is None or _has_rows(store, target, quarantine, one.rows_quarantined):
+        if one.quarantine_key is None or _is_kept(store, target, quarantine, one.rows_quarantined):
             return one
     return None
 
@@ -153,10 +153,10 @@ def is_of(footer: pq.FileMetaData, generation: Generation, checksum: str) -> boo
     )
 
 
-def _has_rows(store: ObjectStore, target: Target, key: str, rows: int) -> bool:
+def _is_kept(store: ObjectStore, target: Target, key: str, rows: int) -> bool:
     """Whether a shard's quarantine is there, with as many rows as its Parquet says."""
     footer = read_footer(store, target.bucket, key)
-    return footer is not None and footer[0].num_rows == rows
+    return footer is not None and footer[0].num_rows == rows and "rule" in footer[0].schema.names
 
 
 def _enriched_object(

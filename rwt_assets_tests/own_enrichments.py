@@ -33,3 +33,9 @@ def nothing(frame):
 def price_by_chance(frame):
     kind = "int64[pyarrow]" if (frame["price"] > 5).any() else "string[pyarrow]"
     return frame.assign(odd=pd.Series(["7"] * len(frame), dtype="string[pyarrow]").astype(kind))
+
+
+def fail_for_ink(frame):
+    if (frame["item"] == "ink").any():
+        raise ValueError("there is ink")
+    return frame.assign(dear=frame["price"] * 2)
