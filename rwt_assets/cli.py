@@ -41,6 +41,7 @@ from rich.table import Table
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
+from rwt_assets.commands.collect import collect_command
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.feed import feed_app
 from rwt_assets.commands.metrics import metrics_command
@@ -542,6 +543,7 @@ app.command("query", rich_help_panel=LOOK)(query_command)
 app.command("metrics", rich_help_panel=LOOK)(metrics_command)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
+app.command("collect", rich_help_panel=MEND)(collect_command)
 app.command("retire", rich_help_panel=MEND)(retire_command)
 app.add_typer(feed_app, name="feed", rich_help_panel=DECLARE)
 app.add_typer(aws_app, name="aws", rich_help_panel=DEPLOY)

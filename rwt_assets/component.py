@@ -31,6 +31,7 @@ from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3Pa
 from rwt_assets.resources.queue import QueueResource, SqsQueueResource
 from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsResource
 from rwt_assets.scaffolding import ZipFeedScaffolder
+from rwt_assets.schedules.collection import collection_job, collection_schedule
 from rwt_assets.schedules.retirement import retirement_job, retirement_schedule
 from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
 from rwt_assets.sensors.queue import queue_sensor
@@ -178,6 +179,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
     }
     jobs = step_jobs(feed)
     retirement = [] if feed.retire is None else [retirement_job(feed, feed.retire)]
+    collection = collection_job(feed)
     on_queue = [one for one in others if one.source.queue == feed.source.queue]
     on_queue = sorted([feed, *on_queue], key=lambda one: one.name)
     return dg.Definitions(
@@ -192,8 +194,11 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
             nothing_forgotten_check(feed),
             *([feed_is_fresh_check(feed)] if feed.expected_every_hours is not None else []),
         ],
-        jobs=[*jobs, *retirement],
-        schedules=[retirement_schedule(feed, job) for job in retirement],
+        jobs=[*jobs, *retirement, collection],
+        schedules=[
+            *(retirement_schedule(feed, job) for job in retirement),
+            collection_schedule(feed, collection),
+        ],
         sensors=[
             *([queue_sensor(on_queue)] if on_queue[0] is feed else []),
             dispatch_sensor(feed, jobs),

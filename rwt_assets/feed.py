@@ -393,6 +393,9 @@ class Feed(_Declaration):
     and checksum, but their CSV is not kept: it is made again from the archive when it is asked
     for.
 
+    `keep_former_hours` is how long the objects of a former delivery stay after another took its
+    place: as long `rwt rollback` can make it current again, and whoever is reading it can end.
+
     `owners` (`someone@example.com` or `team:name`) and `tags` are shown with every asset of the
     feed; the catalog can be searched by them.
     """
@@ -408,6 +411,7 @@ class Feed(_Declaration):
     tolerance: Tolerance = Field(default_factory=Tolerance)
     expected_every_hours: float | None = Field(default=None, gt=0)
     retire: Retirement | None = None
+    keep_former_hours: float = Field(default=24, ge=0)
     one_pass: bool = False
     keep_shards: bool = True
     attempts: int = Field(default=2, ge=1, le=10)

@@ -30,6 +30,14 @@ _DIGEST_CHARACTERS: Final = 10
 _CHECKSUM_CHARACTERS: Final = 8
 _CUT: Final = "~~"  # begins the hash of a name that was too long
 _LOOKS_CUT: Final = re.compile(f"{_CUT}[0-9a-f]{{{_HASH_CHARACTERS}}}$")
+_SHAPE: Final = ("rwt_archive", "rwt_revision", "rwt_generation")
+_OLD_SHAPE: Final = ("archive", "revision")
+_SHAPES: Final = {
+    "enriched": (_SHAPE, ("member", *_OLD_SHAPE)),
+    "quarantine": (_SHAPE, _OLD_SHAPE),
+    "shards": (_SHAPE, _OLD_SHAPE),
+    "former": (("archive",),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,30 @@ class Generation:
     def enriched_by(self, enrichment_version: str) -> "Generation":
         """The generation of the shards of this split, enriched by this version."""
         return Generation(self.revision, self.split_id, digest(enrichment_version))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object of an archive lies. Names are as they stand in keys.
+
+    Attributes:
+        kind: `enriched`, `quarantine`, `shards` or `former`.
+        archive: one of `Layout.names_of` an archive.
+        folder: of the archive, within its kind (and its member, in the layout before generations).
+        revision: "" for documents of former deliveries.
+        generation: "" for what versions before generations wrote.
+    """
+
+    kind: str
+    archive: str
+    folder: str
+    revision: str = ""
+    generation: str = ""
+
+    @property
+    def split(self) -> str:
+        """The split that the object belongs to, as a generation's name begins."""
+        return self.generation.partition("-")[0] or "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +184,7 @@ class Layout:
             folders: those that lie directly below `enriched/`; one for each member was theirs.
         """
         own = f"archive={_old_segment(archive)}/"
-        members = [one for one in folders if one.startswith(f"{self.prefix}/enriched/member=")]
+        members = [one for one in folders if one.startswith(self.old_members())]
         return [
             *(f"{member}{own}" for member in members),
             f"{self.prefix}/quarantine/{own}",
@@ -162,6 +194,49 @@ class Layout:
     def enriched_folder(self) -> str:
         """Below which lies the Parquet of all archives."""
         return f"{self.prefix}/enriched/"
+
+    def old_members(self) -> str:
+        """What the folders begin with that versions before generations made for members."""
+        return f"{self.prefix}/enriched/member="
+
+    def kinds(self) -> list[str]:
+        """The folders below which lie all objects that `place_of` knows."""
+        return [f"{self.prefix}/{kind}/" for kind in _SHAPES]
+
+    def generation_folders(self, generation: Generation, archive: str) -> list[str]:
+        """Below which lie the Parquet and the quarantine of one generation of an archive."""
+        return [self._generation(kind, generation, archive) for kind in ("enriched", "quarantine")]
+
+    def names_of(self, archive: str) -> set[str]:
+        """How an archive is written in keys of objects, and in those of documents and before."""
+        return {_segment(archive), _old_segment(archive)}
+
+    def name_of_revision(self, revision: str) -> str:
+        """How a revision is written in keys."""
+        return _segment(revision)
+
+    def place_of(self, key: str) -> Place | None:
+        """Where an object of an archive lies, by its key; None if it is none.
+
+        Documents of manifests, current deliveries and schemas are none.
+        """
+        start = f"{self.prefix}/"
+        if not key.startswith(start):
+            return None
+        kind, *folders = key[len(start) :].split("/")[:-1] or [""]
+        for shape in _SHAPES.get(kind, ()):
+            named = [one.partition("=") for one in folders[: len(shape)]]
+            if tuple(name for name, _, _ in named) == shape:
+                values = {name.removeprefix("rwt_"): value for name, _, value in named}
+                depth = 1 + list(values).index("archive")
+                return Place(
+                    kind=kind,
+                    archive=values["archive"],
+                    folder=f"{start}{'/'.join([kind, *folders[:depth]])}/",
+                    revision=values.get("revision", ""),
+                    generation=values.get("generation", ""),
+                )
+        return None
 
     def _generation(self, kind: str, generation: Generation, archive: str) -> str:
         return (

@@ -6,7 +6,7 @@ errors as sentences. What does not: what a command does (the modules beside this
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -20,7 +20,7 @@ from rich.console import Console
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
-from rwt_assets.feed_choice import feed_for_archive
+from rwt_assets.feed_choice import feed_for_archive, feed_for_key
 from rwt_assets.json_logs import wants_json
 
 log = logging.getLogger("rwt")
@@ -102,6 +102,28 @@ def choose_for_file(feeds: Sequence[Feed], name: str, file: Path) -> Feed:
 def choose_all(feeds: Sequence[Feed], name: str) -> Sequence[Feed]:
     """The feed of this name, or all if none is named; else the command ends with status 1."""
     return [choose(feeds, name)] if name else feeds
+
+
+def archives_by_feed(
+    feeds: Sequence[Feed], name: str, archives: Iterable[str]
+) -> Iterator[tuple[Feed, list[str]]]:
+    """Feeds, each with those of these archives (object keys) that are its own.
+
+    Without archives it is the feed of this name, or all feeds if none is named, each with no
+    archive.
+
+    Raises:
+        FeedError: an archive is not that of one feed, and no feed is named.
+    """
+    wanted = list(archives)
+    if not wanted:
+        yield from ((feed, []) for feed in choose_all(feeds, name))
+        return
+    by_name: dict[str, list[str]] = {}
+    for archive in wanted:
+        feed = choose(feeds, name) if name else feed_for_key(archive, feeds)
+        by_name.setdefault(feed.name, []).append(archive)
+    yield from ((feed, by_name[feed.name]) for feed in feeds if feed.name in by_name)
 
 
 def stop_with(sentence: str, state: Path | None) -> NoReturn:

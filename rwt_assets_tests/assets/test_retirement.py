@@ -305,7 +305,8 @@ def test_the_feed_may_say_that_it_happens_every_night():
             feed, object_store=shop.store, queue_client=shop.client
         )
         shop.deliver("a.zip", ARCHIVE)
-        (schedule,) = shop.definitions.get_repository_def().schedule_defs
+        schedules = {one.name: one for one in shop.definitions.get_repository_def().schedule_defs}
+        schedule = schedules["shop_retire_nightly"]
         with dg.build_schedule_context(
             instance, scheduled_execution_time=datetime.now(UTC)
         ) as context:
@@ -317,4 +318,5 @@ def test_the_feed_may_say_that_it_happens_every_night():
         assert job.execute_in_process(run_config=at_once, instance=instance).success
         assert list(shop.catalog.archives()) == []
     with Shop() as shop:
-        assert not shop.definitions.get_repository_def().schedule_defs
+        names = {one.name for one in shop.definitions.get_repository_def().schedule_defs}
+        assert "shop_retire_nightly" not in names

@@ -17,6 +17,7 @@ PURE = [
     "added_columns",
     "archive",
     "byte_ranges",
+    "collection",
     "compression",
     "concurrency",
     "consumption",

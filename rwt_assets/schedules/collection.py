@@ -1,0 +1,67 @@
+"""Job and schedule `<feed>_collect`: what no delivery needs any more is removed every night.
+
+What belongs here: when, and what a run of it says. What does not: what is removed
+(`collection.py` of the package). Dagster documentation: "Schedules", "Ops".
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.collection import collect
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import FEED_TAG
+from rwt_assets.resources.object_store import ObjectStoreResource
+
+EVERY_NIGHT = "45 3 * * *"
+
+
+class CollectionConfig(dg.Config):
+    """What a person may set who starts the job by hand."""
+
+    dry_run: bool = False
+
+
+def collection_job(feed: Feed) -> Any:
+    """A run of it removes what no delivery of the feed needs any more."""
+
+    @dg.op(name=f"{feed.name}_collect_objects")
+    def collect_objects(
+        context: dg.OpExecutionContext, config: CollectionConfig, object_store: ObjectStoreResource
+    ) -> None:
+        catalog, store = FeedCatalog(context.instance, feed), object_store.objects()
+        objects = size = archives = 0
+        for one in collect(catalog, store, now=datetime.now(UTC), dry_run=config.dry_run):
+            context.log.info("%s", one)
+            objects, size = objects + one.objects, size + one.bytes
+            archives += not one.left
+        context.log.info(
+            "%d objects with %d bytes of %d archives %s",
+            objects,
+            size,
+            archives,
+            "would be removed" if config.dry_run else "removed",
+        )
+
+    @dg.job(
+        name=f"{feed.name}_collect",
+        description="Remove what no delivery needs any more.",
+        tags={FEED_TAG: feed.name},
+        executor_def=dg.in_process_executor,
+    )
+    def collect_job() -> None:
+        collect_objects()
+
+    return collect_job
+
+
+def collection_schedule(feed: Feed, job: Any) -> dg.ScheduleDefinition:
+    """Runs the job every night."""
+    return dg.ScheduleDefinition(
+        name=f"{feed.name}_collect_nightly",
+        job=job,
+        cron_schedule=EVERY_NIGHT,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
