@@ -7,11 +7,15 @@
     rwt submit    upload archives
     rwt status    what is done, waits, failed or was forgotten
     rwt trace     the way of one archive, from its message to its objects
+    rwt deliveries
+                  what was delivered of one archive, now and before
     rwt query     SQL over what was delivered
     rwt metrics   figures for Prometheus, and whether all is well
     rwt retry     have what failed tried again
     rwt quarantine list, replay
                   what was set aside and why, and processed again
+    rwt rollback  make a former delivery current again
+    rwt collect   remove what no delivery needs any more
     rwt sweep     find archives that no message announced
     rwt dead-letters list, redrive
                   messages that were delivered too often
@@ -43,6 +47,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.collect import collect_command
 from rwt_assets.commands.dead_letters import dead_letters_app
+from rwt_assets.commands.deliveries import deliveries_command, rollback_command
 from rwt_assets.commands.feed import feed_app
 from rwt_assets.commands.metrics import metrics_command
 from rwt_assets.commands.quarantine import quarantine_app
@@ -539,10 +544,12 @@ def _address(feed: Feed, file: Path) -> str:
 
 app.command("status", rich_help_panel=LOOK)(status_command)
 app.command("trace", rich_help_panel=LOOK)(trace_command)
+app.command("deliveries", rich_help_panel=LOOK)(deliveries_command)
 app.command("query", rich_help_panel=LOOK)(query_command)
 app.command("metrics", rich_help_panel=LOOK)(metrics_command)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
+app.command("rollback", rich_help_panel=MEND)(rollback_command)
 app.command("collect", rich_help_panel=MEND)(collect_command)
 app.command("retire", rich_help_panel=MEND)(retire_command)
 app.add_typer(feed_app, name="feed", rich_help_panel=DECLARE)

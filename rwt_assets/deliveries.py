@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zlib import crc32
 
+from rwt_assets.concurrency import map_ahead
 from rwt_assets.documents import write_document
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
 from rwt_assets.feed import Target
@@ -22,6 +23,7 @@ from rwt_assets.manifest import ArchiveManifest, Delivery, FormerDelivery
 from rwt_assets.object_store import ObjectStore
 
 FORMER_AT_MOST: Final = 20
+WORKERS: Final = 8
 FIRST: Final = "first delivery"
 NEW_REVISION: Final = "new revision"
 SPLIT_AGAIN: Final = "split again"
@@ -103,11 +105,16 @@ def roll_back(
 ) -> Delivery:
     """Make a former delivery current again.
 
+    Collection may be about to remove its objects. It removes the document of a former delivery
+    first, and then looks whether the current delivery has changed; so the document is looked for
+    after the switch.
+
     Args:
         store: where deliveries lie.
         target: of the feed.
         archive: object key.
-        to: the generation; the delivery before the current one if "".
+        to: the generation; the delivery before the current one if "". One without a generation,
+            of a version before them, is named by its revision or the beginning of it.
         now: when this is asked.
 
     Returns:
@@ -127,20 +134,43 @@ def roll_back(
             fate="Nothing was changed.",
             remedy="See `rwt status`.",
         )
-    wanted = [one for one in before.delivery.former if not to or one.generation == to]
+    wanted = [one for one in before.delivery.former if is_named(one, to)]
     if not wanted:
-        known = ", ".join(one.generation for one in before.delivery.former) or "none"
+        known = ", ".join(one.generation or one.revision for one in before.delivery.former)
         raise DeliveryError(
             f"there is no former delivery{f' of generation {to!r}' if to else ''}",
             where=where,
             fate="Nothing was changed.",
-            remedy=f"Former generations: {known}; see `rwt deliveries`.",
+            remedy=f"Former generations: {known or 'none'}; see `rwt deliveries {archive}`.",
         )
     chosen = wanted[0]
     document = read_former(store, target, chosen)
-    _refuse_missing(store, target, document)
+    refuse_missing(store, target, document)
     delivery = document.model_copy(update={"reason": ROLLED_BACK, "delivered_at": now})
-    return switch_delivery(store, target, before, delivery)
+    switched = switch_delivery(store, target, before, delivery)
+    try:
+        read_former(store, target, chosen)
+        refuse_missing(store, target, switched)
+    except DeliveryError:
+        take_back(store, target, switched, before.delivery)
+        raise
+    return switched
+
+
+def is_named(one: Delivery | FormerDelivery, to: str) -> bool:
+    """Whether a person means this delivery by `to`: a generation, or a revision if it has none."""
+    if one.generation:
+        return to in ("", one.generation)
+    return one.revision.startswith(to)
+
+
+def take_back(store: ObjectStore, target: Target, switched: Delivery, before: Delivery) -> None:
+    """Put a delivery back in the place of one that has taken it, unless a third is there."""
+    now = current_delivery(store, target, switched.key)
+    if now.delivery == switched:
+        key = Layout(target.prefix).delivery(switched.key)
+        body = before.model_dump_json(indent=1).encode()
+        write_document(store, target.bucket, key, body, replaces=now.etag)
 
 
 def read_former(store: ObjectStore, target: Target, former: FormerDelivery) -> Delivery:
@@ -192,18 +222,30 @@ def _keep_copy(
     )
 
 
-def _refuse_missing(store: ObjectStore, target: Target, delivery: Delivery) -> None:
-    for key in named_keys(delivery):
+def refuse_missing(store: ObjectStore, target: Target, delivery: Delivery) -> None:
+    """Look for every object that a delivery names, as far as it lies below the feed's target.
+
+    An IO manager of one's own may keep objects elsewhere.
+
+    Raises:
+        DeliveryError: one is not there.
+    """
+
+    def look(key: str) -> None:
         try:
             store.head(target.bucket, key)
         except ArchiveMissingError as error:
             raise _collected(target, key) from error
 
+    own = [key for key in sorted(named_keys(delivery)) if key.startswith(f"{target.prefix}/")]
+    for _ in map_ahead(look, own, workers=WORKERS, ahead=2 * WORKERS):
+        pass
+
 
 def _collected(target: Target, key: str) -> DeliveryError:
     return DeliveryError(
-        "an object of the former delivery is not there any more",
+        "an object of the former delivery is not there any more: it was collected",
         where=f"s3://{target.bucket}/{key}",
-        fate="Nothing was changed.",
-        remedy="Materialize archive_manifest for the archive to have it made again.",
+        fate="The current delivery is as it was.",
+        remedy="See `rwt deliveries` for those that are kept; `keep_former_hours` says how long.",
     )

@@ -10,7 +10,7 @@ entries themselves are read from Parquet.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from io import BytesIO
 from itertools import islice
@@ -123,6 +123,20 @@ def count_set_aside(
         members_read=sum(one.outcome != "ignored" for one in manifest.members),
         broken=tuple(sorted(broken, key=lambda one: (one.member, -one.rows, one.rule))),
     )
+
+
+def count_delivered(delivery: Delivery) -> SetAside:
+    """Count what a delivery has set aside, by its document alone.
+
+    One of a version before generations does not say what was set aside by member when the archive
+    was split; that counts as unknown.
+    """
+    found = count_set_aside(delivery, delivery.objects)
+    rest = delivery.rows_quarantined - found.rows
+    if not rest:
+        return found
+    unknown = Broken("", UNKNOWN, rest)
+    return replace(found, rows=delivery.rows_quarantined, broken=(*found.broken, unknown))
 
 
 def breaches(found: SetAside, tolerance: Tolerance) -> list[Breach]:

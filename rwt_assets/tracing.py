@@ -98,7 +98,11 @@ class TracedStage:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is known of one archive."""
+    """What is known of one archive.
+
+    `revision` is the one that was split last. `delivered` is the one that was delivered last,
+    another if a person made a former delivery current again (`delivered_because`).
+    """
 
     feed: str
     archive: str
@@ -109,6 +113,9 @@ class Trace:
     members: tuple[TracedMember, ...]
     shards: tuple[TracedShard, ...]
     delivered_at: str
+    delivered: str
+    delivered_generation: str
+    delivered_because: str
     runs: tuple[TracedRun, ...]
     checks: tuple[TracedCheck, ...]
 
@@ -166,6 +173,9 @@ def trace_archive(
         members=() if manifest is None else _members(manifest),
         shards=() if manifest is None else _shards(catalog, manifest, delivery, shard),
         delivered_at="" if delivery is None else delivery.delivered_at.isoformat(),
+        delivered="" if delivery is None else delivery.revision,
+        delivered_generation="" if delivery is None else delivery.generation,
+        delivered_because="" if delivery is None else delivery.reason,
         runs=tuple(_run(record) for record in runs),
         checks=tuple(
             check for record in runs for check in _checks(catalog.instance, record.dagster_run)
@@ -219,7 +229,8 @@ def _stages(
 ) -> tuple[TracedStage, ...]:
     """Uploaded, recorded, split, enriched, delivered: those that the newest revision has reached.
 
-    What a run of the revision before left behind is older than the record of this one.
+    If a person made a former delivery current again, the last is that. What a run of the revision
+    before left behind is older than the record of this one.
     """
     if not arrivals:
         return ()
@@ -240,7 +251,10 @@ def _stages(
         ("recorded", recorded),
         ("split", split.timestamp if split else None),
         ("enriched", max(enriched, default=None)),
-        ("delivered", delivery.timestamp if delivery else None),
+        (
+            "rolled back" if delivery and delivery.rolled_back else "delivered",
+            delivery.timestamp if delivery else None,
+        ),
     ]
     stages: list[TracedStage] = []
     before: float | None = None

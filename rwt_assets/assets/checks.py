@@ -17,8 +17,9 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.freshness import Freshness
+from rwt_assets.manifest import Delivery
 from rwt_assets.markdown_tables import in_table
-from rwt_assets.quarantine import SetAside, breaches
+from rwt_assets.quarantine import SetAside, breaches, count_delivered
 from rwt_assets.reconciliation import Account
 from rwt_assets.standing import StandingCounts, Verdict, count_standing
 
@@ -59,7 +60,34 @@ def delivery_check_specs(feed: Feed) -> list[dg.AssetCheckSpec]:
 
 def delivery_results(feed: Feed, account: Account) -> list[dg.AssetCheckResult]:
     """What the three checks of a delivery say of an account."""
-    found = account.set_aside
+    return _results(
+        feed, account.set_aside, _account_metadata(account), reconciled=account.reconciled
+    )
+
+
+def document_evaluations(feed: Feed, document: Delivery) -> list[dg.AssetCheckEvaluation]:
+    """The same of a delivery that a person made current again, by its document."""
+    told = {
+        "rows_read": document.rows_read,
+        "rows_enriched": document.rows_enriched,
+        "rows_quarantined": document.rows_quarantined,
+    }
+    reconciled = document.rows_read == document.rows_enriched + document.rows_quarantined
+    return [
+        dg.AssetCheckEvaluation(
+            check_name=str(one.check_name),
+            asset_key=FeedGraph(feed.name).delivery,
+            passed=one.passed,
+            severity=one.severity,
+            metadata={**one.metadata, "archive": dg.MetadataValue.text(document.key)},
+        )
+        for one in _results(feed, count_delivered(document), told, reconciled=reconciled)
+    ]
+
+
+def _results(
+    feed: Feed, found: SetAside, account: dict[str, Any], *, reconciled: bool
+) -> list[dg.AssetCheckResult]:
     beyond = breaches(found, feed.tolerance)
     warn, error = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
     told = _set_aside_metadata(found)
@@ -68,9 +96,7 @@ def delivery_results(feed: Feed, account: Account) -> list[dg.AssetCheckResult]:
     }
     exceeded = {"exceeded": "; ".join(map(str, beyond))} if beyond else {}
     return [
-        dg.AssetCheckResult(
-            passed=account.reconciled, check_name=RECONCILED, metadata=_account_metadata(account)
-        ),
+        dg.AssetCheckResult(passed=reconciled, check_name=RECONCILED, metadata=account),
         dg.AssetCheckResult(
             passed=not beyond,
             check_name=QUARANTINE_WITHIN_TOLERANCE,

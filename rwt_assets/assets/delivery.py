@@ -88,6 +88,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
                 AS_OF: as_of,
             },
             check_results=delivery_results(feed, account),
+            data_version=dg.DataVersion(data_version(document)),
         )
 
     return delivery
@@ -253,6 +254,14 @@ def _metadata(
         **latency,
         **_set_aside_metadata(store, feed, account),
     }
+
+
+def data_version(document: Delivery) -> str:
+    """The same for the same objects, so that going back to them is seen downstream.
+
+    Dagster documentation: "Asset versioning and caching".
+    """
+    return f"{document.revision}/{document.generation}"
 
 
 def document_metadata(catalog: FeedCatalog, document: Delivery) -> dict[str, Any]:

@@ -83,6 +83,10 @@ def _show(found: Trace, shards_shown: int) -> None:
         for one in found.stages
     ]
     console.print("\n".join(way), markup=False)
+    if found.delivered:
+        name = f", generation {found.delivered_generation}" if found.delivered_generation else ""
+        reason = f": {found.delivered_because}" if found.delivered_because else ""
+        console.print(f"Revision {found.delivered}{name} is delivered{reason}", markup=False)
     if found.members:
         console.print(f"Revision {found.revision} was split into:", markup=False)
         members = Table("member", "outcome", "rows read", "set aside", "shards", "reason")

@@ -67,6 +67,21 @@ def shop() -> Iterator[Shop]:
         yield shop
 
 
+def stored_shop(instance: dg.DagsterInstance, feed: Feed = FEED) -> Shop:
+    """A shop with the real Parquet IO manager over the in-memory object store."""
+    shop = Shop(instance, feed)
+    shop.definitions = build_feed_definitions(
+        feed, object_store=shop.store, queue_client=shop.client
+    )
+    return shop
+
+
+@pytest.fixture
+def stored() -> Iterator[Shop]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield stored_shop(instance)
+
+
 SALES = """item,day,price
 pen,2026-01-01,1.50
 ink,2026-01-02,7

@@ -25,7 +25,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.partitions import ShardKey
 from rwt_assets.retirement import find_old, retire
 from rwt_assets_tests.archives import make_zip
-from rwt_assets_tests.assets.conftest import FEED, SALES, Shop
+from rwt_assets_tests.assets.conftest import FEED, SALES, stored_shop
 
 KEY = "shop/a.zip"
 NOW = datetime.now(UTC)
@@ -37,21 +37,6 @@ REVISIONS = [
     make_zip({"sales.csv": SALES + "cap,2026-01-03,2\n", "items.csv": "a,b\n1,2\n"}),
     make_zip({"sales.csv": SALES + "cap,2026-01-03,2\nhat,2026-01-03,oops\n"}),
 ]
-
-
-def shop_of(instance, feed=FEED):
-    """A shop with the real Parquet IO manager over the in-memory object store."""
-    shop = Shop(instance, feed)
-    shop.definitions = build_feed_definitions(
-        shop.feed, object_store=shop.store, queue_client=shop.client
-    )
-    return shop
-
-
-@pytest.fixture
-def stored():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield shop_of(instance)
 
 
 def deliver(shop, *bodies, name="a.zip"):
@@ -136,7 +121,7 @@ def test_a_replay_and_a_changed_declaration_leave_generations_that_are_collected
     feed = FEED.model_copy(
         update={"members": (FEED.members[0].model_copy(update={"key_column": "day"}),)}
     )
-    other = shop_of(stored.instance, feed)
+    other = stored_shop(stored.instance, feed)
     other.store, other.client = stored.store, stored.client
     other.definitions = build_feed_definitions(
         feed, object_store=stored.store, queue_client=stored.client
@@ -161,7 +146,7 @@ def test_a_replay_and_a_changed_declaration_leave_generations_that_are_collected
 def test_what_was_just_written_stays_whatever_the_feed_says(hours):
     feed = FEED.model_copy(update={"keep_former_hours": hours})
     with dg.DagsterInstance.ephemeral() as instance:
-        shop = shop_of(instance, feed)
+        shop = stored_shop(instance, feed)
         deliver(shop, *REVISIONS)
         before = results(shop)
         assert collected(shop, now=NOW + timedelta(minutes=55)) == []
@@ -173,7 +158,7 @@ def test_what_was_just_written_stays_whatever_the_feed_says(hours):
 def test_what_a_refused_delivery_left_is_kept_while_it_is_the_newest_split():
     feed = FEED.model_copy(update={"tolerance": FEED.tolerance.model_copy(update={"rows": 0})})
     with dg.DagsterInstance.ephemeral() as instance:
-        shop = shop_of(instance, feed)
+        shop = stored_shop(instance, feed)
         deliver(shop, REVISIONS[0])
         shop.drop("a.zip", REVISIONS[2])
         sweep(shop.catalog, shop.objects)

@@ -22,6 +22,8 @@ PURE = [
     "concurrency",
     "consumption",
     "contract",
+    "deliveries",
+    "delivery_history",
     "delivery_report",
     "declaration",
     "dialect",

@@ -1,0 +1,97 @@
+"""What a person sees of `rwt deliveries`, `rollback` and `collect`."""
+
+import json
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from rwt_assets.cli import app
+from rwt_assets.commands import collect, deliveries
+from rwt_assets.consumption import read_delivery
+from rwt_assets_tests.archives import timetable
+from rwt_assets_tests.assets.conftest import stored_shop
+from rwt_assets_tests.declared import declared_feed
+
+KEY = "gtfs/a.zip"
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """Two revisions of a timetable, delivered on a deployment whose store is in memory."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        shop = stored_shop(instance, declared_feed())
+        for module in (collect, deliveries):
+            monkeypatch.setattr(module, "connect_objects", lambda: shop.objects)
+        for trips in (1, 2):
+            assert shop.deliver("a.zip", timetable(trips=trips, stops=2)) == KEY
+        yield shop
+
+
+def rwt(*arguments, status=0):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def delivery(shop):
+    return read_delivery(shop.objects, shop.feed.target, KEY)
+
+
+def test_deliveries_are_listed(shop):
+    told = rwt("deliveries", KEY)
+    lines = told.splitlines()
+    assert lines[0] == "gtfs: gtfs/a.zip"
+    newest, before = delivery(shop), delivery(shop).former[0]
+    assert lines[1] == f"  {newest.generation}  current"
+    assert lines[2] == f"    revision {newest.revision[:12]}: new revision"
+    assert lines[4] == "    6 rows read, 6 enriched, 0 quarantined"
+    assert lines[5].startswith(f"  {before.generation}  kept until 2")
+    assert lines[6] == f"    revision {before.revision[:12]}: first delivery"
+    assert ", replaced 2" in lines[7]
+    assert lines[8:] == ["    4 rows read, 4 enriched, 0 quarantined"]
+    found = json.loads(rwt("deliveries", KEY, "--json"))
+    assert (found["feed"], found["archive"]) == ("gtfs", KEY)
+    assert [one["state"] for one in found["deliveries"]] == ["current", "kept"]
+    assert found["deliveries"][1]["revision"] == before.revision
+
+
+def test_what_was_never_delivered_is_said(shop):
+    told = rwt("deliveries", "gtfs/b.zip", status=1)
+    assert "gtfs/b.zip was never delivered" in told.replace("\n", " ")
+    assert "not in the catalog" in rwt("rollback", "gtfs/b.zip", status=1)
+
+
+def test_rollback_says_what_is_current_now(shop):
+    before = delivery(shop).former[0]
+    told = rwt("rollback", KEY)
+    assert told.splitlines()[1] == f"  {before.generation}  current"
+    assert "rolled back by a person" in told
+    assert delivery(shop).generation == before.generation
+    assert rwt("rollback", KEY, "--to", before.generation) == told
+    assert "no former delivery of generation 'nope'" in rwt(
+        "rollback", KEY, "--to", "nope", status=1
+    )
+
+
+def test_collect_counts_what_goes_and_then_it_is_gone(shop, monkeypatch):
+    assert rwt("collect", "--dry-run").endswith("0 objects with 0 bytes would be removed.\n")
+    feed = shop.feed.model_copy(update={"keep_former_hours": 0})
+    monkeypatch.setattr(collect, "declared_feeds", lambda: (feed,))
+    written = shop.objects.written
+    shop.objects.written = {key: at - timedelta(hours=2) for key, at in written.items()}
+    would = json.loads(rwt("collect", KEY, "--dry-run", "--json"))
+    told = rwt("collect")
+    (one,) = would["gtfs"]
+    counted = f"{one['objects']:,} objects"
+    assert one["objects"] > 0
+    assert told.startswith(f"{KEY}: {counted}, {one['bytes']:,} bytes\n{counted} with ")
+    assert told.endswith("bytes removed.\n")
+    assert rwt("collect").startswith("0 objects")
+    assert "collected" in rwt("deliveries", KEY)
+    assert "it was collected" in rwt("rollback", KEY, status=1).replace("\n", " ")
+    assert "not in the catalog" in rwt("collect", "gtfs/b.zip", status=1)
