@@ -18,6 +18,7 @@ from rwt_assets.errors import FeedError
 from rwt_assets.layout import Layout
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.progress import ArchiveFacts, Stage, locate
+from rwt_assets.schema_history import forget_archive
 
 if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
@@ -115,7 +116,10 @@ def retire(
 
 
 def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -> int:
-    """Remove what was written of an archive; how many objects that were, documents included.
+    """Remove what was written of an archive, of all its revisions and generations.
+
+    Schemas that came with it are in force for others: they stay and no longer say whence they came,
+    unless no other archive is left. How many objects were removed, without documents.
 
     It stops where something has happened to the archive since. A revision is on record before
     anything of it is written, so what was listed before a look that finds none is not its own.
@@ -127,7 +131,7 @@ def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -
         return 0
     store.delete(bucket, [layout.delivery(archive)])
     removed = 0
-    old = layout.old_folders(archive, store.folders(bucket, layout.enriched_folder()))
+    old = layout.old_folders(archive, store.folders(bucket, layout.old_members()))
     for folder in (*layout.folders(archive), *old):
         keys = [head.key for head in store.list(bucket, folder)]
         if not catalog.is_untouched(facts):
@@ -135,5 +139,7 @@ def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -
         store.delete(bucket, keys)
         removed += len(keys)
     if catalog.is_untouched(facts):
+        others = any(key != facts.partition_key for key in catalog.archives())
+        forget_archive(store, feed.target, archive, others=others)
         store.delete(bucket, [layout.manifest(archive)])
     return removed

@@ -8,8 +8,8 @@ beside the data and each change of it is a new version).
 Names of members often have dates, so schemas are known by *kind* (`schemas.kind_of`) within a
 rule and not by member. A revision is compared with what was in force when it arrived: so
 splitting it again tells the same again, and an old archive that is split late changes nothing.
-Two archives that are split at the same time may overwrite each other's entry; then the next
-one writes it.
+Of two archives that are split at the same time only one may write its entry; then the next one
+writes the other.
 """
 
 from collections.abc import Container, Sequence
@@ -20,7 +20,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.feed import Feed, MemberRule, Target
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, MemberReport
 from rwt_assets.object_store import ObjectStore
@@ -28,10 +28,11 @@ from rwt_assets.schemas import Difference, MemberSchema, compare_schemas, kind_o
 
 VERSIONS_KEPT: Final = 10
 KINDS_KEPT: Final = 1_000
+TRIES: Final = 5
 
 
 class KnownSchema(BaseModel):
-    """A schema, and the revision with which it came."""
+    """A schema, and the revision with which it came; "" if that archive was retired since."""
 
     # A later version may have written fields that this one does not know: it reads past them.
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -119,7 +120,7 @@ def record_schemas(
         if not kinds:
             continue
         key = Layout(feed.target.prefix).schemas(rule.patterns)
-        before = _read(store, feed.target.bucket, key, rule)
+        before, etag = _read(store, feed.target.bucket, key, rule)
         known = dict(before.kinds)
         for kind, reports in kinds.items():
             schemas = {report.name: schema_of(report, rule) for report in reports}
@@ -131,8 +132,47 @@ def record_schemas(
                 known[kind] = _with(entries, split[-1], schemas[split[-1]], arrival)
         after = RuleSchemas(rule=rule.patterns, kinds=_bounded(known, kinds))
         if after != before:
-            store.put(feed.target.bucket, key, after.model_dump_json(indent=1).encode())
+            body = after.model_dump_json(indent=1).encode()
+            store.put_if(feed.target.bucket, key, body, etag=etag)
     return tuple(findings)
+
+
+def forget_archive(store: ObjectStore, target: Target, archive: str, *, others: bool) -> None:
+    """Take an archive out of what is known of schemas.
+
+    Args:
+        store: where the documents are.
+        target: of the feed.
+        archive: object key.
+        others: whether the feed has other archives. Then a schema that came with this one stays,
+            without archive, revision and member; otherwise the documents are removed.
+    """
+    for head in [*store.list(target.bucket, Layout(target.prefix).schemas_folder())]:
+        if not others:
+            store.delete(target.bucket, [head.key])
+            continue
+        for _ in range(TRIES):
+            try:
+                body, etag = store.read_tagged(target.bucket, head.key)
+                before = RuleSchemas.model_validate_json(body)
+            except (ArchiveMissingError, ValidationError):
+                break
+            after = _without(before, archive)
+            written = after.model_dump_json(indent=1).encode()
+            if after == before or store.put_if(target.bucket, head.key, written, etag=etag):
+                break
+
+
+def _without(schemas: RuleSchemas, archive: str) -> RuleSchemas:
+    """The same schemas, of which none says that it came with this archive."""
+    unnamed = {"archive": "", "revision": "", "member": ""}
+    kinds = {
+        kind: tuple(
+            one.model_copy(update=unnamed) if one.archive == archive else one for one in entries
+        )
+        for kind, entries in schemas.kinds.items()
+    }
+    return schemas.model_copy(update={"kinds": kinds})
 
 
 def _look(kind: str, schemas: dict[str, MemberSchema], known: KnownSchema | None) -> KindFinding:
@@ -184,9 +224,11 @@ def _bounded(
     return {kind: kinds[kind] for kind in in_order[-KINDS_KEPT:]}
 
 
-def _read(store: ObjectStore, bucket: str, key: str, rule: MemberRule) -> RuleSchemas:
-    """What is known under a rule; nothing where there is no document that can be read."""
+def _read(store: ObjectStore, bucket: str, key: str, rule: MemberRule) -> tuple[RuleSchemas, str]:
+    """What is known under a rule, and the document's ETag; nothing where none can be read."""
+    etag = ""
     try:
-        return RuleSchemas.model_validate_json(store.read(bucket, key))
+        body, etag = store.read_tagged(bucket, key)
+        return RuleSchemas.model_validate_json(body), etag
     except (ArchiveMissingError, ValidationError):
-        return RuleSchemas(rule=rule.patterns)
+        return RuleSchemas(rule=rule.patterns), etag

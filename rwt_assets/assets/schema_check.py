@@ -60,9 +60,11 @@ def _summary(
 
 
 def _told(change: SchemaChange) -> str:
-    if change.known is None:
+    known = change.known
+    if known is None:
         against = f"`{change.sibling}` of the same archive"
-    else:
-        known = change.known
+    elif known.archive:
         against = f"`{known.member}` of `{known.archive}`, revision `{known.revision}`"
+    else:
+        against = "an archive that was retired"
     return f"`{change.member}` differs from {against}:\n\n{differences_table(change.differences)}"

@@ -15,6 +15,7 @@ from rwt_assets.consumption import read_result
 from rwt_assets.feed import Retirement
 from rwt_assets.intake import Budget, sweep, take_messages
 from rwt_assets.layout import Layout
+from rwt_assets.partitions import ShardKey
 from rwt_assets.progress import ArchiveFacts, Event, ShardFacts, Stage
 from rwt_assets.retirement import MEANWHILE, find_old, is_old, parse_age, retire
 from rwt_assets.sensors.dispatch import plan
@@ -58,6 +59,88 @@ def test_an_old_archive_leaves_with_what_was_written_of_it(stored):
     assert [key for key in results(stored) if "b.zip" in key] == of_b
     assert ("incoming", "shop/a.zip") in stored.objects.contents
     assert stored.counts() == (4, 0, 0, 0)
+
+
+def mentions(shop, name):
+    """Objects of the feed whose key or text names something."""
+    return [
+        key
+        for (bucket, key), body in shop.objects.contents.items()
+        if bucket == "results" and (name in key or name.encode() in body)
+    ]
+
+
+def three_revisions(shop, name="a.zip"):
+    """Of different members, the second with something set aside; the last one was replayed."""
+    for members in (
+        {"sales_2026-01-01.csv": SALES, "first.csv": "a,b\n1,2\n"},
+        {"sales.csv": SALES + "hat,2026-01-04,oops\nhat,1\n", "second.csv": "a,b\n1,2\n3\n"},
+        {"sales.csv": SALES, "third.csv": "c\n1\n"},
+    ):
+        key = shop.deliver(name, make_zip(members))
+        result = read_result(shop.objects, shop.feed.target, key)
+        assert result.reconciled
+        assert result.delivery.revision == shop.objects.etag("incoming", key)
+    shop.catalog.ask_replay(key, result.delivery.revision)
+    shop.dispatch()
+    assert len(read_result(shop.objects, shop.feed.target, key).delivery.former) == 3
+    layout, shard = Layout("rwt/shop"), ShardKey(key, "older.csv", "day", "2026-01-01")
+    for old in (layout.old_enriched("old", shard), layout.old_shard_quarantine("old", shard)):
+        shop.objects.put("results", old, b"of a version before generations")
+    return key
+
+
+def test_nothing_in_the_store_names_what_was_retired(stored):
+    other = stored.deliver("b.zip", ARCHIVE)
+    three_revisions(stored)
+    own = read_result(stored.objects, stored.feed.target, "shop/a.zip").delivery
+    assert len(mentions(stored, "shop%2Fa.zip")) > 20
+    assert any("schemas" in key for key in mentions(stored, own.revision))
+    old = [
+        one
+        for one in find_old(stored.catalog, MONTH, now=IN_A_YEAR)
+        if one.partition_key == "shop/a.zip"
+    ]
+    assert [one.left for one in retire(stored.catalog, stored.objects, old, keep_data=False)] == [
+        ""
+    ]
+    for name in ("shop%2Fa.zip", "shop/a.zip", own.revision, 'third.csv"', "older.csv"):
+        found = mentions(stored, name)
+        # The kind of a member is the name of a schema, which may be in force for others.
+        assert [key for key in found if "/schemas/" not in key or name != 'third.csv"'] == []
+    assert read_result(stored.objects, stored.feed.target, other).reconciled
+    schemas = [json.loads(stored.objects.read("results", key)) for key in mentions(stored, "kinds")]
+    entries = [one for known in schemas for own in known["kinds"].values() for one in own]
+    assert {one["archive"] for one in entries} == {"", other}
+    assert all(one["definition"]["columns"] for one in entries)
+    # What is known is still in force: the same columns are no change.
+    stored.deliver("c.zip", make_zip({"third.csv": "c\n1\n"}))
+    check = stored.instance.get_latest_asset_check_evaluation_record(
+        dg.AssetCheckKey(stored.catalog.graph.archive_manifest, "schema_unchanged")
+    )
+    assert check.event.dagster_event.asset_check_evaluation_data.passed
+    stored.deliver("d.zip", make_zip({"third.csv": "c,d\n1,2\n"}))
+    check = stored.instance.get_latest_asset_check_evaluation_record(
+        dg.AssetCheckKey(stored.catalog.graph.archive_manifest, "schema_unchanged")
+    )
+    told = check.event.dagster_event.asset_check_evaluation_data
+    assert not told.passed
+    assert "differs from an archive that was retired" in told.metadata["differences"].value
+
+
+def test_of_the_only_archive_nothing_at_all_is_left(stored):
+    three_revisions(stored)
+    assert [one.left for one in retire_all(stored)] == [""]
+    assert results(stored) == []
+    assert ("incoming", "shop/a.zip") in stored.objects.contents
+
+
+def test_with_its_data_every_former_delivery_stays_readable(stored):
+    key = three_revisions(stored)
+    before = {key: body for key, body in stored.objects.contents.items() if key[0] == "results"}
+    assert [one.left for one in retire_all(stored, keep_data=True)] == [""]
+    assert before.items() <= stored.objects.contents.items()
+    assert read_result(stored.objects, stored.feed.target, key).reconciled
 
 
 def test_with_keep_data_only_the_catalog_forgets(stored):
