@@ -9,11 +9,13 @@
     rwt trace     the way of one archive, from its message to its objects
     rwt deliveries
                   what was delivered of one archive, now and before
+    rwt verify    whether what was delivered lies as it was delivered
     rwt query     SQL over what was delivered
     rwt metrics   figures for Prometheus, and whether all is well
     rwt retry     have what failed tried again
     rwt quarantine list, replay
                   what was set aside and why, and processed again
+    rwt replay    have archives processed again
     rwt rollback  make a former delivery current again
     rwt collect   remove what no delivery needs any more
     rwt sweep     find archives that no message announced
@@ -52,6 +54,7 @@ from rwt_assets.commands.feed import feed_app
 from rwt_assets.commands.metrics import metrics_command
 from rwt_assets.commands.quarantine import quarantine_app
 from rwt_assets.commands.query import query_command
+from rwt_assets.commands.replay import replay_command
 from rwt_assets.commands.retire import retire_command
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
@@ -69,6 +72,7 @@ from rwt_assets.commands.session import (
 )
 from rwt_assets.commands.status import status_command
 from rwt_assets.commands.trace import trace_command
+from rwt_assets.commands.verify import verify_command
 from rwt_assets.consumption import Result, read_delivery, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
@@ -545,10 +549,12 @@ def _address(feed: Feed, file: Path) -> str:
 app.command("status", rich_help_panel=LOOK)(status_command)
 app.command("trace", rich_help_panel=LOOK)(trace_command)
 app.command("deliveries", rich_help_panel=LOOK)(deliveries_command)
+app.command("verify", rich_help_panel=LOOK)(verify_command)
 app.command("query", rich_help_panel=LOOK)(query_command)
 app.command("metrics", rich_help_panel=LOOK)(metrics_command)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
+app.command("replay", rich_help_panel=MEND)(replay_command)
 app.command("rollback", rich_help_panel=MEND)(rollback_command)
 app.command("collect", rich_help_panel=MEND)(collect_command)
 app.command("retire", rich_help_panel=MEND)(retire_command)

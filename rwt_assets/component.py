@@ -21,6 +21,7 @@ from rwt_assets.assets.archive_manifest import (
 from rwt_assets.assets.checks import feed_is_fresh_check, nothing_forgotten_check
 from rwt_assets.assets.delivery import delivery_asset
 from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
+from rwt_assets.assets.intact_check import intact_check, intact_job, intact_schedule
 from rwt_assets.declaration import has_template, line_of
 from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
@@ -179,7 +180,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
     }
     jobs = step_jobs(feed)
     retirement = [] if feed.retire is None else [retirement_job(feed, feed.retire)]
-    collection = collection_job(feed)
+    collection, verification = collection_job(feed), intact_job(feed)
     on_queue = [one for one in others if one.source.queue == feed.source.queue]
     on_queue = sorted([feed, *on_queue], key=lambda one: one.name)
     return dg.Definitions(
@@ -192,12 +193,14 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         ],
         asset_checks=[
             nothing_forgotten_check(feed),
+            intact_check(feed),
             *([feed_is_fresh_check(feed)] if feed.expected_every_hours is not None else []),
         ],
-        jobs=[*jobs, *retirement, collection],
+        jobs=[*jobs, *retirement, collection, verification],
         schedules=[
             *(retirement_schedule(feed, job) for job in retirement),
             collection_schedule(feed, collection),
+            intact_schedule(feed, verification),
         ],
         sensors=[
             *([queue_sensor(on_queue)] if on_queue[0] is feed else []),

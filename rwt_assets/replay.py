@@ -15,9 +15,10 @@ archive that has something set aside; of one that was not delivered, also the fo
 Parquet objects. No quarantine is read.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.concurrency import map_ahead
@@ -121,6 +122,39 @@ def ask_again(
         else:
             asked.left.append(key)
     return asked
+
+
+Outcome = Literal["again", "before", "in work", "no room", "unknown"]
+
+
+def ask_whole_way(catalog: FeedCatalog, archives: Iterable[str]) -> dict[str, Outcome]:
+    """Have archives processed again from their split, whatever lies in quarantine.
+
+    Args:
+        catalog: of the feed.
+        archives: object keys.
+
+    Returns:
+        By archive: it is asked for now or was before, it is in work, there is no room for it (see
+        `Asked`), or it is not in the catalog.
+    """
+    look, room = catalog.look(), room_of(catalog)
+    outcomes: dict[str, Outcome] = {}
+    for archive in archives:
+        key = archive_partition_key(archive)
+        facts = look.others.get(key) or look.at_rest.get(key)
+        if facts is None or facts.arrived is None:
+            outcomes[archive] = "unknown"
+        elif facts.replay_asked:
+            outcomes[archive] = "before"
+        elif locate(facts).stage is not Stage.DELIVERED and not _has_failed(catalog, facts):
+            outcomes[archive] = "in work"
+        elif not room:
+            outcomes[archive] = "no room"
+        else:
+            catalog.ask_replay(key, facts.arrived.revision)
+            outcomes[archive], room = "again", room - 1
+    return outcomes
 
 
 def _arrival(facts: ArchiveFacts) -> int:

@@ -116,7 +116,7 @@ def replay(
                 found |= asked.all
                 _tell_asked(asked)
                 if wait and (asked.again or asked.before):
-                    ends = _follow(catalog, [*asked.again, *asked.before])
+                    ends = follow(catalog, [*asked.again, *asked.before])
                     failed |= any(end.stage == "failed" for end in ends.values())
         missing = sorted({archive_partition_key(key) for key in keys or ()} - found)
         for partition_key in missing:
@@ -217,7 +217,7 @@ def _tell_asked(asked: Asked) -> None:
         console.print("Follow them in `rwt status`, or in the UI as archive_manifest.")
 
 
-def _follow(catalog: FeedCatalog, keys: list[str]) -> dict[str, ArchiveProgress]:
+def follow(catalog: FeedCatalog, keys: list[str]) -> dict[str, ArchiveProgress]:
     """Show how archives go through until each is delivered or failed; where each ended."""
     columns = (
         SpinnerColumn(),

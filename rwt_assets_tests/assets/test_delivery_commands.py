@@ -1,4 +1,4 @@
-"""What a person sees of `rwt deliveries`, `rollback` and `collect`."""
+"""What a person sees of `rwt deliveries`, `rollback`, `collect`, `verify` and `replay`."""
 
 import json
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rwt_assets.cli import app
-from rwt_assets.commands import collect, deliveries
+from rwt_assets.commands import collect, deliveries, verify
 from rwt_assets.consumption import read_delivery
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.assets.conftest import stored_shop
@@ -25,7 +25,7 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with dg.DagsterInstance.get() as instance:
         shop = stored_shop(instance, declared_feed())
-        for module in (collect, deliveries):
+        for module in (collect, deliveries, verify):
             monkeypatch.setattr(module, "connect_objects", lambda: shop.objects)
         for trips in (1, 2):
             assert shop.deliver("a.zip", timetable(trips=trips, stops=2)) == KEY
@@ -95,3 +95,28 @@ def test_collect_counts_what_goes_and_then_it_is_gone(shop, monkeypatch):
     assert "collected" in rwt("deliveries", KEY)
     assert "it was collected" in rwt("rollback", KEY, status=1).replace("\n", " ")
     assert "not in the catalog" in rwt("collect", "gtfs/b.zip", status=1)
+
+
+def test_verify_tells_each_fault_and_what_to_do(shop):
+    made = delivery(shop)
+    things = len(made.objects) + len(made.quarantine_keys)
+    told = f"1 deliveries with {things} objects and 6 rows"
+    assert rwt("verify") == f"{told}: as delivered.\n"
+    assert rwt("verify", KEY, "--deep") == f"{told}: as delivered.\n"
+    gone = made.objects[0].key
+    shop.objects.delete("rwt-results", [gone])
+    first, last = rwt("verify", KEY, status=1).splitlines()
+    assert first == (
+        f"{KEY}: an object is not there (s3://rwt-results/{gone}). Run `rwt replay {KEY}`, "
+        f"or `rwt rollback {KEY}` meanwhile."
+    )
+    assert last.endswith(": 1 faults.")
+    (fault,) = json.loads(rwt("verify", "--json", status=1))["gtfs"]["faults"]
+    assert fault["where"] == f"s3://rwt-results/{gone}"
+    missing = rwt("verify", "gtfs/b.zip", status=1).replace("\n", " ")
+    assert "gtfs/b.zip was never delivered" in missing
+    assert rwt("replay", KEY) == f"{KEY}: is processed again\n"
+    assert rwt("replay", KEY) == f"{KEY}: was asked for before, and has not begun\n"
+    shop.dispatch()
+    assert rwt("verify", "--deep").endswith("as delivered.\n")
+    assert "is not in the catalog" in rwt("replay", "gtfs/b.zip", status=1)

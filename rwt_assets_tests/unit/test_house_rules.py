@@ -66,6 +66,7 @@ PURE = [
     "table_profile",
     "uniqueness",
     "unpacking",
+    "verification",
     "zip_budget",
     "zip_directory",
     "zip_names",

@@ -1,0 +1,117 @@
+"""Asset check `deliveries_intact`: what was delivered lies where it was delivered, as it was.
+
+What belongs here: the check, and the job that evaluates it every hour. What does not: what is held
+to what, and which deliveries are looked at (`verification.py`). Dagster documentation: "Asset
+checks", "Schedules".
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.markdown_tables import in_table
+from rwt_assets.partitions import parse_archive_partition_key
+from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.verification import Fault, Verified, delivered, verify_some
+
+DELIVERIES_INTACT = "deliveries_intact"
+EVERY_HOUR = "23 * * * *"
+SCHEDULED_TAG = "dagster/scheduled_execution_time"
+SHOWN = 20
+
+
+def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
+    """Looks at the footers of what was delivered; of very many deliveries, at others each hour.
+
+    A schedule evaluates it; it can be run from the UI too.
+    """
+    graph = FeedGraph(feed.name)
+
+    @dg.asset_check(
+        asset=graph.delivery,
+        name=DELIVERIES_INTACT,
+        blocking=False,
+        description=(
+            "Every object that a current delivery names is there, with the bytes, the rows and "
+            "the revision that the delivery says."
+        ),
+    )
+    def deliveries_intact(
+        context: dg.AssetCheckExecutionContext, object_store: ObjectStoreResource
+    ) -> dg.AssetCheckResult:
+        store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
+        known = set(map(parse_archive_partition_key, catalog.archives()))
+        heads = delivered(store, feed)
+        found = verify_some(store, feed, heads, known=known, now=_now(context.run))
+        return dg.AssetCheckResult(
+            passed=not found.faults,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=_summary(found),
+            metadata=_metadata(found, len(heads)),
+        )
+
+    return deliveries_intact
+
+
+def intact_job(feed: Feed) -> Any:
+    """Evaluates the check and nothing else."""
+    key = dg.AssetCheckKey(FeedGraph(feed.name).delivery, DELIVERIES_INTACT)
+    return dg.define_asset_job(
+        name=f"{feed.name}_verify",
+        selection=dg.AssetSelection.checks(key),
+        description="Look whether what was delivered lies as it was delivered.",
+        executor_def=dg.in_process_executor,
+    )
+
+
+def intact_schedule(feed: Feed, job: Any) -> dg.ScheduleDefinition:
+    """Runs the job every hour."""
+    return dg.ScheduleDefinition(
+        name=f"{feed.name}_verify_hourly",
+        job=job,
+        cron_schedule=EVERY_HOUR,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+
+
+def _now(run: dg.DagsterRun) -> datetime:
+    """When the run was to begin, by its schedule; a person's begins now."""
+    scheduled = run.tags.get(SCHEDULED_TAG)
+    return datetime.now(UTC) if scheduled is None else datetime.fromisoformat(scheduled)
+
+
+def _summary(found: Verified) -> str:
+    counted = f"{found.deliveries} deliveries with {found.objects} objects"
+    if not found.faults:
+        return f"{counted} are as they were delivered"
+    first = found.faults[0]
+    more = f"; {len(found.faults) - 1} more faults" if len(found.faults) > 1 else ""
+    return f"{counted} were looked at. {first}{more} `rwt verify` lists all faults."
+
+
+def _metadata(found: Verified, deliveries: int) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "deliveries": deliveries,
+        "deliveries_looked_at": found.deliveries,
+        "objects_looked_at": found.objects,
+        "faults": len(found.faults),
+    }
+    if found.elsewhere:
+        metadata["objects_kept_elsewhere"] = found.elsewhere
+    if found.faults:
+        metadata["what_to_do"] = dg.MetadataValue.md(_table(found.faults))
+    return metadata
+
+
+def _table(faults: tuple[Fault, ...]) -> str:
+    lines = ["| archive | fault | object | what to do |", "|---|---|---|---|"]
+    for one in faults[:SHOWN]:
+        cells = (one.archive, one.what, one.where, one.remedy)
+        lines.append(f"| {' | '.join(map(in_table, cells))} |")
+    if len(faults) > SHOWN:
+        lines.append(f"| {len(faults) - SHOWN} more | | | |")
+    return "\n".join(lines)

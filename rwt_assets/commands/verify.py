@@ -1,0 +1,119 @@
+"""`rwt verify`: whether what was delivered lies as it was delivered.
+
+What belongs here: the command. What does not: what is held to what (`verification.py`).
+"""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import dagster as dg
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from rwt_assets.catalog import FeedCatalog
+from rwt_assets.commands.session import (
+    DEFAULT_STATE,
+    FeedName,
+    State,
+    archives_by_feed,
+    console,
+    enter,
+    errors_told,
+)
+from rwt_assets.definitions import declared_feeds
+from rwt_assets.delivery_history import never_delivered
+from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.feed import Feed
+from rwt_assets.layout import Layout
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.partitions import parse_archive_partition_key
+from rwt_assets.resources.object_store import connect_objects
+from rwt_assets.verification import Depth, Verified, delivered, verify_document
+
+
+def verify_command(
+    archives: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARCHIVE]...", help="Object keys of archives; without: all."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read everything and decode every column.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+) -> None:
+    """Hold every delivery to its objects: they are there, whole, and their rows add up.
+
+    For example:
+
+        rwt verify
+        rwt verify gtfs/monday.zip --deep
+
+    Status 1 if anything is not as it was delivered.
+    """
+    with errors_told():
+        enter(state)
+        depth: Depth = "deep" if deep else "quarantine"
+        told: dict[str, dict[str, Any]] = {}
+        found = Verified()
+        with dg.DagsterInstance.get() as instance:
+            for feed, own in archives_by_feed(declared_feeds(), feed_name, archives or ()):
+                catalog = FeedCatalog(instance, feed)
+                known = set(map(parse_archive_partition_key, catalog.archives()))
+                result = _verify(connect_objects(), feed, own, known, depth, quiet=as_json)
+                told[feed.name] = asdict(result)
+                found += result
+        if as_json:
+            console.print_json(json.dumps(told))
+        else:
+            counted = f"{found.deliveries:,} deliveries with {found.objects:,} objects"
+            rows = f" and {found.rows:,} rows"
+            verdict = f"{len(found.faults):,} faults" if found.faults else "as delivered"
+            console.print(f"{counted}{rows}: {verdict}.", markup=False)
+            if found.elsewhere:
+                console.print(f"{found.elsewhere:,} objects are kept elsewhere: not looked at.")
+        raise typer.Exit(1 if found.faults else 0)
+
+
+def _verify(  # noqa: PLR0913 - each says one thing about the work
+    store: ObjectStore,
+    feed: Feed,
+    archives: list[str],
+    known: set[str],
+    depth: Depth,
+    *,
+    quiet: bool,
+) -> Verified:
+    layout = Layout(feed.target.prefix)
+    keys = [layout.delivery(one) for one in archives]
+    keys = keys or [head.key for head in delivered(store, feed)]
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total} deliveries, {task.fields[objects]:,} objects"),
+        TimeElapsedColumn(),
+    )
+    found, seen = Verified(), 0
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+        bar = bars.add_task(feed.name, total=len(keys), objects=0)
+
+        def count() -> None:
+            nonlocal seen
+            seen += 1
+            bars.update(bar, objects=seen)
+
+        for place, key in enumerate(keys):
+            try:
+                one = verify_document(store, feed, key, known=known, depth=depth, seen=count)
+            except ArchiveMissingError as error:
+                if archives:
+                    raise never_delivered(feed, archives[place]) from error
+                continue  # it was retired meanwhile
+            for fault in one.faults if not quiet else ():
+                console.print(str(fault), style="red", markup=False, soft_wrap=True)
+            found += one
+            bars.advance(bar)
+    return found
