@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 # In an order in which they do not stand in each other's way; replay changes the feed.
 PAGES = [
     *("aws.md", "deploy.md", "operate.md", "backfill.md", "upgrade.md"),
-    *("retire.md", "replay.md", "alerts.md"),
+    *("retire.md", "replay.md", "deliveries.md", "alerts.md"),
 ]
 # `make cluster` is a step of .ci/run; test_in_another_project.py runs what tests.md shows.
 RUN_ELSEWHERE = {"cluster.md", "tests.md"}
