@@ -39,7 +39,7 @@ from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.faulty_round import Crash
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
-ARCHIVE = "a.zip"
+ARCHIVE = "shop/a.zip"
 ATTEMPTS = 2
 METHODS = ("head", "read", "read_tagged", "tail", "stream", "put", "put_if")
 

@@ -3,17 +3,22 @@
 import json
 import re
 import urllib.request
+import zipfile
 from collections import Counter
+from io import BytesIO
 
 import dagster as dg
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rwt_assets.consumption import read_result
+from rwt_assets.consumption import read_delivery, read_result
+from rwt_assets.embedded.run_launcher import PROCESS_TAG
+from rwt_assets.layout import Layout
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.processing import read_manifest
 from rwt_assets.standing import Standing, archive_progress, take_standing
-from rwt_assets_tests.archives import CAIRNS, timetable
+from rwt_assets_tests.archives import CAIRNS, make_zip, timetable
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
@@ -91,7 +96,10 @@ def test_bad_archives_fail_with_a_reason_and_stop_nobody(stack):
 
 
 def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
-    """Its CSV is taken away between splitting and enriching, while the daemon holds still."""
+    """Its CSV is taken away between splitting and enriching, while the daemon holds still.
+
+    So a split is asked for again, by itself; and the archive was taken away, too.
+    """
     archive = "gtfs/robbed.zip"
     runs = dg.RunsFilter(tags={"rwt/archive": archive})
 
@@ -118,6 +126,7 @@ def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
         manifest = read_manifest(stack.objects(), stack.feed.target, archive)
         robbed = manifest.shards[7]
         stack.objects().delete(stack.feed.target.bucket, [part.key for part in robbed.parts])
+        stack.objects().delete(stack.feed.source.bucket, [archive])
     finally:
         daemon.resume()
 
@@ -126,17 +135,67 @@ def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
         return {e.partition_key: e.reason for e in standing.failed if e.asset == "csv_shard"}
 
     stack.wait_for(lambda: robbed.partition_key in failed(), WAIT_SECONDS)
-    assert robbed.parts[0].key in failed()[robbed.partition_key]
-    assert asked() == 1 + stack.feed.attempts
+    assert archive in failed()[robbed.partition_key]
+    with stack.instance() as instance:
+        reasons = [run.tags.get("rwt/reason", "") for run in instance.get_runs(runs)]
+    assert sum(robbed.parts[0].key in reason for reason in reasons) == 1
+    assert asked() == 2 + stack.feed.attempts
     stack.upload("bystander.zip", timetable(trips=2, stops=2))
     stack.wait_for(settled(stack, ["gtfs/bystander.zip"]), WAIT_SECONDS)
-    assert asked() == 1 + stack.feed.attempts, "it is asked for for ever"
+    assert asked() == 2 + stack.feed.attempts, "it is asked for for ever"
 
     retried = stack.rwt("retry", archive)  # it fails again, and again a bounded number of times
     assert f"{archive}: is tried again" in retried.stdout
-    stack.wait_for(lambda: asked() == 1 + 2 * stack.feed.attempts, WAIT_SECONDS)
+    stack.wait_for(lambda: asked() == 2 + 2 * stack.feed.attempts, WAIT_SECONDS)
     stack.upload("robbed.zip", timetable(trips=50, stops=30, name="new"))
     stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
+
+
+def test_a_worker_that_was_taken_for_lost_and_goes_on_changes_nothing_newer(stack):
+    """SIGSTOP while it writes shards; its run is marked as failed, as by run monitoring; SIGCONT.
+
+    Of one member, so that all of the archive has been read by then.
+    """
+    archive, stops, target = "gtfs/late.zip", 300, stack.feed.target
+    splitting = dg.RunsFilter(tags={"rwt/archive": archive, "rwt/step": "split"})
+    shards = Layout(target.prefix).folders(archive)[2]
+    with zipfile.ZipFile(BytesIO(timetable(trips=2_000, stops=stops, name="old"))) as whole:
+        times = whole.read("stop_times.txt")
+    lost = stack.upload("late.zip", make_zip({"stop_times.txt": times}))
+    stack.wait_for(
+        lambda: next(stack.objects().list(target.bucket, shards), None) is not None,
+        WAIT_SECONDS,
+        pause_seconds=0.02,
+    )
+    with stack.instance() as instance:
+        (run,) = instance.get_runs(splitting)
+        worker = psutil.Process(int(run.tags[PROCESS_TAG].split()[0]))
+        worker.suspend()
+        assert not instance.get_run_by_id(run.run_id).is_finished, "it was too quick"
+        instance.report_run_failed(run, "its worker was taken for lost")
+    newest = stack.upload("late.zip", timetable(trips=3, stops=stops - 1, name="new"))
+    stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
+    delivered = read_delivery(stack.objects(), target, archive)
+    assert delivered.revision == newest
+
+    worker.resume()
+    worker.wait(WAIT_SECONDS)
+    stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
+    with stack.instance() as instance:
+        late = instance.get_run_by_id(run.run_id)
+    assert f"revision {newest} of the archive has arrived meanwhile" in late.tags["rwt/reason"]
+    assert read_delivery(stack.objects(), target, archive) == delivered
+    assert read_manifest(stack.objects(), target, archive).revision == newest != lost
+    known = stack.ask(lambda catalog: catalog.shards_of(archive))
+    assert set(known) == {one.partition_key for one in delivered.objects}
+    assert len(known) == stops  # a shard for each stop, and stops.txt
+    result = read_result(stack.objects(), target, archive)
+    assert result.reconciled
+    assert result.delivery.rows_read == 3 * (stops - 1) + stops - 1
+    standing = stack.ask(take_standing)
+    assert not [
+        one for one in (*standing.failed, *standing.forgotten) if archive in one.partition_key
+    ]
 
 
 def test_a_killed_daemon_is_replaced_and_the_archive_is_delivered(stack):
