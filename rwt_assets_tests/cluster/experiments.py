@@ -23,7 +23,7 @@ from rwt_assets.partitions import archive_partition_key
 from rwt_assets.standing import take_standing
 from rwt_assets_tests.cluster.network import NamespaceNetwork
 from rwt_assets_tests.cluster.running_cluster import RunningCluster
-from rwt_assets_tests.end_to_end.soak import Content, Row, make_content, read_rows
+from rwt_assets_tests.end_to_end.soak_feed import Content, Row, make_content, read_rows
 
 PATIENCE_SECONDS = 900.0
 LOOK_SECONDS = 0.2

@@ -13,7 +13,6 @@ that it had.
 
 import argparse
 import hashlib
-import os
 import shutil
 import signal
 import sys
@@ -21,7 +20,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -30,26 +28,23 @@ from random import Random
 from threading import Event, Lock
 from time import monotonic
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow.parquet as pq
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from rwt_assets import read_delivery
 from rwt_assets.consumption import read_delivery as read_document
-from rwt_assets.embedded.server import local_environment
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
 from rwt_assets.layout import Layout
 from rwt_assets.partitions import archive_partition_key
-from rwt_assets.project import PROJECT_VARIABLE
 from rwt_assets.reconciliation import FOOTER_REVISION
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets.standing import ArchiveProgress, archive_progress
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.documented_examples import load_example
+from rwt_assets_tests.end_to_end.own_project import OwnProject
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
 NAME, KEY = "reread.zip", "reread/reread.zip"
@@ -58,25 +53,6 @@ COLUMNS = {ITEMS: ("upload", "kind", "item", "price"), PLACES: ("upload", "place
 WAIT_SECONDS = 240
 PAUSE_SECONDS = 0.2  # readers leave the processors to the work
 PROBLEMS_SHOWN = 20
-MODULE = "reread_feed"
-DEFINITIONS = """
-from pathlib import Path
-
-import dagster as dg
-
-
-@dg.definitions
-def defs() -> dg.Definitions:
-    loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    return dg.Definitions.merge(loaded, dg.Definitions(executor=dg.in_process_executor))
-"""
-PROJECT = f"""
-[tool.dg]
-directory_type = "project"
-
-[tool.dg.project]
-root_module = "{MODULE}"
-"""
 Rows = Mapping[str, "Counter[tuple[Any, ...]]"]
 
 
@@ -103,47 +79,6 @@ def declaration(*, strict: bool = False) -> dict[str, Any]:
             },
         ],
     }
-
-
-class ReaderProject:
-    """A Dagster project in a folder, with the feed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
-        package = self.folder / MODULE
-        self._declared = package / "defs" / "reread" / "defs.yaml"
-        self._declared.parent.mkdir(parents=True)
-        (self.folder / "pyproject.toml").write_text(PROJECT)
-        (package / "__init__.py").touch()
-        (package / "definitions.py").write_text(DEFINITIONS)
-        self.declare(declaration())
-
-    def declare(self, attributes: dict[str, Any]) -> None:
-        """Replace the declaration; runs that start from now on go by it."""
-        text = yaml.safe_dump({"type": "rwt_assets.ZipFeed", "attributes": attributes})
-        new = self._declared.with_suffix(".new")
-        new.write_text(text)
-        new.replace(self._declared)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What leads a process to the project."""
-        path = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {PROJECT_VARIABLE: str(self.folder), "PYTHONPATH": os.pathsep.join(path)}
-
-    @contextmanager
-    def entered(self, endpoint: str) -> Iterator[None]:
-        """This process as a consumer of the project has it."""
-        environment = local_environment(endpoint, os.environ) | self.variables
-        with patch.dict(os.environ, environment), patch.object(sys, "path", self._path()):
-            try:
-                yield
-            finally:
-                for name in [name for name in sys.modules if name.partition(".")[0] == MODULE]:
-                    del sys.modules[name]
-
-    def _path(self) -> list[str]:
-        return [str(self.folder), *sys.path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +156,7 @@ def run_readers(
     Returns:
         The report. It has problems if a read was no delivery, or what a delivery named changed.
     """
-    project = ReaderProject(folder / "project")
+    project = OwnProject(folder / "project", declaration())
     state = folder.resolve() / "state"
     state.mkdir(parents=True)
     feed = Feed.model_validate(declaration())
@@ -238,7 +173,7 @@ class _Rereading:
     def __init__(
         self,
         rounds: int,
-        project: ReaderProject,
+        project: OwnProject,
         stack: RunningStack,
         tell: Callable[[str], None],
         seed: int,

@@ -1,13 +1,22 @@
 """The soak test: many archives while things are killed and requests fail (`make soak`).
 
-What belongs here: the archives, the uploaders, the kills, and the comparison at the end. What
-does not: the failing endpoint (`faulty_proxy.py`) and the stack (`running_stack.py`).
+What belongs here: the uploaders, the kills, the changes of the declaration, the replays, and the
+comparison at the end. What does not: contents and declarations (`soak_feed.py`), what is seen of
+the deliveries meanwhile (`delivery_watch.py`), the failing endpoint (`faulty_proxy.py`) and the
+stack (`running_stack.py`).
+
+Some archives are uploaded again, with other content, with the same bytes, or with a content that
+no declaration accepts. Three times another declaration stands for a while. The code location is
+not reloaded, so declarative automation sees none of that: what is to be processed again, a person
+asks for. When everything has settled under the last declaration, what is not as it says is
+processed again, and a few archives get a content that is refused.
 
 Nothing is asserted about time. At the end the rows of every archive are read from the objects
-that its delivery names and compared, as a multiset, with the rows that were uploaded last.
+that its delivery names and compared, as a multiset, with those of its newest acceptable upload.
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import signal
@@ -19,39 +28,47 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from random import Random
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import boto3
 import dagster as dg
-import pyarrow.parquet as pq
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from rwt_assets.added_columns import ARCHIVE, MEMBER
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.consumption import read_delivery
 from rwt_assets.embedded.server import REGION, EmbeddedServer
 from rwt_assets.errors import RwtError
 from rwt_assets.feed_graph import INTERRUPTED_TAG, REASON_TAG
+from rwt_assets.manifest import Delivery
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.s3_objects import S3Objects
-from rwt_assets.standing import Standing, take_standing
-from rwt_assets_tests.archives import TIMES, make_zip
+from rwt_assets.standing import Standing, failed_archives, take_standing
+from rwt_assets_tests.end_to_end.delivery_watch import DeliveryWatch
 from rwt_assets_tests.end_to_end.faulty_proxy import FAULTS, UNREACHABLE, FaultyProxy
+from rwt_assets_tests.end_to_end.own_project import OwnProject
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
+from rwt_assets_tests.end_to_end.soak_feed import (
+    PLAIN,
+    REFUSING,
+    RICHER,
+    STRICTER,
+    Content,
+    Declaration,
+    Row,
+    make_content,
+    make_contents,
+    read_rows,
+)
 
 UPLOADERS = 4
-TWICE_SHARE = 0.2  # of the archives are uploaded again with another content
-PLACES = ["stop_id", "stop_name", "stop_lat", "stop_lon"]
-HEADERS = {"stop_times.txt": TIMES, "stops.txt": PLACES}
 BACKLOG_SHARE = 0.25  # of the archives may wait for delivery before uploaders take a rest,
 REST_SECONDS = 20.0  # which has an end, because what was never announced waits for a sweep
 TRIES = 20
@@ -61,7 +78,11 @@ STALL_SECONDS = 45
 PROGRESS_SECONDS = 10
 LOOK_SECONDS = 1.0
 REASONS_SHOWN = 10
-Row = tuple[str, ...]
+WINDOWS = (STRICTER, REFUSING, RICHER)  # each stands for a while, then PLAIN again
+WINDOW_SHARE = 0.05  # of the archives are delivered meanwhile,
+WINDOW_SECONDS = 120.0  # unless that takes longer
+REPLAYS_SHARE = 0.05  # of the archives are processed again for no reason
+REFUSED_LAST = 3  # archives whose last content is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +100,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """One content of an archive and what must come of it."""
+class Act:
+    """Something that is done while archives are in work.
 
-    body: bytes
-    shards: int
-    rows: "Counter[Row]"
+    Attributes:
+        share: of the archives that are delivered before.
+        do: what is done.
+        ready: whether it can be done already.
+    """
+
+    share: float
+    do: Callable[[], None]
+    ready: Callable[[], bool] = lambda: True
 
 
 @dataclass(slots=True)
@@ -92,7 +119,14 @@ class SoakReport:
     """What was done, and what was wrong with what came of it."""
 
     plan: Plan
-    uploads: int = 0
+    uploads: "Counter[str]" = field(default_factory=Counter)
+    declared: list[str] = field(default_factory=list)
+    replays: int = 0
+    asked_at_the_end: int = 0
+    deliveries: int = 0
+    objects: int = 0
+    refused_archives: int = 0
+    verified: str = ""
     daemon_kills: int = 0
     server_kills: int = 0
     requests: int = 0
@@ -112,7 +146,9 @@ class SoakReport:
     def lines(self) -> Iterator[tuple[str, str]]:
         injected = sum(self.faults.values())
         yield "archives", str(self.plan.archives)
-        yield "uploads", str(self.uploads)
+        yield "uploads", f"{self.uploads.total()} ({_counted(self.uploads)})"
+        yield "declarations", f"{len(self.declared)}: {', '.join(self.declared)}"
+        yield "replays", f"{self.replays} meanwhile, {self.asked_at_the_end} at the end"
         yield "kills", f"{self.daemon_kills} of the daemon, {self.server_kills} of the server"
         yield "requests", f"{self.requests:,}, {self.while_down} of them while the server was down"
         yield "injected errors", f"{injected:,} ({_counted(self.faults)})"
@@ -120,7 +156,10 @@ class SoakReport:
         yield "runs", f"{sum(self.runs.values()):,} ({_counted(self.runs)})"
         for reason, count in self.reasons.most_common(REASONS_SHOWN):
             yield "  failed run", f"{count} x {reason}"
+        yield "deliveries seen", f"{self.deliveries:,}, which named {self.objects:,} objects"
+        yield "refused at the end", f"{self.refused_archives} archives"
         yield "rows compared", f"{self.rows:,}"
+        yield "rwt verify --deep", self.verified
         yield "seconds", f"{self.seconds:.0f}"
         for problem in self.problems:
             yield "PROBLEM", problem
@@ -146,10 +185,11 @@ def run_soak(plan: Plan, folder: Path, tell: Callable[[str], None] = print) -> S
         proxy = running.enter_context(
             FaultyProxy(server.port, error_share=plan.error_share, seed=plan.seed)
         )
-        stack = RunningStack(state, proxy.url)
+        project = OwnProject(folder / "project", PLAIN.attributes())
+        stack = RunningStack(state, proxy.url, feed=PLAIN.feed(), variables=project.variables)
         running.callback(stack.end)
         stack.start()
-        return _Soak(plan, server, proxy, stack, tell).run()
+        return _Soak(plan, server, proxy, project, stack, tell).run()
 
 
 class _Soak:
@@ -158,69 +198,153 @@ class _Soak:
         plan: Plan,
         server: EmbeddedServer,
         proxy: FaultyProxy,
+        project: OwnProject,
         stack: RunningStack,
         tell: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._server = server
         self._proxy = proxy
+        self._project = project
         self._stack = stack
         self._tell = tell
         self._feed = stack.feed
         self._report = SoakReport(plan)
         self._random = Random(plan.seed)  # noqa: S311 - no secret
-        self._contents = make_contents(plan)
+        self._contents = make_contents(plan.archives, plan.shards, plan.seed)
+        self._by_etag: dict[str, Content] = {}
+        self._sent: dict[str, list[str]] = {}  # ETags of the uploads of each key, also under way
         self._uploaded: dict[str, tuple[str, Content]] = {}  # the newest of each object key
+        self._acceptable: dict[str, tuple[str, Content]] = {}  # the newest of each object key
+        self._declared_at = 0.0
+        self._watch = DeliveryWatch(
+            S3Objects(make_client("s3", server.endpoint_url)),
+            self._feed,
+            uploads=lambda key: list(self._sent.get(key, ())),
+            judge=self._judge,
+        )
         self._delivered = 0
         self._over = Event()
         self._began = self._told = self._moved = monotonic()
 
     def run(self) -> SoakReport:
-        kills: list[Callable[[], None]] = [self._kill_daemon] * self._plan.daemon_kills
-        kills += [self._kill_server] * self._plan.server_kills
-        self._random.shuffle(kills)
-        with ThreadPoolExecutor(UPLOADERS, "uploader") as pool:
+        with ThreadPoolExecutor(UPLOADERS + 1, "soak") as pool:
+            watching = pool.submit(self._watch.run)
             try:
                 uploaders = [pool.submit(self._upload, number) for number in range(UPLOADERS)]
-                self._work(kills, uploaders)
+                self._work(self._acts(), uploaders)
+                self._over.set()
+                for uploader in uploaders:
+                    uploader.result()
+                self._finish()
             finally:
                 self._over.set()
-        for uploader in uploaders:
-            uploader.result()
-        self._settle()
-        self._compare()
-        self._account()
+                self._watch.end()
+        watching.result()
+        self._conclude()
         self._report.seconds = monotonic() - self._began
         return self._report
 
+    def _acts(self) -> list[Act]:
+        """Kills, declarations and replays, each spread evenly over the archives' deliveries."""
+        kills = [self._kill_daemon] * self._plan.daemon_kills
+        kills += [self._kill_server] * self._plan.server_kills
+        self._random.shuffle(kills)
+        acts = _spread(kills)
+        replays = round(self._plan.archives * REPLAYS_SHARE)
+        acts += _spread([partial(self._replay, "any")] * replays)
+        for number, declaration in enumerate(WINDOWS, 1):
+            # Around the share of the kills, where there are as many.
+            share = number / (len(WINDOWS) + 1) - WINDOW_SHARE / 2
+            acts += [
+                Act(share, partial(self._open_window, declaration)),
+                Act(
+                    share + WINDOW_SHARE,
+                    partial(self._close_window, declaration),
+                    partial(self._may_close, declaration),
+                ),
+            ]
+        return sorted(acts, key=lambda act: act.share)
+
     # While archives are on their way ---------------------------------------------------------
 
-    def _work(self, kills: list[Callable[[], None]], uploaders: "Sequence[Future[None]]") -> None:
-        """Until everything is uploaded and every kill is done; each kill at its share of work."""
+    def _work(self, acts: list[Act], uploaders: "Sequence[Future[None]]") -> None:
+        """Until everything is uploaded and every act is done; each act at its share of work."""
         done = 0
-        while done < len(kills) or not all(one.done() for one in uploaders):
+        while done < len(acts) or not all(one.done() for one in uploaders):
             self._look("uploading" if not all(one.done() for one in uploaders) else "working")
-            due = self._plan.archives * (done + 1) / (len(kills) + 1)
-            if done < len(kills) and self._delivered >= due:
-                kills[done]()
+            if done < len(acts) and self._is_due(acts[done]):
+                acts[done].do()
                 done += 1
             elif monotonic() - self._moved > STALL_SECONDS:
                 self._sweep()  # what a killed server forgot to announce holds the rest up
             if monotonic() - self._began > self._plan.seconds_at_most:
-                self._report.problems.append(f"{len(kills) - done} kills were not reached in time")
+                self._report.problems.append(f"{len(acts) - done} acts were not reached in time")
                 return
             self._over.wait(LOOK_SECONDS)
+
+    def _is_due(self, act: Act) -> bool:
+        share = self._delivered >= self._plan.archives * act.share
+        late = 0 < self._declared_at < monotonic() - WINDOW_SECONDS
+        return (share and act.ready()) or late
+
+    def _open_window(self, declaration: Declaration) -> None:
+        """Another declaration, and an archive that is processed by it for certain."""
+        self._project.declare(declaration.attributes())
+        self._declared_at = monotonic()
+        self._report.declared.append(declaration.name)
+        self._say(f"declared: {declaration.name}")
+        self._replay("large")
+
+    def _may_close(self, declaration: Declaration) -> bool:
+        """Whether the declaration has had an effect."""
+        if declaration is REFUSING:
+            failed = self._stack.ask(failed_archives)
+            return any(
+                archive_partition_key(f"{self._feed.source.prefix}{name}") in failed
+                for name, contents in self._contents.items()
+                if not any(content.refused for content in contents)
+            )
+        return self._watch.seen[declaration.enrichment] > 0
+
+    def _close_window(self, declaration: Declaration) -> None:
+        """Back to the plain declaration; what was quarantined meanwhile is asked for again."""
+        if not self._may_close(declaration):
+            self._report.problems.append(f"{declaration.name}: had no effect in time")
+        self._project.declare(PLAIN.attributes())
+        self._declared_at = 0.0
+        self._say(f"declared: {PLAIN.name}")
+        if PLAIN.minimum != declaration.minimum:
+            answer = self._rwt("quarantine", "replay")
+            count = sum("is processed again" in line for line in answer.splitlines())
+            self._report.replays += count
+            self._say(f"rwt quarantine replay: {count} archives")
+
+    def _replay(self, which: str) -> None:
+        """Have an archive processed again, in work or not; with "large", a delivered one."""
+        arrivals = self._stack.ask(lambda catalog: catalog.arrivals())
+        keys = sorted(arrivals)
+        if which == "large":
+            delivered = {
+                archive_partition_key(key): len(delivery.objects)
+                for key in list(self._uploaded)
+                if (delivery := self._watch.newest(key)) is not None
+            }
+            most = max(delivered.values(), default=0)
+            keys = [key for key in keys if delivered.get(key, 0) == most]
+        key = self._random.choice(keys)
+        self._stack.ask(lambda catalog: catalog.ask_replay(key, arrivals[key].revision))
+        self._report.replays += 1
 
     def _upload(self, number: int) -> None:
         """One of the uploaders: its share of the archives, some of them twice."""
         random = Random(self._plan.seed + number)  # noqa: S311 - no secret
-        own = sorted(self._contents)[number::UPLOADERS]
-        order = [(random.random(), name, 0) for name in own]
-        order += [
-            (random.uniform(first, 1.2), name, 1)
-            for first, name, _ in order
-            if len(self._contents[name]) > 1
-        ]
+        order: list[tuple[float, str, int]] = []
+        for name in sorted(self._contents)[number::UPLOADERS]:
+            when = random.random()
+            for revision in range(len(self._contents[name])):
+                order.append((when, name, revision))
+                when = random.uniform(when, 1.2)
         client = make_client("s3", self._proxy.url)
         backlog = max(8, self._plan.archives * BACKLOG_SHARE)
         for _, name, revision in sorted(order):
@@ -237,6 +361,11 @@ class _Soak:
 
     def _put(self, client: Any, key: str, content: Content) -> None:
         """As a partner does: try until it is taken."""
+        etag = hashlib.md5(content.body, usedforsecurity=False).hexdigest()
+        self._by_etag[etag] = content
+        sent = self._sent.setdefault(key, [])
+        kind = "refused" if content.refused else "same bytes" if etag in sent[-1:] else "contents"
+        sent.append(etag)
         for left in reversed(range(TRIES)):
             try:
                 answer = client.put_object(
@@ -245,10 +374,11 @@ class _Soak:
             except (ClientError, BotoCoreError):
                 if not left:
                     raise
-                self._over.wait(TRY_SECONDS)
+                sleep(TRY_SECONDS)
             else:
-                self._uploaded[key] = answer["ETag"].strip('"'), content
-                self._report.uploads += 1
+                assert answer["ETag"].strip('"') == etag
+                self._uploaded[key] = etag, content
+                self._report.uploads[kind] += 1
                 return
 
     def _kill_daemon(self) -> None:
@@ -277,17 +407,23 @@ class _Soak:
         )
 
     def _sweep(self) -> None:
-        """As an operator does: `rwt sweep`, again if the endpoint refused."""
         self._moved = monotonic()
+        lines = self._rwt("sweep").splitlines()
+        recorded = sum(line.endswith(" recorded") for line in lines)
+        self._report.swept += recorded
+        self._say(f"rwt sweep: {recorded} archives recorded")
+
+    def _rwt(self, *command: str) -> str:
+        """As an operator does: a command, again if the endpoint refused; what it printed."""
         for _ in range(TRIES):
-            answer = self._stack.rwt("sweep")
+            answer = self._stack.rwt(*command)
             if answer.returncode == 0:
-                recorded = sum(line.endswith(" recorded") for line in answer.stdout.splitlines())
-                self._report.swept += recorded
-                self._say(f"rwt sweep: {recorded} archives recorded")
-                return
-            self._say(f"rwt sweep ended with {answer.returncode}: {answer.stderr.strip()}")
-        self._report.problems.append(f"`rwt sweep` failed {TRIES} times")
+                return answer.stdout
+            self._say(
+                f"rwt {' '.join(command)} ended with {answer.returncode}: {answer.stderr.strip()}"
+            )
+        self._report.problems.append(f"`rwt {' '.join(command)}` failed {TRIES} times")
+        return ""
 
     def _look(self, doing: str) -> None:
         """Count the deliveries, and say so from time to time."""
@@ -302,16 +438,89 @@ class _Soak:
     def _say(self, what: str) -> None:
         self._told = monotonic()
         self._tell(
-            f"{self._told - self._began:6.0f} s  {what}: {self._report.uploads} uploads, "
+            f"{self._told - self._began:6.0f} s  {what}: {self._report.uploads.total()} uploads, "
             f"{self._delivered} of {self._plan.archives} archives delivered, "
             f"{self._proxy.injected} of {self._proxy.requests} requests failed"
         )
 
     # At the end ------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Sweep, and wait until nothing is waiting any more."""
+    def _finish(self) -> None:
+        """Everything as the last declaration says; then contents that it refuses."""
         self._sweep()
+        self._settle()
+        wanted = self._not_up_to_date()
+        for key, revision in wanted.items():
+            self._stack.ask(partial(FeedCatalog.ask_replay, partition_key=key, revision=revision))
+        self._report.asked_at_the_end = len(wanted)
+        self._say(f"{len(wanted)} archives are processed again by the last declaration")
+        self._settle()
+        self._acceptable = dict(self._uploaded)
+        client = make_client("s3", self._proxy.url)
+        for key in self._random.sample(sorted(self._uploaded), REFUSED_LAST):
+            shards = self._uploaded[key][1].shards
+            self._put(client, key, make_content(f"{key}.last", shards, 5, refused=True))
+        self._sweep()
+        self._settle()
+
+    def _not_up_to_date(self) -> dict[str, str]:
+        """Archives (partition keys, with the newest revision) that are not as declared now."""
+        self._watch.look()
+        failed = self._stack.ask(failed_archives)
+        wanted: dict[str, str] = {}
+        for key, (etag, _) in sorted(self._uploaded.items()):
+            delivery, partition_key = self._watch.newest(key), archive_partition_key(key)
+            if (
+                delivery is None
+                or delivery.revision != etag
+                or not delivery.generation.endswith(f"-{PLAIN.enrichment}")
+                or partition_key in failed
+            ):
+                wanted[partition_key] = etag
+        return wanted
+
+    def _conclude(self) -> None:
+        self._compare()
+        self._account()
+        self._watch.look()
+        self._watch.compare()
+        self._report.problems += self._watch.problems
+        self._report.deliveries = self._watch.seen.total()
+        self._report.objects = len(self._watch.named)
+        self._verify()
+
+    def _verify(self) -> None:
+        """`rwt verify --deep`, where there is that command; nothing fails meanwhile."""
+        self._proxy.error_share = 0.0
+        if self._stack.rwt("verify", "--help").returncode != 0:
+            self._report.verified = "skipped: there is no such command"
+            self._say(f"rwt verify: {self._report.verified}")
+            return
+        answer = self._stack.rwt("verify", "--deep")
+        self._report.verified = "clean" if answer.returncode == 0 else "not clean"
+        if answer.returncode:
+            told = f"{answer.stdout[-1_000:]}{answer.stderr[-1_000:]}"
+            self._report.problems.append(f"rwt verify --deep: {answer.returncode}: {told}")
+
+    def _judge(self, delivery: Delivery) -> str:
+        """What is wrong with a delivery, by the content and the declaration that it is of."""
+        content = self._by_etag.get(delivery.revision)
+        if content is None:
+            return ""  # the watch says so
+        if content.refused:
+            return "a content was delivered that every declaration refuses"
+        made_by = delivery.generation.rpartition("-")[2]
+        by = next((one for one in (PLAIN, *WINDOWS) if one.enrichment == made_by), None)
+        if by is None:
+            return f"generation {delivery.generation} is of no declaration"
+        wanted = by.rows(content).total()
+        rows = delivery.rows_enriched, delivery.rows_quarantined
+        if rows != (wanted, content.rows.total() - wanted):
+            return f"{rows[0]} rows and {rows[1]} quarantined, by a declaration with {wanted} rows"
+        return ""
+
+    def _settle(self) -> None:
+        """Wait until nothing is waiting any more."""
         deadline = self._began + self._plan.seconds_at_most
         while not self._settled():
             self._look("settling")
@@ -322,8 +531,7 @@ class _Soak:
                     f"{[entry.partition_key for entry in standing.waiting][:REASONS_SHOWN]} wait"
                 )
                 return
-            self._over.clear()
-            self._over.wait(LOOK_SECONDS)
+            sleep(LOOK_SECONDS)
 
     def _settled(self) -> bool:
         arrivals = self._stack.ask(lambda catalog: catalog.arrivals())
@@ -332,13 +540,16 @@ class _Soak:
             return False
         return not self._stack.ask(take_standing).waiting
 
+    def _refused_last(self) -> list[str]:
+        return [key for key, (_, content) in self._uploaded.items() if content.refused]
+
     def _expected(self) -> dict[str, str]:
         return {archive_partition_key(key): etag for key, (etag, _) in self._uploaded.items()}
 
     def _compare(self) -> None:
-        """The rows that the deliveries lead to with the rows that were uploaded last."""
+        """The rows that the deliveries lead to with those of the newest acceptable uploads."""
         store = S3Objects(make_client("s3", self._server.endpoint_url))
-        for key, (etag, content) in sorted(self._uploaded.items()):
+        for key, (etag, content) in sorted(self._acceptable.items()):
             try:
                 delivery = read_delivery(store, self._feed.target, key)
                 rows: Counter[Row] = Counter()
@@ -349,7 +560,8 @@ class _Soak:
                 self._report.problems.append(f"{key}: {error}")
                 continue
             self._report.rows += rows.total()
-            lost, more = content.rows - rows, rows - content.rows
+            wanted = PLAIN.rows(content)
+            lost, more = wanted - rows, rows - wanted
             found = {
                 f"revision {delivery.revision} and not {etag}": delivery.revision != etag,
                 f"{lost.total()} rows lost, as {next(iter(lost), None)}": lost,
@@ -365,16 +577,26 @@ class _Soak:
         """Every partition, every run and every request."""
         report = self._report
         standing: Standing = self._stack.ask(take_standing)
-        for verdict in ("waiting", "failed", "forgotten"):
+        refused = {archive_partition_key(key) for key in self._refused_last()}
+        failed = {one.partition_key for one in standing.failed if one.asset == "zip_archive"}
+        report.refused_archives = len(failed & refused)
+        if failed != refused:
+            report.problems += [
+                f"failed: {one.partition_key}: {one.reason}"
+                for one in standing.failed
+                if one.partition_key not in refused
+            ]
+            report.problems += [f"{key}: was not refused" for key in sorted(refused - failed)]
+        for verdict in ("waiting", "forgotten"):
             report.problems += [
                 f"{verdict}: {entry.asset} {entry.partition_key}: {entry.reason}"
                 for entry in getattr(standing, verdict)
             ]
         archives = {entry.partition_key for entry in standing.done if entry.asset == "zip_archive"}
-        if archives != set(self._expected()):
+        if archives | refused != set(self._expected()):
             report.problems.append(
                 f"archives done that were not uploaded, or the reverse: "
-                f"{sorted(archives ^ set(self._expected()))[:REASONS_SHOWN]}"
+                f"{sorted((archives | refused) ^ set(self._expected()))[:REASONS_SHOWN]}"
             )
         shards = sum(entry.asset == "csv_shard" for entry in standing.done)
         expected = sum(content.shards for _, content in self._uploaded.values())
@@ -391,50 +613,8 @@ class _Soak:
         report.while_down = self._proxy.counts[UNREACHABLE]
 
 
-def make_contents(plan: Plan) -> dict[str, list[Content]]:
-    """The contents of each archive by name: one, or two that follow one another."""
-    random = Random(plan.seed)  # noqa: S311 - no secret
-    return {
-        f"soak-{number:04d}.zip": [
-            make_content(
-                f"A{number}.{revision}", random.randint(*plan.shards), random.randint(3, 9)
-            )
-            for revision in range(2 if random.random() < TWICE_SHARE else 1)
-        ]
-        for number in range(plan.archives)
-    }
-
-
-def make_content(name: str, shards: int, trips: int) -> Content:
-    """An archive of which no row is in any other; one shard is that of `stops.txt`."""
-    stops = range(shards - 1)
-    minutes = [f"{8 + stop // 60:02d}:{stop % 60:02d}" for stop in stops]
-    times = [
-        (f"{name}.{trip}", f"{minutes[stop]}:00", f"{minutes[stop]}:30", f"S{stop}", str(stop))
-        for trip in range(trips)
-        for stop in stops
-    ]
-    places = [(f"S{stop}", f"Stop {stop} of {name}", f"-16.{stop}5", "145.5") for stop in stops]
-    members = {"stop_times.txt": times, "stops.txt": places}
-    body = make_zip(
-        {
-            member: "".join(f"{','.join(row)}\n" for row in [HEADERS[member], *rows])
-            for member, rows in members.items()
-        }
-    )
-    rows = Counter((member, *row) for member, rows in members.items() for row in rows)
-    return Content(body, shards, rows)
-
-
-def read_rows(body: bytes, member: str, archive: str) -> "Counter[Row]":
-    """The rows of a Parquet object as they stood in their member, and where they came from."""
-    return Counter(
-        (
-            row[MEMBER] if row[ARCHIVE] == archive else f"{row[MEMBER]} of {row[ARCHIVE]}",
-            *(str(row[column]) for column in HEADERS[member]),
-        )
-        for row in pq.read_table(BytesIO(body)).to_pylist()
-    )
+def _spread(doing: Sequence[Callable[[], None]]) -> list[Act]:
+    return [Act(number / (len(doing) + 1), do) for number, do in enumerate(doing, 1)]
 
 
 def make_client(service: str, endpoint: str) -> Any:

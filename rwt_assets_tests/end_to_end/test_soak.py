@@ -1,8 +1,8 @@
-"""The soak test in short: killed daemon, killed server, one request in twenty fails."""
+"""The soak test in short: killed processes, failing requests, changed declarations, replays."""
 
 import pytest
 
-from rwt_assets_tests.end_to_end.soak import Plan, run_soak
+from rwt_assets_tests.end_to_end.soak import REFUSED_LAST, WINDOWS, Plan, run_soak
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -20,7 +20,13 @@ def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
     print(*map(": ".join, report.lines()), sep="\n")
 
     assert report.problems == []
-    assert report.uploads > plan.archives
+    assert set(report.uploads) == {"contents", "refused", "same bytes"}
+    assert report.declared == [declaration.name for declaration in WINDOWS]
+    assert report.replays > len(WINDOWS)
+    assert report.refused_archives == REFUSED_LAST
+    assert report.deliveries > plan.archives
+    assert report.objects > 0
+    assert report.verified
     assert (report.daemon_kills, report.server_kills) == (2, 1)
     assert all(report.faults.values()), "a kind of error never happened"
     assert report.rows > 0
