@@ -147,7 +147,7 @@ def ask_whole_way(catalog: FeedCatalog, archives: Iterable[str]) -> dict[str, Ou
             outcomes[archive] = "unknown"
         elif facts.replay_asked:
             outcomes[archive] = "before"
-        elif locate(facts).stage is not Stage.DELIVERED and not _has_failed(catalog, facts):
+        elif locate(facts).stage is not Stage.DELIVERED and not is_failed(catalog, facts):
             outcomes[archive] = "in work"
         elif not room:
             outcomes[archive] = "no room"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from rwt_assets.component import build_feed_definitions
 from rwt_assets.feed import Feed
 from rwt_assets.resources.secrets import SecretsResource
 from rwt_assets.standing import take_standing
@@ -67,19 +68,23 @@ def shop() -> Iterator[Shop]:
         yield shop
 
 
-def stored_shop(instance: dg.DagsterInstance, feed: Feed = FEED) -> Shop:
+def stored_shop(instance: dg.DagsterInstance | None = None, feed: Feed = FEED) -> Shop:
     """A shop with the real Parquet IO manager over the in-memory object store."""
-    shop = Shop(instance, feed)
+    return with_parquet(Shop(instance, feed))
+
+
+def with_parquet(shop: Shop) -> Shop:
+    """Give a shop the real Parquet IO manager over the in-memory object store."""
     shop.definitions = build_feed_definitions(
-        feed, object_store=shop.store, queue_client=shop.client
+        shop.feed, object_store=shop.store, queue_client=shop.client
     )
     return shop
 
 
 @pytest.fixture
 def stored() -> Iterator[Shop]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield stored_shop(instance)
+    with stored_shop() as shop:
+        yield shop
 
 
 SALES = """item,day,price

@@ -12,17 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from rwt_assets.catalog import DAMAGE_AT_MOST
-from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_delivery
 from rwt_assets.deliveries import named_keys
 from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.intake import Budget, sweep, take_messages
+from rwt_assets.intake import sweep
 from rwt_assets.processing import read_manifest
 from rwt_assets.reconciliation import FOOTER_CHECKSUM, FOOTER_VERSION
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import retry_failed, take_standing
 from rwt_assets_tests.archives import make_zip
-from rwt_assets_tests.assets.conftest import FEED, Shop
+from rwt_assets_tests.assets.conftest import FEED, stored_shop, with_parquet
 from rwt_assets_tests.faulty_round import announce, assert_whole, delivered_rows, go_on, rows_of
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
@@ -69,23 +68,16 @@ WAYS = {
 }
 
 
-def shop_of(instance, **settings):
-    shop = Shop(instance, FEED.model_copy(update=settings))
-    shop.definitions = build_feed_definitions(
-        shop.feed, object_store=shop.store, queue_client=shop.client
-    )
-    return shop
-
-
 @pytest.fixture
 def stored(request):
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield shop_of(instance, **getattr(request, "param", {}))
+    feed = FEED.model_copy(update=getattr(request, "param", {}))
+    with stored_shop(feed=feed) as shop:
+        yield shop
 
 
 def step(shop, name):
     """Take in what waits and carry out steps until this one has been done."""
-    take_messages([shop.catalog], shop.queue, Budget(seconds=5), wait_seconds=0)
+    shop.take_in()
     while True:
         requests = plan(shop.catalog)
         assert requests, f"{name} was never asked for"
@@ -140,7 +132,7 @@ def test_a_shard_that_is_not_as_it_was_written_is_split_again_and_never_delivere
     step(stored, "split")
     shard = keys_in(stored, "shards", ".csv")[-1]
     damage(stored, shard, how)
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     assert_whole(stored, archives)
     assert_as_before(stored, before)
     assert len(runs_of(stored, "split")) == 3
@@ -163,10 +155,10 @@ def test_row_numbers_that_are_not_as_they_were_written_are_never_delivered(
     numbers = keys_in(stored, "shards", ".i64")
     assert [("row-numbers-" in key) for key in numbers] == ([True] if limit else [False] * 3)
     damage(stored, numbers[-1], how)
-    go_on(stored)
+    at_the_end = how is DAMAGES["longer at the end"]
+    go_on(stored, expect_failure=not at_the_end)
     assert_whole(stored, archives)
     assert row_numbers(stored, "shop/a.zip") == list(range(1, 13))
-    at_the_end = how is DAMAGES["longer at the end"]
     assert len(runs_of(stored, "split")) == (1 if at_the_end else 2)
 
 
@@ -198,7 +190,7 @@ def test_parquet_that_is_not_as_it_was_written_is_made_again_and_never_delivered
     step(stored, "split" if stored.feed.one_pass else "enrich")
     enriched = [key for key in keys_in(stored, "enriched") if key not in before]
     damage(stored, enriched[0], how)
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     assert_whole(stored, archives)
     assert_as_before(stored, before)
     again = how is not DAMAGES["removed"]  # where nothing is in the way, the key serves again
@@ -217,7 +209,7 @@ def test_a_quarantine_that_is_not_as_it_was_written_is_made_again(stored, name):
     step(stored, "split" if stored.feed.one_pass else "enrich")
     (contract,) = [one for one in keys_in(stored, "quarantine") if "/contract-" in one]
     damage(stored, contract, OF_PARQUET[name])
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     assert delivered_rows(stored, key) == rows_of(MEMBERS)
     delivery = read_delivery(stored.objects, stored.feed.target, key)
     rows = [
@@ -247,7 +239,7 @@ def test_damage_that_recurs_is_bounded_shown_and_ends_when_a_person_asks(stored,
     archives = {announce(stored, "a.zip", MEMBERS, "02"): MEMBERS}
     with monkeypatch.context() as patch:
         damage_each_time(patch, "/shards/")
-        go_on(stored)
+        go_on(stored, expect_failure=True)
         splits = len(runs_of(stored, "split"))
         assert splits == 1 + 1 + DAMAGE_AT_MOST
         failed = take_standing(stored.catalog).failed
@@ -275,7 +267,7 @@ def test_an_archive_that_was_replaced_unannounced_is_not_mixed_with_what_was_spl
     lost = keys_in(stored, "enriched")[0]
     damage(stored, lost, DAMAGES["removed"])
     stored.drop("a.zip", make_zip(FIRST))
-    go_on(stored)
+    go_on(stored, expect_failure=True)
     with pytest.raises(ArchiveMissingError):
         read_delivery(stored.objects, stored.feed.target, key)
     (reason,) = {entry.reason for entry in take_standing(stored.catalog).failed}
@@ -292,22 +284,15 @@ def test_an_archive_that_is_read_in_another_way_now_is_split_again(stored):
     go_on(stored)
     before = named_bytes(stored, key)
     rules = [stored.feed.members[0].model_copy(update={"split_by": "item"})]
-    changed = Shop(
-        stored.instance,
-        stored.feed.model_copy(update={"members": (*rules, *stored.feed.members[1:])}),
-        stored.store,
-        stored.client,
-    )
-    changed.definitions = build_feed_definitions(
-        changed.feed, object_store=changed.store, queue_client=changed.client
-    )
+    members = (*rules, *stored.feed.members[1:])
+    changed = with_parquet(stored.redeclared(stored.feed.model_copy(update={"members": members})))
     shards = changed.catalog.shards()
-    job = changed.definitions.resolve_job_def("shop_enrich")
     tags = {
         "dagster/asset_partition_range_start": shards[0],
         "dagster/asset_partition_range_end": shards[0],
     }
-    again = job.execute_in_process(instance=changed.instance, tags=tags, raise_on_error=False)
+    request = dg.RunRequest(job_name="shop_enrich", tags=tags)
+    again = run_request(changed.definitions, changed.instance, request, may_fail=True)
     assert not again.success
     go_on(changed)
     assert_whole(changed, {key: MEMBERS})

@@ -7,19 +7,16 @@ daemon does that is stopped and goes on: `end_to_end/test_late_worker.py`.
 
 from collections import Counter
 
-import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqlEventLogStorage
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_delivery
 from rwt_assets.deliveries import named_keys
-from rwt_assets.intake import Budget, take_messages
 from rwt_assets.processing import read_manifest
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import take_standing
-from rwt_assets_tests.assets.conftest import FEED, Shop
+from rwt_assets_tests.assets.conftest import FEED, stored_shop
 from rwt_assets_tests.faulty_round import Point, announce, assert_whole, go_on, restart
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
@@ -94,14 +91,6 @@ class Held:
         monkeypatch.setattr(point.owner, point.method, patched)
 
 
-def shop_of(instance, **settings):
-    shop = Shop(instance, FEED.model_copy(update=settings))
-    shop.definitions = build_feed_definitions(
-        shop.feed, object_store=shop.store, queue_client=shop.client
-    )
-    return shop
-
-
 @pytest.fixture
 def stored(monkeypatch):
     """With one attempt for each step, so that none is used up by what was not the archive's fault.
@@ -110,13 +99,13 @@ def stored(monkeypatch):
     """
     monkeypatch.setattr("rwt_assets.resources.parquet_io_manager.WORKERS", 1)
     monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield shop_of(instance, attempts=1)
+    with stored_shop(feed=FEED.model_copy(update={"attempts": 1})) as shop:
+        yield shop
 
 
 def hold(shop, monkeypatch, step, point, meanwhile):
     """Carry out steps until this one, which is held at a point while the world goes on."""
-    take_messages([shop.catalog], shop.queue, Budget(seconds=5), wait_seconds=0)
+    shop.take_in()
     while True:
         (request,) = plan(shop.catalog)
         if request.tags["rwt/step"] != step:
@@ -124,7 +113,7 @@ def hold(shop, monkeypatch, step, point, meanwhile):
             continue
         with monkeypatch.context() as patch:
             held = Held(patch, point, meanwhile)
-            late = run_request(shop.definitions, shop.instance, request)
+            late = run_request(shop.definitions, shop.instance, request, may_fail=True)
         assert held.reached, "the point was never reached"
         return late
 
@@ -156,13 +145,13 @@ def test_a_run_that_was_taken_for_lost_and_ends_late_changes_nothing_newer(
     def meanwhile():
         restart(stored)
         announce(stored, "a.zip", SECOND, "02")
-        go_on(stored)
+        go_on(stored, expect_failure=None)
         assert_of(stored, SECOND)
         taken.update(delivered_bytes(stored))
 
     announce(stored, "a.zip", FIRST, "01")
     hold(stored, monkeypatch, step, point, meanwhile)
-    go_on(stored)
+    go_on(stored, expect_failure=None)
     assert_of(stored, SECOND)
     assert {key: stored.objects.contents["results", key] for key in taken} == taken
 
@@ -176,12 +165,12 @@ def test_the_same_where_the_archive_was_processed_again(stored, monkeypatch, nam
         restart(stored)
         revision = stored.catalog.latest_revision(ARCHIVE).revision
         stored.catalog.ask_replay(ARCHIVE, revision)
-        go_on(stored)
+        go_on(stored, expect_failure=None)
         assert_of(stored, FIRST)
 
     announce(stored, "a.zip", FIRST, "01")
     hold(stored, monkeypatch, step, point, meanwhile)
-    go_on(stored)
+    go_on(stored, expect_failure=None)
     assert_of(stored, FIRST)
 
 
@@ -205,5 +194,5 @@ def test_a_late_delivery_does_not_stand_for_what_it_did_not_know_of(stored, monk
     point = Point(InMemoryObjects, "put_if", only="delivery.json")
     late = hold(stored, monkeypatch, "deliver", point, meanwhile)
     assert late.success
-    go_on(stored)
+    go_on(stored, expect_failure=None)
     assert_of(stored, FIRST)
