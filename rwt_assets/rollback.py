@@ -15,7 +15,7 @@ import dagster as dg
 
 from rwt_assets.assets.checks import document_evaluations
 from rwt_assets.assets.delivery import data_version, document_metadata
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.deliveries import (
     ROLLED_BACK,
     current_delivery,
@@ -56,6 +56,7 @@ def make_current_again(
         DeliveryError: there is no such former delivery, or its objects are not there any more.
         SupersededError: a run is at work on the archive, or another delivery was written meanwhile.
     """
+    as_of = catalog.newest_event()
     _refuse_in_work(catalog, archive)
     current = current_delivery(store, catalog.feed.target, archive).delivery
     cut_short = current is not None and not _is_on_record(catalog, current)
@@ -64,7 +65,7 @@ def make_current_again(
     else:
         current = roll_back(store, catalog.feed.target, archive, to=to, now=now)
     if not _is_on_record(catalog, current):
-        _report(catalog, current)
+        _report(catalog, current, as_of)
     return current
 
 
@@ -118,8 +119,11 @@ def _is_on_record(catalog: FeedCatalog, delivery: Delivery) -> bool:
     return said is not None and said.value == delivery.delivered_at.isoformat()
 
 
-def _report(catalog: FeedCatalog, document: Delivery) -> None:
-    """Put on record what is current now; the event of the delivery last, since it is looked for."""
+def _report(catalog: FeedCatalog, document: Delivery, as_of: int) -> None:
+    """Put on record what is current now; the event of the delivery last, since it is looked for.
+
+    It stands for what was on record before the switch (`as_of`), and not for what came later.
+    """
     for evaluation in document_evaluations(catalog.feed, document):
         catalog.instance.report_runless_asset_event(evaluation)
     name = document.generation or document.revision
@@ -127,7 +131,7 @@ def _report(catalog: FeedCatalog, document: Delivery) -> None:
         dg.AssetMaterialization(
             asset_key=catalog.graph.delivery,
             partition=archive_partition_key(document.key),
-            metadata=_metadata(catalog, document),
+            metadata={**_metadata(catalog, document), AS_OF: as_of},
             description=f"A person made the delivery {name} current again.",
             tags={"dagster/data_version": data_version(document)},
         )

@@ -337,7 +337,7 @@ class _Verification:
     def _look_at_rows(self, one: EnrichedObject) -> _Found:
         found = read_footer(self._store, self._bucket, one.key)
         if found is None:
-            return [("an object is not there", one.key)], _There()
+            return [(self._missing("an object", one.key), one.key)], _There()
         footer, size = found
         own = footer.metadata or {}
         facts = [
@@ -356,6 +356,14 @@ class _Verification:
             deep, there = self._decode(one, own.get(FOOTER_VERSION, b"").decode())
             faults += [(what, one.key) for what in deep]
         return faults, there
+
+    def _missing(self, what: str, key: str) -> str:
+        """Why an object has no footer."""
+        try:
+            self._store.head(self._bucket, key)
+        except ArchiveMissingError:
+            return f"{what} is not there"
+        return f"{what} is no Parquet"
 
     def _decode(self, one: EnrichedObject, made_by: str) -> tuple[list[str], _There]:
         """Decode every column of an object and hold its rows to where they came from."""
@@ -407,7 +415,7 @@ class _Verification:
     def _look_at_quarantine(self, key: str) -> _Found:
         if self._depth == "footers":
             if read_footer(self._store, self._bucket, key) is None:
-                return [("a quarantine object is not there", key)], _There()
+                return [(self._missing("a quarantine object", key), key)], _There()
             return [], _There()
         try:
             body = self._store.read(self._bucket, key)

@@ -121,8 +121,7 @@ def test_a_replay_and_a_changed_declaration_leave_generations_that_are_collected
     feed = FEED.model_copy(
         update={"members": (FEED.members[0].model_copy(update={"key_column": "day"}),)}
     )
-    other = stored_shop(stored.instance, feed)
-    other.store, other.client = stored.store, stored.client
+    other = stored.redeclared(feed)
     other.definitions = build_feed_definitions(
         feed, object_store=stored.store, queue_client=stored.client
     )
@@ -145,8 +144,7 @@ def test_a_replay_and_a_changed_declaration_leave_generations_that_are_collected
 @pytest.mark.parametrize("hours", [0, 0.5])
 def test_what_was_just_written_stays_whatever_the_feed_says(hours):
     feed = FEED.model_copy(update={"keep_former_hours": hours})
-    with dg.DagsterInstance.ephemeral() as instance:
-        shop = stored_shop(instance, feed)
+    with stored_shop(feed=feed) as shop:
         deliver(shop, *REVISIONS)
         before = results(shop)
         assert collected(shop, now=NOW + timedelta(minutes=55)) == []
@@ -157,13 +155,9 @@ def test_what_was_just_written_stays_whatever_the_feed_says(hours):
 
 def test_what_a_refused_delivery_left_is_kept_while_it_is_the_newest_split():
     feed = FEED.model_copy(update={"tolerance": FEED.tolerance.model_copy(update={"rows": 0})})
-    with dg.DagsterInstance.ephemeral() as instance:
-        shop = stored_shop(instance, feed)
+    with stored_shop(feed=feed) as shop:
         deliver(shop, REVISIONS[0])
-        shop.drop("a.zip", REVISIONS[2])
-        sweep(shop.catalog, shop.objects)
-        shop.dispatch()
-        assert shop.counts()[2] > 0
+        shop.deliver("a.zip", REVISIONS[2], ends="failed")
         before = results(shop)
         names = needed(shop)
         assert [one.left for one in collected(shop)] in ([], [""])
@@ -324,7 +318,7 @@ def test_it_happens_every_night(stored):
     schedule = schedules["shop_collect_nightly"]
     assert schedule.cron_schedule == "45 3 * * *"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    stored.objects.written = dict.fromkeys(stored.objects.written, NOW - timedelta(days=3))
+    stored.objects.modified = dict.fromkeys(stored.objects.modified, NOW - timedelta(days=3))
     job = stored.definitions.resolve_job_def("shop_collect")
     before = objects(stored)
     assert job.execute_in_process(instance=stored.instance).success

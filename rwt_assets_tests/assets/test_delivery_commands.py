@@ -82,8 +82,8 @@ def test_collect_counts_what_goes_and_then_it_is_gone(shop, monkeypatch):
     assert rwt("collect", "--dry-run").endswith("0 objects with 0 bytes would be removed.\n")
     feed = shop.feed.model_copy(update={"keep_former_hours": 0})
     monkeypatch.setattr(collect, "declared_feeds", lambda: (feed,))
-    written = shop.objects.written
-    shop.objects.written = {key: at - timedelta(hours=2) for key, at in written.items()}
+    written = shop.objects.modified
+    shop.objects.modified = {key: at - timedelta(hours=2) for key, at in written.items()}
     would = json.loads(rwt("collect", KEY, "--dry-run", "--json"))
     told = rwt("collect")
     (one,) = would["gtfs"]

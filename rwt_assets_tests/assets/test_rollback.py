@@ -12,7 +12,6 @@ from rwt_assets.consumption import read_delivery, read_result
 from rwt_assets.deliveries import FIRST, NEW_REVISION, ROLLED_BACK, current_delivery
 from rwt_assets.delivery_history import delivery_history
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
-from rwt_assets.intake import sweep
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
 from rwt_assets.replay import count_quarantined, find_quarantined
@@ -178,10 +177,7 @@ def test_an_archive_that_failed_since_is_what_the_person_made_it(stored):
     tolerance = FEED.tolerance.model_copy(update={"rows": 0})
     shop = stored_shop(stored.instance, FEED.model_copy(update={"tolerance": tolerance}))
     deliver(shop, *REVISIONS[:2])
-    shop.drop("a.zip", REVISIONS[2])
-    sweep(shop.catalog, shop.objects)
-    shop.dispatch()
-    assert shop.counts()[2] == 1
+    shop.deliver("a.zip", REVISIONS[2], ends="failed")
     back(shop)
     assert current(shop).rows_enriched == 3
     assert (plan(shop.catalog), shop.counts()[2]) == ([], 0)

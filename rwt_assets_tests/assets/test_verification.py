@@ -242,8 +242,7 @@ def test_a_crc_of_another_declaration_is_not_held_to_the_one_of_today(shop):
 def test_a_crc_whose_column_cannot_be_told_is_not_told_wrong(values):
     rule = FEED.members[0].model_dump(mode="json") | values
     feed = FEED.model_validate({**FEED.model_dump(mode="json"), "members": [rule]})
-    with dg.DagsterInstance.ephemeral() as instance:
-        other = stored_shop(instance, feed)
+    with stored_shop(feed=feed) as other:
         deliver(other, REVISIONS[0])
         assert verify(other, "deep").faults == ()
 
@@ -309,8 +308,7 @@ def test_a_replay_waits_for_room_and_for_the_run_at_work(shop):
 
 
 def test_objects_that_lie_elsewhere_are_not_looked_at():
-    with dg.DagsterInstance.ephemeral() as instance:
-        shop = Shop(instance)  # its IO manager keeps frames in memory
+    with Shop() as shop:  # its IO manager keeps frames in memory
         deliver(shop, BODY)
         found = verify(shop)
         assert (found.faults, found.elsewhere) == ((), len(document(shop).objects))
