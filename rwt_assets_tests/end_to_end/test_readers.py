@@ -6,7 +6,7 @@ import pytest
 
 from rwt_assets_tests.end_to_end.readers import run_readers
 
-ROUNDS = int(os.environ.get("RWT_READER_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("RWT_READER_ROUNDS", "1"))
 pytestmark = [
     pytest.mark.end_to_end,
     pytest.mark.timeout(300 + 180 * ROUNDS),
