@@ -94,7 +94,8 @@ def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
                 ("get", "archive"): 1 + MEMBERS,  # its end, then each member as one stream
                 ("put", "shards"): SHARDS,
                 ("put", "row-numbers"): 1,  # stops.txt is whole, so its rows are consecutive
-                ("head", "manifests"): 2,  # which one is replaced, and whether it still stands
+                # Which one is replaced, and whether it stands before shards are retired and after.
+                ("head", "manifests"): 3,
                 ("put", "manifests"): 1,
                 ("get", "schemas"): MEMBERS,
                 ("put", "schemas"): MEMBERS,
@@ -120,7 +121,7 @@ def test_an_archive_makes_exactly_these_requests(deliver, feed, keeps_shards):
             ("head", "archive"): 1,
             ("get", "archive"): 1 + MEMBERS,
             ("put", "enriched"): SHARDS,
-            ("head", "manifests"): 2,
+            ("head", "manifests"): 3,
             ("put", "manifests"): 1,
             ("get", "schemas"): MEMBERS,
             ("put", "schemas"): MEMBERS,
