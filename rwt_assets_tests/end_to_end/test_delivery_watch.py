@@ -3,12 +3,16 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 
 from rwt_assets.deliveries import current_delivery, switch_delivery
-from rwt_assets.layout import Layout
+from rwt_assets.feed import Feed
+from rwt_assets.generations import enrichment_version
+from rwt_assets.layout import Layout, digest
 from rwt_assets.manifest import Delivery, EnrichedObject
 from rwt_assets.testing import InMemoryObjects
 from rwt_assets_tests.end_to_end.delivery_watch import DeliveryWatch
+from rwt_assets_tests.end_to_end.own_project import OwnProject
 from rwt_assets_tests.end_to_end.soak_feed import (
     PLAIN,
     RICHER,
@@ -162,3 +166,12 @@ def test_the_last_upload_of_each_archive_is_acceptable_and_each_way_is_there():
     assert any(
         len(uploads) == 2 and uploads[0].body == uploads[1].body for uploads in contents.values()
     )
+
+
+@pytest.mark.parametrize("declaration", [PLAIN, STRICTER, RICHER])
+def test_what_a_project_declares_is_known_by_the_name_of_its_generations(tmp_path, declaration):
+    OwnProject(tmp_path / "project", declaration.attributes())
+    (file,) = tmp_path.rglob("defs.yaml")
+    declared = yaml.safe_load(file.read_text())["attributes"]
+
+    assert digest(enrichment_version(Feed.model_validate(declared))) == declaration.enrichment
