@@ -58,7 +58,8 @@ class OwnProject:
 
     def declare(self, attributes: dict[str, Any]) -> None:
         """Replace the declaration; runs that start from now on go by it."""
-        text = yaml.safe_dump({"type": "rwt_assets.ZipFeed", "attributes": attributes})
+        declared = {"type": "rwt_assets.ZipFeed", "attributes": attributes}
+        text = yaml.safe_dump(declared, sort_keys=False)  # their order is part of versions
         new = self._declared.with_suffix(".new")
         new.write_text(text)
         new.replace(self._declared)
