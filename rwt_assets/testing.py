@@ -108,11 +108,7 @@ class InMemoryObjects:
 
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
         """Write an object."""
-        self.puts.append(key)
-        self.modified[bucket, key] = datetime.now(UTC).replace(microsecond=0)
-        self.contents[bucket, key] = (
-            bytes(body) if isinstance(body, bytes | memoryview) else body.read()
-        )
+        self._write(bucket, key, body)
 
     def put_if(
         self, bucket: str, key: str, body: bytes | memoryview | BinaryIO, *, etag: str
@@ -122,8 +118,15 @@ class InMemoryObjects:
             there = (bucket, key) in self.contents
             if (there and etag != self.etag(bucket, key)) or (etag and not there):
                 return ""
-            self.put(bucket, key, body)
+            self._write(bucket, key, body)
             return self.etag(bucket, key)
+
+    def _write(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
+        self.puts.append(key)
+        self.modified[bucket, key] = datetime.now(UTC).replace(microsecond=0)
+        self.contents[bucket, key] = (
+            bytes(body) if isinstance(body, bytes | memoryview) else body.read()
+        )
 
     def folders(self, bucket: str, prefix: str) -> Iterator[str]:
         """Folders below a prefix."""

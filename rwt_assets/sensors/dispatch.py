@@ -19,6 +19,7 @@ from rwt_assets.assets.checks import (
     standing_evaluation,
     take_freshness,
 )
+from rwt_assets.assets.intact_check import DELIVERIES_INTACT
 from rwt_assets.catalog import Attempts, FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import (
@@ -112,10 +113,12 @@ def step_jobs(feed: Feed) -> list[Any]:
         Step.ENRICH: (graph.enriched_shard, "Enrich shards, a range of them in one run."),
         Step.DELIVER: (graph.delivery, "Reconcile archives and name their Parquet."),
     }
+    # What looks at deliveries in general has a schedule of its own.
+    standing = dg.AssetSelection.checks(dg.AssetCheckKey(graph.delivery, DELIVERIES_INTACT))
     return [
         dg.define_asset_job(
             name=_job_name(feed, step),
-            selection=dg.AssetSelection.assets(asset),
+            selection=dg.AssetSelection.assets(asset) - standing,
             description=description,
             executor_def=dg.in_process_executor,
         )

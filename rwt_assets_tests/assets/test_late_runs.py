@@ -44,7 +44,7 @@ POINTS = {
     "after retiring": ("split", Point(FeedCatalog, "retire_shards", after=True)),
     "before the event of the manifest": (
         "split",
-        Point(InMemoryObjects, "put", only="schemas.json", after=True),
+        Point(InMemoryObjects, "put_if", only="schemas.json", after=True),
     ),
     "before a Parquet object is written": (
         "enrich",
