@@ -12,7 +12,7 @@ own; it is the one query that answers for all partitions of an asset at once. No
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -39,7 +39,7 @@ from rwt_assets.feed_graph import (
     FeedGraph,
 )
 from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.partition_batches import remove_partitions
+from rwt_assets.partition_batches import add_partitions, remove_partitions
 from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
 from rwt_assets.priority import patience_seconds
 from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
@@ -157,7 +157,7 @@ class FeedCatalog:
         Both are durable when this returns; repeating it does no harm.
         """
         partition = archive_partition_key(revision.key)
-        self.instance.add_dynamic_partitions(self.graph.zip_archives_name, [partition])
+        add_partitions(self.instance, self.graph.zip_archives_name, [partition])
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 asset_key=self.graph.zip_archive,
@@ -230,9 +230,8 @@ class FeedCatalog:
 
     def register_shards(self, manifest: "ArchiveManifest") -> None:
         """Register the partitions of a manifest's shards, before they are reported."""
-        keys = iter([shard.partition_key for shard in manifest.shards])
-        while batch := list(islice(keys, AT_ONCE)):
-            self.instance.add_dynamic_partitions(self.graph.csv_shards_name, batch)
+        keys = (shard.partition_key for shard in manifest.shards)
+        add_partitions(self.instance, self.graph.csv_shards_name, keys)
 
     def report_shards(
         self, manifest: "ArchiveManifest", *, only: Iterable[str] | None = None, via: str = "split"
@@ -279,7 +278,7 @@ class FeedCatalog:
         self.retire_shards(shard.partition_key for shard in archive.shards)
         self.instance.delete_dynamic_partition(self.graph.zip_archives_name, key)
         if self._arrived_since(archive):
-            self.instance.add_dynamic_partitions(self.graph.zip_archives_name, [key])
+            add_partitions(self.instance, self.graph.zip_archives_name, [key])
             return False
         return True
 
