@@ -6,7 +6,7 @@ the deliveries meanwhile (`delivery_watch.py`), the failing endpoint (`faulty_pr
 stack (`running_stack.py`).
 
 Some archives are uploaded again, with other content, with the same bytes, or with a content that
-no declaration accepts. Three times another declaration stands for a while. The code location is
+no declaration accepts. Now and then another declaration stands for a while. The code location is
 not reloaded, so declarative automation sees none of that: what is to be processed again, a person
 asks for. When everything has settled under the last declaration, what is not as it says is
 processed again, and a few archives get a content that is refused.
@@ -78,7 +78,6 @@ STALL_SECONDS = 45
 PROGRESS_SECONDS = 10
 LOOK_SECONDS = 1.0
 REASONS_SHOWN = 10
-WINDOWS = (STRICTER, REFUSING, RICHER)  # each stands for a while, then PLAIN again
 WINDOW_SHARE = 0.05  # of the archives are delivered meanwhile,
 WINDOW_SECONDS = 120.0  # unless that takes longer; some must have been made by it in any case
 REPLAYS_SHARE = 0.05  # of the archives are processed again for no reason
@@ -87,7 +86,10 @@ REFUSED_LAST = 3  # archives whose last content is refused
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything. Kills are spread evenly over the archives' deliveries."""
+    """How much of everything. Kills are spread evenly over the archives' deliveries.
+
+    Each of `windows` is declared for a while, then PLAIN again.
+    """
 
     archives: int = 500
     daemon_kills: int = 5
@@ -97,6 +99,7 @@ class Plan:
     seed: int = 1
     shards: tuple[int, int] = (2, 6)
     down_seconds: tuple[float, float] = (1.0, 5.0)
+    windows: tuple[Declaration, ...] = (STRICTER, REFUSING, RICHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +256,9 @@ class _Soak:
         acts = _spread(kills)
         replays = round(self._plan.archives * REPLAYS_SHARE)
         acts += _spread([partial(self._replay, "any")] * replays)
-        for number, declaration in enumerate(WINDOWS, 1):
+        for number, declaration in enumerate(self._plan.windows, 1):
             # Around the share of the kills, where there are as many.
-            share = number / (len(WINDOWS) + 1) - WINDOW_SHARE / 2
+            share = number / (len(self._plan.windows) + 1) - WINDOW_SHARE / 2
             acts += [
                 Act(share, partial(self._open_window, declaration)),
                 Act(
@@ -297,15 +300,15 @@ class _Soak:
         self._replay("large")
 
     def _may_close(self, declaration: Declaration) -> bool:
-        """Whether the declaration has had an effect."""
-        if declaration is REFUSING:
-            failed = self._stack.ask(failed_archives)
-            return any(
-                archive_partition_key(f"{self._feed.source.prefix}{name}") in failed
-                for name, contents in self._contents.items()
-                if not any(content.refused for content in contents)
-            )
-        return self._watch.seen[declaration.enrichment] > 0
+        """Whether something was delivered by the declaration, and something refused if it does."""
+        if not self._watch.seen[declaration.enrichment]:
+            return False
+        failed = self._stack.ask(failed_archives) if declaration is REFUSING else set()
+        return declaration is not REFUSING or any(
+            archive_partition_key(f"{self._feed.source.prefix}{name}") in failed
+            for name, contents in self._contents.items()
+            if not any(content.refused for content in contents)
+        )
 
     def _close_window(self, declaration: Declaration) -> None:
         """Back to the plain declaration; what was quarantined meanwhile is asked for again."""
@@ -506,7 +509,7 @@ class _Soak:
         if content.refused:
             return "a content was delivered that every declaration refuses"
         made_by = delivery.generation.rpartition("-")[2]
-        by = next((one for one in (PLAIN, *WINDOWS) if one.enrichment == made_by), None)
+        by = next((one for one in (PLAIN, *self._plan.windows) if one.enrichment == made_by), None)
         if by is None:
             return f"generation {delivery.generation} is of no declaration"
         wanted = by.rows(content).total()

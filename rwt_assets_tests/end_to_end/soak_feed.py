@@ -26,7 +26,7 @@ HEADERS = {
 }
 FIRST_TRIPS = 2  # whose distances are below the minimum of some declarations
 # What happens to an archive, and how often of 100 times. Upper case is an acceptable content.
-UPLOADS = {"A": 68, "AB": 10, "AA": 8, "ABA": 4, "xA": 5, "AxB": 5}
+UPLOADS = {"A": 80, "AB": 8, "AA": 4, "ABA": 2, "xA": 3, "AxB": 3}
 REFUSED = "x"
 Row = tuple[str, ...]
 
@@ -64,6 +64,8 @@ class Declaration:
             "source": {"bucket": "rwt-incoming", "prefix": "soak/", "queue": "rwt-soak"},
             "target": {"bucket": "rwt-results", "prefix": "rwt/soak"},
             "tolerance": self.tolerance,
+            # Those in work when the declaration changes are enriched again: not too many.
+            "archives_in_work": 12,
             "members": [
                 {
                     "include": [TIMES_MEMBER],

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rwt_assets_tests.end_to_end.soak import REFUSED_LAST, WINDOWS, Plan, run_soak
+from rwt_assets_tests.end_to_end.soak import REFUSED_LAST, Plan, run_soak
+from rwt_assets_tests.end_to_end.soak_feed import REFUSING, RICHER
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -14,15 +15,21 @@ pytestmark = [
 
 def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
     plan = Plan(
-        archives=60, daemon_kills=2, server_kills=1, seconds_at_most=780, seed=7, shards=(2, 3)
+        archives=60,
+        daemon_kills=2,
+        server_kills=1,
+        seconds_at_most=780,
+        seed=7,
+        shards=(2, 3),
+        windows=(REFUSING, RICHER),
     )
     report = run_soak(plan, tmp_path / "soak")
     print(*map(": ".join, report.lines()), sep="\n")
 
     assert report.problems == []
     assert set(report.uploads) == {"contents", "refused", "same bytes"}
-    assert report.declared == [declaration.name for declaration in WINDOWS]
-    assert report.replays > len(WINDOWS)
+    assert report.declared == [declaration.name for declaration in plan.windows]
+    assert report.replays > len(plan.windows)
     assert report.refused_archives == REFUSED_LAST
     assert report.deliveries > plan.archives
     assert report.objects > 0
