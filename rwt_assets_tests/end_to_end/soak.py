@@ -78,6 +78,7 @@ STALL_SECONDS = 45
 PROGRESS_SECONDS = 10
 LOOK_SECONDS = 1.0
 REASONS_SHOWN = 10
+REASON_CHARACTERS = 160
 WINDOW_SHARE = 0.05  # of the archives are delivered meanwhile,
 WINDOW_SECONDS = 120.0  # unless that takes longer; some must have been made by it in any case
 REPLAYS_SHARE = 0.05  # of the archives are processed again for no reason
@@ -158,7 +159,7 @@ class SoakReport:
         yield "found by sweeps", f"{self.swept} archives"
         yield "runs", f"{sum(self.runs.values()):,} ({_counted(self.runs)})"
         for reason, count in self.reasons.most_common(REASONS_SHOWN):
-            yield "  failed run", f"{count} x {reason}"
+            yield "  failed run", f"{count} x {reason[:REASON_CHARACTERS]}"
         yield "deliveries seen", f"{self.deliveries:,}, which named {self.objects:,} objects"
         yield "refused at the end", f"{self.refused_archives} archives"
         yield "rows compared", f"{self.rows:,}"
