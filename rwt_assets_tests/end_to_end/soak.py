@@ -126,6 +126,7 @@ class SoakReport:
     uploads: "Counter[str]" = field(default_factory=Counter)
     declared: list[str] = field(default_factory=list)
     replays: int = 0
+    by_command: int = 0
     asked_at_the_end: int = 0
     deliveries: int = 0
     objects: int = 0
@@ -152,7 +153,13 @@ class SoakReport:
         yield "archives", str(self.plan.archives)
         yield "uploads", f"{self.uploads.total()} ({_counted(self.uploads)})"
         yield "declarations", f"{len(self.declared)}: {', '.join(self.declared)}"
-        yield "replays", f"{self.replays} meanwhile, {self.asked_at_the_end} at the end"
+        yield (
+            "replays",
+            (
+                f"{self.replays} meanwhile; at the end {self.by_command} by a command, "
+                f"{self.asked_at_the_end} others"
+            ),
+        )
         yield "kills", f"{self.daemon_kills} of the daemon, {self.server_kills} of the server"
         yield "requests", f"{self.requests:,}, {self.while_down} of them while the server was down"
         yield "injected errors", f"{injected:,} ({_counted(self.faults)})"
@@ -264,7 +271,7 @@ class _Soak:
                 Act(share, partial(self._open_window, declaration)),
                 Act(
                     share + WINDOW_SHARE,
-                    partial(self._close_window, declaration),
+                    self._close_window,
                     partial(self._may_close, declaration),
                 ),
             ]
@@ -311,16 +318,11 @@ class _Soak:
             if not any(content.refused for content in contents)
         )
 
-    def _close_window(self, declaration: Declaration) -> None:
-        """Back to the plain declaration; what was quarantined meanwhile is asked for again."""
+    def _close_window(self) -> None:
+        """Back to the plain declaration."""
         self._project.declare(PLAIN.attributes())
         self._declared_at = 0.0
         self._say(f"declared: {PLAIN.name}")
-        if PLAIN.minimum != declaration.minimum:
-            answer = self._rwt("quarantine", "replay")
-            count = sum("is processed again" in line for line in answer.splitlines())
-            self._report.replays += count
-            self._say(f"rwt quarantine replay: {count} archives")
 
     def _replay(self, which: str) -> None:
         """Have an archive processed again, in work or not; with "large", a delivered one."""
@@ -449,11 +451,15 @@ class _Soak:
         """Everything as the last declaration says; then contents that it refuses."""
         self._sweep()
         self._settle()
-        wanted = self._not_up_to_date()
-        for key, revision in wanted.items():
+        lines = self._rwt("quarantine", "replay").splitlines()
+        asked = {line.partition(": ")[0] for line in lines if "is processed again" in line}
+        left = {key: etag for key, etag in self._not_up_to_date().items() if key not in asked}
+        for key, revision in left.items():
             self._stack.ask(partial(FeedCatalog.ask_replay, partition_key=key, revision=revision))
-        self._report.asked_at_the_end = len(wanted)
-        self._say(f"{len(wanted)} archives are processed again by the last declaration")
+        self._report.by_command, self._report.asked_at_the_end = len(asked), len(left)
+        self._say(
+            f"rwt quarantine replay: {len(asked)} archives; {len(left)} others are not as declared"
+        )
         self._settle()
         self._acceptable = dict(self._uploaded)
         client = make_client("s3", self._proxy.url)

@@ -30,6 +30,7 @@ def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
     assert set(report.uploads) == {"contents", "refused", "same bytes"}
     assert report.declared == [declaration.name for declaration in plan.windows]
     assert report.replays > len(plan.windows)
+    assert report.by_command > 0
     assert report.refused_archives == REFUSED_LAST
     assert report.deliveries > plan.archives
     assert report.objects > 0
