@@ -56,21 +56,21 @@ POINTS = {
     "before dispatch asks": Point(FeedCatalog, "attempts"),
     "while the first shard is written": Point(InMemoryObjects, "put", only="/shards/"),
     "between two shards": Point(InMemoryObjects, "put", call=2, only="/shards/"),
-    "before the manifest is written": Point(InMemoryObjects, "put", only="manifest.json"),
+    "before the manifest is written": Point(InMemoryObjects, "put_if", only="manifest.json"),
     "after the manifest was written": Point(
-        InMemoryObjects, "put", only="manifest.json", after=True
+        InMemoryObjects, "put_if", only="manifest.json", after=True
     ),
     "before shards are registered": Point(FeedCatalog, "register_shards"),
     "between registering and reporting": Point(FeedCatalog, "register_shards", after=True),
     "between two reports": Point(SqlEventLogStorage, "store_event", call=2, only="csv_shard"),
     "between reporting and retiring": Point(FeedCatalog, "report_shards", after=True),
     "after retiring, before the run's event": Point(FeedCatalog, "retire_shards", after=True),
-    "before the first Parquet is written": Point(InMemoryObjects, "put", only="/enriched/"),
-    "between two Parquet objects": Point(InMemoryObjects, "put", call=2, only="/enriched/"),
+    "before the first Parquet is written": Point(InMemoryObjects, "put_if", only="/enriched/"),
+    "between two Parquet objects": Point(InMemoryObjects, "put_if", call=2, only="/enriched/"),
     "after Parquet, before its event": Point(S3ParquetIOManager, "handle_output", after=True),
-    "before the delivery is written": Point(InMemoryObjects, "put", only="delivery.json"),
+    "before the delivery is written": Point(InMemoryObjects, "put_if", only="delivery.json"),
     "after the delivery, before its event": Point(
-        InMemoryObjects, "put", only="delivery.json", after=True
+        InMemoryObjects, "put_if", only="delivery.json", after=True
     ),
 }
 
@@ -105,7 +105,7 @@ def test_a_crash_loses_nothing_and_doubles_nothing(stored, monkeypatch, point):
 
 DAYS = [f"pen,2026-01-{day:02d},{day}\n" for day in range(1, 13)]
 MANY = {"sales.csv": "item,day,price\n" + "".join(DAYS)}
-NINTH_PARQUET = Point(InMemoryObjects, "put", call=9, only="/enriched/")
+NINTH_PARQUET = Point(InMemoryObjects, "put_if", call=9, only="/enriched/")
 
 
 def test_an_attempt_writes_only_the_shards_that_the_one_before_did_not(stored, monkeypatch):
@@ -185,7 +185,7 @@ def denied():
         Point(InMemoryObjects, "read"),
         Point(InMemoryObjects, "stream"),
         Point(InMemoryObjects, "put", call=2),
-        Point(InMemoryObjects, "put", only="/enriched/"),
+        Point(InMemoryObjects, "put_if", only="/enriched/"),
         Point(InMemoryObjects, "tail"),
     ],
     ids=lambda point: f"{point.method} {point.only}",
