@@ -26,7 +26,7 @@ HEADERS = {
 }
 FIRST_TRIPS = 2  # whose distances are below the minimum of some declarations
 # What happens to an archive, and how often of 100 times. Upper case is an acceptable content.
-UPLOADS = {"A": 80, "AB": 8, "AA": 4, "ABA": 2, "xA": 3, "AxB": 3}
+UPLOADS = {"A": 82, "AB": 8, "AA": 4, "ABA": 2, "xA": 2, "AxB": 2}
 REFUSED = "x"
 Row = tuple[str, ...]
 
@@ -65,7 +65,7 @@ class Declaration:
             "target": {"bucket": "rwt-results", "prefix": "rwt/soak"},
             "tolerance": self.tolerance,
             # Those in work when the declaration changes are enriched again: not too many.
-            "archives_in_work": 12,
+            "archives_in_work": 8,
             "members": [
                 {
                     "include": [TIMES_MEMBER],
