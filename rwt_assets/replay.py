@@ -175,11 +175,11 @@ def _may_have(facts: ArchiveFacts) -> bool:
 def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) -> Quarantined:
     """Count what was set aside, by the delivery where there is one, else by what is there."""
     feed, archive = catalog.feed, parse_archive_partition_key(facts.partition_key)
-    manifest = read_manifest(store, feed.target, archive)
     delivery = read_delivery(store, feed.target, archive) if facts.delivered else None
     if delivery is not None and delivery.members:
         found = count_set_aside(delivery, delivery.objects)
         return Quarantined(facts, found, delivery.quarantine_keys)
+    manifest = read_manifest(store, feed.target, archive)
     if delivery is not None and delivery.revision == manifest.revision:
         found = count_set_aside(manifest, delivery.objects)
         return Quarantined(facts, found, delivery.quarantine_keys)

@@ -17,12 +17,11 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rwt_assets.component import build_feed_definitions
 from rwt_assets.consumption import read_delivery
 from rwt_assets.deliveries import named_keys, roll_back
 from rwt_assets.errors import DeliveryError
 from rwt_assets.standing import take_standing
-from rwt_assets_tests.assets.conftest import Shop
+from rwt_assets_tests.assets.conftest import Shop, with_parquet
 from rwt_assets_tests.faulty_round import Crash, Injected, Point, announce, go_on, restart
 from rwt_assets_tests.faulty_world import METHODS, Fault
 from rwt_assets_tests.second_passes import (
@@ -35,7 +34,7 @@ from rwt_assets_tests.second_passes import (
     is_accepted,
     rows_of,
 )
-from rwt_assets_tests.stand_ins import InMemoryObjects
+from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
 ARCHIVE = "shop/a.zip"
 EXAMPLES = 60 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 8
@@ -51,25 +50,17 @@ PASSES = st.one_of(
 class Delivered:
     """A delivered archive, and every object that a delivery of it named."""
 
-    def __init__(self, instance, way):
+    def __init__(self, shop, way):
         self.way = way
         self.named = {}
-        self.shop = Shop(instance)
+        self.shop = shop
         self.declare({})
         self.content = None
         self._uploads = 0
         self.upload(CONTENTS[0])
 
     def declare(self, what):
-        self.shop = Shop(
-            self.shop.instance,
-            declared(self.way, **what),
-            self.shop.store,
-            self.shop.client,
-        )
-        self.shop.definitions = build_feed_definitions(
-            self.shop.feed, object_store=self.shop.store, queue_client=self.shop.client
-        )
+        self.shop = with_parquet(self.shop.redeclared(declared(self.way, **what)))
 
     def upload(self, rows):
         self._uploads += 1
@@ -86,12 +77,13 @@ class Delivered:
             catalog.ask_replay(ARCHIVE, catalog.latest_revision(ARCHIVE).revision)
         if name.endswith("enrich"):
             shards = catalog.shards()
-            job = self.shop.definitions.resolve_job_def("shop_enrich")
             tags = {
                 "dagster/asset_partition_range_start": shards[0],
                 "dagster/asset_partition_range_end": shards[-1],
             }
-            job.execute_in_process(instance=self.shop.instance, tags=tags, raise_on_error=False)
+            request = dg.RunRequest(job_name="shop_enrich", tags=tags)
+            done = run_request(self.shop.definitions, self.shop.instance, request, may_fail=True)
+            assert done.run_id
         if name == "roll back":
             with suppress(DeliveryError):
                 now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -135,11 +127,11 @@ class Delivered:
 )
 @given(st.sampled_from(WAYS), PASSES, FAULTS)
 def test_no_failure_of_a_second_pass_changes_what_is_delivered(way, one, fault):
-    with dg.DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
+    with Shop() as shop, pytest.MonkeyPatch.context() as patch:
         patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
         patch.setattr("rwt_assets.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1.0)
-        archive = Delivered(instance, way)
-        go_on(archive.shop)
+        archive = Delivered(shop, way)
+        go_on(archive.shop, expect_failure=None)
         archive.assert_as_it_was()
         assert archive.rows() == rows_of(archive.content, archive.shop.feed)[0]
         point = Point(InMemoryObjects, fault.method, fault.call, fault.after)
@@ -150,11 +142,11 @@ def test_no_failure_of_a_second_pass_changes_what_is_delivered(way, one, fault):
             Injected(faulty, point, fault.error)
             if name != "upload":
                 archive.begin(name, what)
-            go_on(archive.shop)
+            go_on(archive.shop, expect_failure=None)
         archive.assert_as_it_was()
         archive.assert_adds_up()
         restart(archive.shop)
-        go_on(archive.shop)
+        go_on(archive.shop, expect_failure=None)
         finish(archive)
 
 
@@ -163,7 +155,7 @@ def finish(archive):
     archive.assert_as_it_was()
     before = archive.document()
     archive.begin("replay", None)
-    go_on(archive.shop)
+    go_on(archive.shop, expect_failure=None)
     archive.assert_as_it_was()
     archive.assert_adds_up()
     shop, last = archive.shop, archive.document()
