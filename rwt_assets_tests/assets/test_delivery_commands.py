@@ -23,8 +23,7 @@ def shop(tmp_path, monkeypatch):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with dg.DagsterInstance.get() as instance:
-        shop = stored_shop(instance, declared_feed())
+    with dg.DagsterInstance.get() as instance, stored_shop(instance, declared_feed()) as shop:
         for module in (collect, deliveries, verify):
             monkeypatch.setattr(module, "connect_objects", lambda: shop.objects)
         for trips in (1, 2):

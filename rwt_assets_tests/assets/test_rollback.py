@@ -21,7 +21,7 @@ from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import archive_progress
 from rwt_assets.tracing import trace_archive
 from rwt_assets_tests.archives import make_zip
-from rwt_assets_tests.assets.conftest import FEED, SALES, stored_shop
+from rwt_assets_tests.assets.conftest import FEED, SALES, with_parquet
 from rwt_assets_tests.assets.test_deliveries import (
     IN_TWO_DAYS,
     KEY,
@@ -175,7 +175,7 @@ def test_what_comes_later_takes_its_place(stored, then):
 
 def test_an_archive_that_failed_since_is_what_the_person_made_it(stored):
     tolerance = FEED.tolerance.model_copy(update={"rows": 0})
-    shop = stored_shop(stored.instance, FEED.model_copy(update={"tolerance": tolerance}))
+    shop = with_parquet(stored.redeclared(FEED.model_copy(update={"tolerance": tolerance})))
     deliver(shop, *REVISIONS[:2])
     shop.deliver("a.zip", REVISIONS[2], ends="failed")
     back(shop)

@@ -294,7 +294,7 @@ def test_what_the_remedy_says_puts_it_right(shop):
 def test_a_replay_waits_for_room_and_for_the_run_at_work(shop):
     feed = FEED.model_copy(update={"archives_in_work": 1})
     deliver(shop, BODY, name="b.zip")
-    narrow = Shop(shop.instance, feed)
+    narrow = shop.redeclared(feed)
     assert ask_whole_way(narrow.catalog, [KEY, "shop/b.zip"]) == {
         KEY: "again",
         "shop/b.zip": "no room",
