@@ -37,7 +37,7 @@ from rwt_assets_tests.second_passes import (
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
 ARCHIVE = "shop/a.zip"
-EXAMPLES = 60 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 8
+EXAMPLES = 60 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 4
 FAULTS = st.builds(Fault, st.sampled_from(METHODS), st.integers(1, 5), st.booleans(), st.booleans())
 PASSES = st.one_of(
     st.tuples(st.just("upload"), st.sampled_from(CONTENTS[1:])),
