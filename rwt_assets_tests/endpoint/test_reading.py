@@ -27,12 +27,11 @@ from rwt_assets.intake import sweep
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import archive_progress
+from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.documented_examples import EXAMPLES, load_example
 from rwt_assets_tests.endpoint.delivered_archive import KEY
-from rwt_assets_tests.stand_ins import run_request
 
 pytestmark = [
     pytest.mark.endpoint,
@@ -137,11 +136,9 @@ class Partner:
         progress = archive_progress(self.catalog, archive_partition_key(key))
         assert progress.stage == "delivered", progress
 
-    def process(self):
+    def process(self, *, expect_failure=False):
         definitions = build_feed_definitions(self.feed)
-        while requests := plan(self.catalog):
-            for request in requests:
-                run_request(definitions, self.instance, request)
+        carry_out(self.catalog, definitions, expect_failure=expect_failure)
 
     def objects(self, member, key=""):
         return reading.delivered(self.feed.target.bucket, self.feed.target.prefix, member, key)
@@ -253,7 +250,7 @@ def test_a_replay_that_is_refused_changes_no_row(partner, rows_by):
         }
     )
     partner.catalog.ask_replay(archive_partition_key(KEY), before["revision"])
-    partner.process()
+    partner.process(expect_failure=True)
 
     progress = archive_progress(partner.catalog, archive_partition_key(KEY))
     assert progress.stage == "failed"
