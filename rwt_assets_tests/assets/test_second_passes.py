@@ -168,3 +168,6 @@ def finish(archive):
         assert not (*standing.waiting, *standing.failed, *standing.forgotten)
     else:
         assert last == before
+        failed = take_standing(shop.catalog).failed
+        assert failed
+        shop.expect_failed(*(one.partition_key for one in failed))
