@@ -48,6 +48,16 @@ def current_delivery(store: ObjectStore, target: Target, archive: str) -> Curren
     return Current(Delivery.model_validate_json(body), etag)
 
 
+def never_delivered(target: Target, archive: str) -> ArchiveMissingError:
+    """The error of an archive without a delivery."""
+    return ArchiveMissingError(
+        f"the archive {archive} was never delivered",
+        where=f"s3://{target.bucket}/{Layout(target.prefix).delivery(archive)}",
+        fate="Nothing was changed.",
+        remedy=f"See `rwt trace {archive}`.",
+    )
+
+
 def reason_for(before: Delivery | None, manifest: ArchiveManifest, generation: str) -> str:
     """Why a delivery of this manifest in this generation takes the place of the one before."""
     if before is None:
@@ -128,12 +138,7 @@ def roll_back(
     before = current_delivery(store, target, archive)
     where = f"s3://{target.bucket}/{Layout(target.prefix).delivery(archive)}"
     if before.delivery is None:
-        raise ArchiveMissingError(
-            "the archive was never delivered",
-            where=where,
-            fate="Nothing was changed.",
-            remedy="See `rwt status`.",
-        )
+        raise never_delivered(target, archive)
     wanted = [one for one in before.delivery.former if is_named(one, to)]
     if not wanted:
         known = ", ".join(one.generation or one.revision for one in before.delivery.former)

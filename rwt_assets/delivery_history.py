@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from rwt_assets.deliveries import current_delivery, expires_at
+from rwt_assets.deliveries import current_delivery, expires_at, never_delivered
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
-from rwt_assets.layout import Layout
 from rwt_assets.object_store import ObjectStore
 
 State = Literal["current", "kept", "collected"]
@@ -52,7 +51,7 @@ def delivery_history(store: ObjectStore, feed: Feed, archive: str) -> Sequence[P
     target = feed.target
     current = current_delivery(store, target, archive).delivery
     if current is None:
-        raise never_delivered(feed, archive)
+        raise never_delivered(target, archive)
     history = [
         PastDelivery(
             generation=current.generation,
@@ -84,17 +83,6 @@ def delivery_history(store: ObjectStore, feed: Feed, archive: str) -> Sequence[P
             )
         )
     return history
-
-
-def never_delivered(feed: Feed, archive: str) -> ArchiveMissingError:
-    """The error of an archive without a delivery."""
-    key = Layout(feed.target.prefix).delivery(archive)
-    return ArchiveMissingError(
-        f"the archive {archive} was never delivered",
-        where=f"s3://{feed.target.bucket}/{key}",
-        fate="Nothing was changed.",
-        remedy=f"See `rwt trace {archive}`.",
-    )
 
 
 def _is_there(store: ObjectStore, bucket: str, key: str) -> bool:

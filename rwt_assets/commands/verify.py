@@ -22,7 +22,7 @@ from rwt_assets.commands.session import (
     errors_told,
 )
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.delivery_history import never_delivered
+from rwt_assets.deliveries import never_delivered
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
 from rwt_assets.layout import Layout
@@ -110,7 +110,7 @@ def _verify(  # noqa: PLR0913 - each says one thing about the work
                 one = verify_document(store, feed, key, known=known, depth=depth, seen=count)
             except ArchiveMissingError as error:
                 if archives:
-                    raise never_delivered(feed, archives[place]) from error
+                    raise never_delivered(feed.target, archives[place]) from error
                 continue  # it was retired meanwhile
             for fault in one.faults if not quiet else ():
                 console.print(str(fault), style="red", markup=False, soft_wrap=True)
