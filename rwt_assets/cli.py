@@ -77,6 +77,7 @@ from rwt_assets.consumption import Result, read_delivery, read_result
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
+from rwt_assets.feed_choice import nothing_reads
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.json_logs import wants_json
 from rwt_assets.partitions import archive_partition_key
@@ -220,8 +221,9 @@ def submit(
     Without --feed it is the feed that names the most members of the archive.
 
     Exit status with --wait: 0 if everything is delivered and nothing is quarantined, 3 if all
-    archives are delivered and rows or members are quarantined, 1 if an archive fails. Status 2,
-    with nothing uploaded, if two files would have the same key.
+    archives are delivered and rows or members are quarantined, 1 if an archive fails. With
+    nothing uploaded: status 1 if no feed reads a file of such a name, 2 if two files would have
+    the same key.
 
     For example:
 
@@ -235,6 +237,9 @@ def submit(
         feeds = declared_feeds()
         sent = [(choose_for_file(feeds, feed_name, file), file) for file in files]
         _refuse_equal_keys(sent)
+        for feed, file in sent:
+            if not feed.reads(feed.source.bucket, _key(feed, file)):
+                raise nothing_reads(_address(feed, file), feeds)
         uploads: list[_Upload] = []
         for feed, file in sent:
             uploads.append(_upload(feed, file, follow=wait))

@@ -112,7 +112,7 @@ def _refuse_overlap(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoa
     target, source = feed.target, feed.source
     for other in others:
         both = f"the feeds {feed.name} and {other.name}"
-        if source.overlaps(other.source):
+        if feed.shares_archives_with(other):
             what = f"{both} read the same objects"
             setting, prefixes = "source", (source.prefix, other.source.prefix)
         elif target.overlaps(other.target):

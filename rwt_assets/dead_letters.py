@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from rwt_assets.errors import NotificationError
-from rwt_assets.intake import refusal
+from rwt_assets.intake import is_beside_archives, refusal
 from rwt_assets.notifications import parse_notification
 
 if TYPE_CHECKING:
@@ -127,11 +127,7 @@ def _explained(message: "Message", feeds: "Sequence[Feed]") -> DeadLetter:
         reason = error.what
     else:
         objects = tuple(f"s3://{one.bucket}/{one.key}" for one in revisions)
-        foreign = [
-            one
-            for one in revisions
-            if not any(feed.source.names(one.bucket, one.key) for feed in feeds)
-        ]
+        foreign = [one for one in revisions if not is_beside_archives(feeds, one)]
         reason = refusal(feeds, foreign[0]) if foreign else ""
     return DeadLetter(
         message_id=message.message_id,

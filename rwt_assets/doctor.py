@@ -229,14 +229,17 @@ class _Patient:
             self._s3.get_bucket_notification_configuration(Bucket=source.bucket)
         )
         arn = self._attributes(source.queue)["QueueArn"]
-        own = [r for r in rules.get("QueueConfigurations", []) if announces(r, source, arn)]
+        own = [r for r in rules.get("QueueConfigurations", []) if announces(r, self._feed, arn)]
         if own:
             return f"by the rule {own[0].get('Id', 'without a name')}"
         policy = json.loads(self._attributes(source.queue).get("Policy") or "{}")
         for way, service in INDIRECT.items():
             if way in rules and service_may_send(policy, service, queue_arn=arn):
                 return f"not directly, but {service} may send there"
-        raise _WrongError("no rule of the bucket announces its archives there", SET_UP)
+        told = "no rule of the bucket announces its archives there"
+        if not self._feed.suffix_is_exact:
+            told += f" (a rule with a suffix leaves out {source.suffix.swapcase()!r})"
+        raise _WrongError(told, SET_UP)
 
     def _policy(self) -> str:
         source = self._feed.source

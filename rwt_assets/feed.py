@@ -7,7 +7,6 @@ documentation: "Creating and registering a component").
 
 import codecs
 import re
-from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -21,12 +20,14 @@ from pydantic import (
 )
 
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
+from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
 MissingColumns = Literal["null", "quarantine", "fail"]
 TypeConflicts = Literal["quarantine", "rescue", "fail"]
 BrokenMembers = Literal["quarantine", "fail"]
+NameMatch = Literal["path", "name"]
 AUTO = "auto"
 NONE = "none"
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -199,9 +200,10 @@ class Evolution(_Declaration):
 class MemberRule(_Declaration):
     """Which members are taken, how they are split and what their rows must be.
 
-    Patterns are those of `fnmatch` (`*`, `?`, `[abc]`), case sensitive, against the member's
-    whole name. `split_by` names the column whose values make the shards; without it the
-    member is one shard. `key_column` names the column whose CRC-32 is added (the member's
+    Patterns are those of `fnmatch` (`*`, `?`, `[abc]`). They are compared as the feed's `case`
+    says, with the member's whole name, folders included (`match: path`), or with what follows its
+    last slash (`match: name`). `split_by` names the column whose values make the shards; without
+    it the member is one shard. `key_column` names the column whose CRC-32 is added (the member's
     first column that is kept if absent). If `columns` is given it names every column that the feed
     relies on, and `split_by`, `key_column` and those of `unique` must be among them.
 
@@ -215,6 +217,7 @@ class MemberRule(_Declaration):
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
     exclude: tuple[str, ...] = ()
+    match: NameMatch = "path"
     split_by: str | None = Field(default=None, min_length=1)
     key_column: str | None = Field(default=None, min_length=1)
     columns: dict[str, ColumnRule] = Field(default_factory=dict)
@@ -255,11 +258,17 @@ class MemberRule(_Declaration):
             raise ValueError(msg)
         return self
 
-    def takes(self, member: str) -> bool:
+    def takes(self, member: str, case: Case = INSENSITIVE) -> bool:
         """Whether a member of this name falls under this rule."""
-        return any(fnmatchcase(member, pattern) for pattern in self.include) and not any(
-            fnmatchcase(member, pattern) for pattern in self.exclude
+        name = member.rpartition("/")[2] if self.match == "name" else member
+        return any(matches(name, pattern, case) for pattern in self.include) and not any(
+            matches(name, pattern, case) for pattern in self.exclude
         )
+
+    def takes_in_a_folder(self, member: str, case: Case = INSENSITIVE) -> bool:
+        """Whether this rule would take a member if it lay in no folder, and does not as it is."""
+        base = member.rpartition("/")[2]
+        return base != member and not self.takes(member, case) and self.takes(base, case)
 
     @property
     def patterns(self) -> str:
@@ -295,17 +304,23 @@ class Source(_Declaration):
         """Name of the queue for messages that were delivered too often."""
         return f"{self.queue}-dead-letters"
 
-    def overlaps(self, other: "Source") -> bool:
+    def overlaps(self, other: "Source", case: Case = INSENSITIVE) -> bool:
         """Whether one object could belong to both."""
+        one, two = folded(self.suffix, case), folded(other.suffix, case)
         return (
             self.bucket == other.bucket
             and (self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix))
-            and (self.suffix.endswith(other.suffix) or other.suffix.endswith(self.suffix))
+            and (one.endswith(two) or two.endswith(one))
         )
 
-    def names(self, bucket: str, key: str) -> bool:
-        """Whether an object is one that this feed reads; nothing else is ever fetched."""
-        return bucket == self.bucket and key.startswith(self.prefix) and key.endswith(self.suffix)
+    def names(self, bucket: str, key: str, case: Case = INSENSITIVE) -> bool:
+        """Whether an object is one that this feed reads; nothing else is ever fetched.
+
+        The prefix is compared character by character whatever `case` says, as S3 does.
+        """
+        if bucket != self.bucket or not key.startswith(self.prefix):
+            return False
+        return ends_with(key, self.suffix, case)
 
 
 class Target(_Declaration):
@@ -382,6 +397,10 @@ class Feed(_Declaration):
     in the queue. `pool` is the concurrency pool of the feed's runs (Dagster documentation:
     "Managing concurrency of Dagster assets, jobs, and Dagster instances").
 
+    `case` says how the names of archives (their suffix), members and columns are compared with
+    what is declared: `insensitive` takes upper and lower case for one, and so the two ways in
+    which Unicode writes `é`; `exact` compares character by character.
+
     `broken_members` says what becomes of an archive with a member that cannot be read:
     `quarantine` sets that member aside and the others go through, `fail` fails the archive.
     `expected_every_hours` is how often an archive should arrive at least. With `retire`, old
@@ -406,6 +425,7 @@ class Feed(_Declaration):
     source: Source
     target: Target
     members: Annotated[tuple[MemberRule, ...], AfterValidator(_not_empty)]
+    case: Case = INSENSITIVE
     limits: Limits = Field(default_factory=Limits)
     broken_members: BrokenMembers = "quarantine"
     tolerance: Tolerance = Field(default_factory=Tolerance)
@@ -439,4 +459,18 @@ class Feed(_Declaration):
 
     def rule_for(self, member: str) -> MemberRule | None:
         """The rule that applies to a member of this name, or None if it is ignored."""
-        return next((rule for rule in self.members if rule.takes(member)), None)
+        return next((rule for rule in self.members if rule.takes(member, self.case)), None)
+
+    def reads(self, bucket: str, key: str) -> bool:
+        """Whether an object is an archive of this feed; nothing else is ever fetched."""
+        return self.source.names(bucket, key, self.case)
+
+    @property
+    def suffix_is_exact(self) -> bool:
+        """Whether S3, which compares suffixes character by character, finds all archives by it."""
+        return self.case == EXACT or self.source.suffix.lower() == self.source.suffix.upper()
+
+    def shares_archives_with(self, other: "Feed") -> bool:
+        """Whether one object could be an archive of both."""
+        case = EXACT if self.case == other.case == EXACT else INSENSITIVE
+        return self.source.overlaps(other.source, case)

@@ -9,7 +9,6 @@ type.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from rwt_assets.byte_ranges import FileRanges
 from rwt_assets.errors import ArchiveError, FeedError, LimitError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.nesting import Walk
+from rwt_assets.same_names import Case, matches
 
 # `*`, `*.csv`, `*/*.txt`: whatever stands before the suffix.
 _CATCH_ALL: Final = re.compile(r"[*?/]+(\..*)?")
@@ -40,7 +40,7 @@ def count_taken(file: Path, feed: Feed) -> Taken:
             for found in Walk(FileRanges(body), feed, str(file)).entries():
                 if found.rule is not None:
                     members += 1
-                    named += _names(found.rule, found.member.stored_name)
+                    named += _names(found.rule, found.member.stored_name, feed.case)
         except (ArchiveError, LimitError) as error:
             return Taken(problem=error.what)
     return Taken(named, members)
@@ -79,10 +79,25 @@ def feed_for_key(key: str, feeds: Sequence[Feed]) -> Feed:
     """
     if len(feeds) == 1:
         return feeds[0]
-    fit = [feed for feed in feeds if feed.source.names(feed.source.bucket, key)]
+    fit = [feed for feed in feeds if feed.reads(feed.source.bucket, key)]
     if len(fit) != 1:
         raise undecided(feeds, where=key)
     return fit[0]
+
+
+def nothing_reads(address: str, feeds: Sequence[Feed]) -> FeedError:
+    """The error of an object that no feed would ever read."""
+    reads = "; ".join(
+        f"feed {feed.name} reads s3://{feed.source.bucket}/{feed.source.prefix}*"
+        f"{feed.source.suffix}{'' if feed.suffix_is_exact else ' in any case'}"
+        for feed in feeds
+    )
+    return FeedError(
+        f"no feed would read it: {reads}",
+        where=address,
+        fate="Nothing was uploaded.",
+        remedy="Rename the file, or mend source.suffix of the feed.",
+    )
 
 
 def undecided(feeds: Sequence[Feed], *, where: str = "") -> FeedError:
@@ -102,10 +117,11 @@ def undecided(feeds: Sequence[Feed], *, where: str = "") -> FeedError:
     )
 
 
-def _names(rule: MemberRule, member: str) -> bool:
+def _names(rule: MemberRule, member: str, case: Case) -> bool:
     """Whether a rule takes a member by a pattern that says more than its suffix."""
+    name = member.rpartition("/")[2] if rule.match == "name" else member
     return any(
-        fnmatchcase(member, pattern)
+        matches(name, pattern, case)
         for pattern in rule.include
         if not _CATCH_ALL.fullmatch(_ONE_OF.sub("?", pattern))
     )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 VISIBILITY_SECONDS: Final = 60
 PAGE: Final = 1_000
+NO_ARCHIVE: Final = "object that is no archive"
 SAME_UPLOAD_WITHIN: Final = timedelta(seconds=2)  # its event, and its time in a listing
 
 
@@ -150,15 +151,28 @@ def _settle(catalogs: "Sequence[FeedCatalog]", message: "Message", report: Intak
         return False
     report.ignored.update(notification.ignored)
     foreign: list[ArchiveRevision] = []
+    feeds = [catalog.feed for catalog in catalogs]
     for revision in notification.revisions:
         catalog = _owner(catalogs, revision)
-        if catalog is None:
-            foreign.append(revision)
-        else:
+        if catalog is not None:
             _record_announced(catalog, revision, report, message.message_id)
-    feeds = [catalog.feed for catalog in catalogs]
+        elif is_beside_archives(feeds, revision):
+            report.ignored[NO_ARCHIVE] += 1
+        else:
+            foreign.append(revision)
     report.refused += [f"{where}: {refusal(feeds, revision)}" for revision in foreign]
     return not foreign
+
+
+def is_beside_archives(feeds: "Sequence[Feed]", revision: ArchiveRevision) -> bool:
+    """Whether an object lies where a feed's archives do and has another suffix.
+
+    S3 cannot leave such objects out where the suffix may be in any case, so they are no mistake.
+    """
+    return any(
+        revision.bucket == feed.source.bucket and revision.key.startswith(feed.source.prefix)
+        for feed in feeds
+    )
 
 
 def refusal(feeds: "Sequence[Feed]", revision: ArchiveRevision) -> str:
@@ -175,7 +189,7 @@ def refusal(feeds: "Sequence[Feed]", revision: ArchiveRevision) -> str:
 
 def _owner(catalogs: "Sequence[FeedCatalog]", revision: ArchiveRevision) -> "FeedCatalog | None":
     for catalog in catalogs:
-        if catalog.feed.source.names(revision.bucket, revision.key):
+        if catalog.feed.reads(revision.bucket, revision.key):
             return catalog
     return None
 
@@ -310,8 +324,8 @@ def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and h
 ) -> "Iterator[tuple[ObjectHead, bool]]":
     """The archives of a page to record; true if the content is on record and has failed."""
     source = catalog.feed.source
-    archives = [head for head in page if source.names(source.bucket, head.key)]
-    report.ignored["object that is no archive"] += len(page) - len(archives)
+    archives = [head for head in page if catalog.feed.reads(source.bucket, head.key)]
+    report.ignored[NO_ARCHIVE] += len(page) - len(archives)
     on_record = catalog.arrivals_of(archive_partition_key(head.key) for head in archives)
     gone = {key: event for key, event in on_record.items() if key not in when_begun.registered}
     lost = gone.keys() - catalog.retired(gone)  # arrived while its archive was retired

@@ -14,6 +14,7 @@ kms:Decrypt and kms:GenerateDataKey on that key as well.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any, Final
 
 from rwt_assets.feed import Feed
@@ -21,6 +22,7 @@ from rwt_assets.feed import Feed
 VERSION: Final = "2012-10-17"
 S3_SERVICE: Final = "s3.amazonaws.com"
 SEND: Final = "sqs:SendMessage"
+LETTERS_SPELLED_OUT = 3  # eight spellings of .zip
 READ_QUEUE: Final = (
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
@@ -97,8 +99,8 @@ def _statements(feed: Feed, region: str, account: str) -> Iterator[dict[str, Any
     keep = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
     # Without s3:ListBucket a missing object is answered by 403, which looks like no right to it.
     yield _listing(f"{sid}ListArchives", source, archives)
-    suffix = _literal(feed.source.suffix)
-    yield _allow(f"{sid}ReadArchives", ("s3:GetObject",), f"{source}/{archives}{suffix}")
+    read = [f"{source}/{archives}{suffix}" for suffix in _suffixes(feed)]
+    yield _allow(f"{sid}ReadArchives", ("s3:GetObject",), read[0] if len(read) == 1 else read)
     yield _listing(f"{sid}ListResults", target, results)
     yield _allow(f"{sid}KeepResults", keep, f"{target}/{results}")
     yield _allow(f"{sid}ReadQueue", READ_QUEUE, queue)
@@ -227,8 +229,20 @@ def _listing(sid: str, bucket: str, prefix: str) -> dict[str, Any]:
     return statement
 
 
-def _allow(sid: str, actions: Sequence[str], resource: str) -> dict[str, Any]:
+def _allow(sid: str, actions: Sequence[str], resource: str | list[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
+
+
+def _suffixes(feed: Feed) -> list[str]:
+    """The suffixes of a feed's archives: IAM compares character by character, as S3 does."""
+    suffix = _literal(feed.source.suffix)
+    letters = [one for one in suffix if one.lower() != one.upper()]
+    if feed.suffix_is_exact:
+        return [suffix]
+    if len(letters) > LETTERS_SPELLED_OUT:
+        return ["".join("?" if one in letters else one for one in suffix)]
+    ways = ([one] if one not in letters else [one.lower(), one.upper()] for one in suffix)
+    return ["".join(way) for way in product(*ways)]
 
 
 def _literal(text: str) -> str:

@@ -160,7 +160,7 @@ def preview_archive(
     revision = ArchiveRevision(feed.source.bucket, key, LOCAL, file.stat().st_size)
     # In one pass the same rows come out and are set aside; see `one_pass.py`.
     way = feed.model_copy(update={"one_pass": True, "keep_shards": False})
-    not_noticed = "" if feed.source.names(feed.source.bucket, key) else _not_noticed(feed, file)
+    not_noticed = "" if feed.reads(feed.source.bucket, key) else _not_noticed(feed, file)
     shards, failure = _Enriched(), ""
     try:
         manifest = unpack_archive(

@@ -125,21 +125,25 @@ def queue_account(sqs: "SQSClient", source: Source) -> str:
     return arn.split(":")[4] if arn else ""
 
 
-def announces(rule: Mapping[str, Any], source: Source, queue_arn: str) -> bool:
-    """Whether a rule of a bucket's notification announces every archive of a source.
+def announces(rule: Mapping[str, Any], feed: Feed, queue_arn: str) -> bool:
+    """Whether a rule of a bucket's notification announces every archive of a feed.
+
+    S3 compares a rule's suffix character by character: a rule for `.zip` does not announce
+    `MAY.ZIP`, which the feed reads unless its `case` is `exact`.
 
     Args:
         rule: an entry of `QueueConfigurations`.
-        source: of the feed.
+        feed: whose archives.
         queue_arn: where the announcements must go.
     """
     events = set(rule.get("Events", ()))
     filters = dict(_filters(rule))
+    source, suffix = feed.source, filters.get("suffix", "")
     return (
         rule.get("QueueArn") == queue_arn
         and (CREATED_EVENT in events or events >= CREATED_EVENTS)
         and source.prefix.startswith(filters.get("prefix", ""))
-        and source.suffix.endswith(filters.get("suffix", ""))
+        and (not suffix or (feed.suffix_is_exact and source.suffix.endswith(suffix)))
     )
 
 
@@ -284,7 +288,7 @@ def _announced(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> bool:
     for rule in rules:
         if rule.get("Id") == own["Id"]:
             return _essence(rule) == _essence(own)
-    return any(announces(rule, feed.source, arn) for rule in rules)
+    return any(announces(rule, feed, arn) for rule in rules)
 
 
 def _announce(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> None:
@@ -306,9 +310,10 @@ def _notification(s3: "S3Client", bucket: str) -> dict[str, Any]:
 
 
 def _rule(feed: Feed, queue_arn: str) -> dict[str, Any]:
+    suffix = feed.source.suffix if feed.suffix_is_exact else ""
     filters = [
         {"Name": name, "Value": value}
-        for name, value in (("prefix", feed.source.prefix), ("suffix", feed.source.suffix))
+        for name, value in (("prefix", feed.source.prefix), ("suffix", suffix))
         if value
     ]
     return {

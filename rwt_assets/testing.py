@@ -522,7 +522,7 @@ class InMemoryFeed:
             ValueError: the feed does not read an object of this name.
         """
         bucket, key = self.feed.source.bucket, f"{self.feed.source.prefix}{name}"
-        if not self.feed.source.names(bucket, key):
+        if not self.feed.reads(bucket, key):
             raise ValueError(
                 f"{key}: the feed reads only keys that end in {self.feed.source.suffix}"
             )

@@ -30,7 +30,10 @@ def test_the_first_rule_that_takes_a_member_applies():
     assert feed.rule_for("a.txt").split_by == "a"
     assert feed.rule_for("a.csv").split_by is None
     assert feed.rule_for("x.txt") is None
-    assert feed.rule_for("A.TXT") is None
+    assert feed.rule_for("A.TXT").split_by == "a"
+    assert feed.rule_for("X.TXT") is None
+    exact = feed.model_copy(update={"case": "exact"})
+    assert exact.rule_for("A.TXT") is None
 
 
 def test_a_feed_reads_only_below_its_prefix():

@@ -34,9 +34,15 @@ def policy():
 
 def allowed(policy, action, resource):
     return any(
-        action in statement["Action"] and fnmatchcase(resource, statement["Resource"])
+        action in statement["Action"] and fnmatchcase(resource, pattern)
         for statement in policy["Statement"]
+        for pattern in resources(statement)
     )
+
+
+def resources(statement):
+    one = statement["Resource"]
+    return [one] if isinstance(one, str) else one
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,8 @@ def allowed(policy, action, resource):
     [
         ("s3:ListBucket", "arn:aws:s3:::incoming"),
         ("s3:GetObject", "arn:aws:s3:::incoming/bus/a.zip"),
+        ("s3:GetObject", "arn:aws:s3:::incoming/bus/MAY.ZIP"),
+        ("s3:GetObject", "arn:aws:s3:::incoming/bus/June.Zip"),
         ("s3:PutObject", "arn:aws:s3:::lake/rwt/bus/deliveries/x"),
         ("s3:DeleteObject", "arn:aws:s3:::lake/rwt/bus/shards/x"),
         ("sqs:ReceiveMessage", QUEUE),
@@ -83,7 +91,15 @@ def test_a_wildcard_in_a_prefix_is_no_wildcard_of_the_policy():
     policy = least_policy(
         [FEED.model_copy(update={"source": source})], region="eu-central-1", account="1"
     )
-    assert "arn:aws:s3:::incoming/bus${*}/*.zip" in {s["Resource"] for s in policy["Statement"]}
+    named = {one for statement in policy["Statement"] for one in resources(statement)}
+    assert "arn:aws:s3:::incoming/bus${*}/*.zip" in named
+
+
+def test_an_exact_suffix_is_allowed_as_it_is_written_alone():
+    exact = FEED.model_copy(update={"case": "exact"})
+    policy = least_policy([exact], region="eu-central-1", account="1")
+    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::incoming/bus/a.zip")
+    assert not allowed(policy, "s3:GetObject", "arn:aws:s3:::incoming/bus/a.ZIP")
 
 
 def operations():
