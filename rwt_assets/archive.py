@@ -12,14 +12,13 @@ another file there. Sizes and checksum of the local header are not looked at, si
 writers leave them empty.
 """
 
-import struct
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
 from isal import isal_zlib
 from pydantic import SecretStr
 
-from rwt_assets import compression, encryption
+from rwt_assets import compression, encryption, zip_joints
 from rwt_assets.byte_ranges import ByteRanges, Section
 from rwt_assets.compression import CHUNK_BYTES, decompressed
 from rwt_assets.errors import (
@@ -28,19 +27,21 @@ from rwt_assets.errors import (
     MemberError,
     MemberPasswordError,
     MemberUnsupportedError,
+    NotAZipError,
 )
 from rwt_assets.feed import Limits
 from rwt_assets.zip_budget import hold_member
 from rwt_assets.zip_directory import (
     AES,
+    DESCRIBED_BEHIND,
     ENCRYPTED,
     PATCHED,
     STRONGLY_ENCRYPTED,
-    TAIL_BYTES,
     Defect,
     Member,
     read_directory,
 )
+from rwt_assets.zip_joints import LOCAL_HEADER, LOCAL_SIGNATURE, TAIL_BYTES, find_structure
 from rwt_assets.zip_names import decode_name
 
 __all__ = [
@@ -54,9 +55,6 @@ __all__ = [
 ]
 
 Kind = TypeVar("Kind", bound=MemberError)
-LOCAL_HEADER: Final = struct.Struct("<4s2B4H3I2H")
-LOCAL_SIGNATURE: Final = b"PK\x03\x04"
-DESCRIBED_BEHIND: Final = 1 << 3
 # Names and extra fields of a local header have 16 bits each; a descriptor may follow the data.
 AROUND_BYTES: Final = LOCAL_HEADER.size + 2 * 0xFFFF + 24
 HOW_TO_UNLOCK: Final = (
@@ -93,12 +91,13 @@ def read_member(
         MemberPasswordError: encrypted, and there is no password or another one.
         MemberCorruptError: truncated, or checksum or length disagree with the directory.
         LimitError: more bytes than the feed allows.
+        NotAZipError: behind it lies a member that the directory does not name.
     """
     refuse_unreadable(member, limits, where)
     if member.encrypted and password is None:
         raise _no_password(member, where, "it is encrypted, and the feed has no password")
     try:
-        yield from _checked(source, member, where, password)
+        yield from _checked(source, member, limits, where, password)
     except compression.DamagedError as error:
         why = f"its compressed bytes are damaged: {error}{_doubt(member)}"
         raise _corrupt(member, where, why) from error
@@ -139,9 +138,13 @@ def read_in_place(source: ByteRanges, member: Member, *, where: str) -> Section:
 
 
 def _checked(
-    source: ByteRanges, member: Member, where: str, password: SecretStr | None
+    source: ByteRanges, member: Member, limits: Limits, where: str, password: SecretStr | None
 ) -> Iterator[bytes]:
-    """The content, held to the length and the checksum of the directory."""
+    """The content, held to the length and the checksum of the directory.
+
+    A length that may have been cut to 32 bits is right if it is that of the content modulo 4 GiB.
+    """
+    most = _most_bytes(member, limits)
     chunks = decompressed(
         _decrypted(_compressed(source, member, where), member, password),
         member.method,
@@ -150,17 +153,26 @@ def _checked(
     crc = size = 0
     for chunk in chunks:
         size += len(chunk)
-        if size > member.uncompressed_bytes:
+        if size > most:
             break
         crc = isal_zlib.crc32(chunk, crc)
         yield chunk
-    if size != member.uncompressed_bytes:
-        more = " or more" if size > member.uncompressed_bytes else ""
+    if size > most or (size - member.uncompressed_bytes) % zip_joints.SIZES_WRAP_AT:
+        more = " or more" if size > most else ""
         why = f"it has {size} bytes{more}, the directory says {member.uncompressed_bytes}"
         raise _corrupt(member, where, why + _doubt(member))
     if crc != member.crc32 and (member.aes is None or member.aes.checksum):
         why = f"its CRC-32 is {crc:08x}, the directory says {member.crc32:08x}"
         raise _corrupt(member, where, why + _doubt(member))
+
+
+def _most_bytes(member: Member, limits: Limits) -> int:
+    """How many bytes a member may have: those of the directory, and 4 GiB as often as fits."""
+    said = member.uncompressed_bytes
+    if not member.may_wrap:
+        return said
+    allowed = min(limits.member_bytes, limits.ratio * member.compressed_bytes)
+    return said + max(0, allowed - said) // zip_joints.SIZES_WRAP_AT * zip_joints.SIZES_WRAP_AT
 
 
 def _doubt(member: Member) -> str:
@@ -187,6 +199,7 @@ def _compressed(source: ByteRanges, member: Member, where: str) -> Iterator[byte
     """The member's bytes as they lie in the archive, behind its local header."""
     held = b""
     length: int | None = None
+    behind = b""
     left = member.compressed_bytes
     end = min(member.end, member.header_offset + AROUND_BYTES + member.compressed_bytes)
     for chunk in source.stream(member.header_offset, end):
@@ -198,12 +211,27 @@ def _compressed(source: ByteRanges, member: Member, where: str) -> Iterator[byte
             length = _local_length(held, member, where)
             _hold_local_name(held, member, where)
             data = held[length:]
+        behind += data[left:]
         data = data[:left]
         left -= len(data)
         if data:
             yield data
     if left or length is None:
         raise _corrupt(member, where, f"the archive ends {left} bytes before the member does")
+    _refuse_unnamed(behind, member, end, where)
+
+
+def _refuse_unnamed(behind: bytes, member: Member, end: int, where: str) -> None:
+    """Refuse an archive with a member that its directory does not name, behind one that it does."""
+    found = find_structure(behind, member.beside)
+    if found is not None:
+        raise NotAZipError(
+            f"the archive has more members than its directory names: one begins at "
+            f"{end - len(behind) + found}, behind {member.name!r}",
+            where=where,
+            fate="Nothing of it is delivered.",
+            remedy="Ask the sender for a whole archive and upload it under the same key.",
+        )
 
 
 def _local_length(head: bytes, member: Member, where: str) -> int:

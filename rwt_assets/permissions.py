@@ -22,7 +22,7 @@ from rwt_assets.feed import Feed
 VERSION: Final = "2012-10-17"
 S3_SERVICE: Final = "s3.amazonaws.com"
 SEND: Final = "sqs:SendMessage"
-LETTERS_SPELLED_OUT = 3  # eight spellings of .zip
+LETTERS_SPELLED_OUT: Final = 3  # eight spellings of .zip
 READ_QUEUE: Final = (
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",

@@ -1,9 +1,9 @@
 """The central directory of a ZIP archive: what members it has and where they lie.
 
-What belongs here: finding and parsing the directory, and what it says that cannot be. What
-does not: the members' bytes (`archive.py`). Rule: PKWARE APPNOTE.TXT, ".ZIP File Format
-Specification", 4.3.12 to 4.3.16 (directory and its end), 4.4 (fields), 4.5 (extra fields);
-WinZip, "AES Encryption Information", "Extra data field".
+What belongs here: parsing the directory, and what it says that cannot be. What does not: where
+it lies and what may lie around it (`zip_joints.py`), the members' bytes (`archive.py`). Rule:
+PKWARE APPNOTE.TXT, ".ZIP File Format Specification", 4.3.12 and 4.3.13 (directory), 4.4
+(fields), 4.5 (extra fields); WinZip, "AES Encryption Information", "Extra data field".
 
 The standard library's zipfile is not used: it refuses the whole archive where one entry is
 odd. Here an odd entry is a member with a `defect`, which is told when somebody reads it.
@@ -11,10 +11,11 @@ odd. Here an odd entry is a member with a `defect`, which is told when somebody 
 
 import stat
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.errors import (
@@ -26,6 +27,17 @@ from rwt_assets.errors import (
 )
 from rwt_assets.feed import Limits
 from rwt_assets.zip_budget import Budget
+from rwt_assets.zip_joints import (
+    ENTRY,
+    ENTRY_SIGNATURE,
+    LOCAL_HEADER,
+    LOCAL_SIGNATURE,
+    DamagedError,
+    End,
+    Tail,
+    find_end,
+    refuse_before,
+)
 from rwt_assets.zip_names import (
     OLD_ENCODING,
     UNICODE_PATH,
@@ -34,25 +46,17 @@ from rwt_assets.zip_names import (
     no_data,
     shown,
 )
+from rwt_assets.zip_wrapped import real_offsets, real_size, room_behind
 
-# The longest comment, the end record and what Zip64 puts before it: one read finds them.
-TAIL_BYTES: Final = 66 << 10
-LOCAL_HEADER_BYTES: Final = 30
 ENCRYPTED: Final = 1 << 0
 STRONGLY_ENCRYPTED: Final = (1 << 6) | (1 << 13)
 PATCHED: Final = 1 << 5
+DESCRIBED_BEHIND: Final = 1 << 3
 STORED: Final = 0
+DEFLATE: Final = 8
 AES: Final = 99
 UNIX_SYSTEMS: Final = frozenset({3, 19})  # Unix and OS X keep a file's mode (APPNOTE 4.4.2)
 
-_END = struct.Struct("<4s4H2IH")
-_END_SIGNATURE: Final = b"PK\x05\x06"
-_LOCATOR = struct.Struct("<4sIQI")
-_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
-_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
-_ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"
-_ENTRY = struct.Struct("<4s2B5H3I5H2I")
-_ENTRY_SIGNATURE: Final = b"PK\x01\x02"
 _FIELD = struct.Struct("<2H")
 _SIGNED_DIRECTORY: Final = b"PK\x05\x05"
 _ZIP64_FIELD: Final = 0x0001
@@ -87,7 +91,9 @@ class Member:
     `name` is distinct among the members of its archive; `stored_name` is what the archive
     says, which rules match. `end` is where the next structure of the archive begins: it
     bounds the one request by which the member is read, since the length of its local header
-    is not in the directory. `ignored` says why an entry is no data, `note` what a reader of
+    is not in the directory. `beside` are raw names of members whose place is not known: their
+    local headers may lie before it. `may_wrap` says that `uncompressed_bytes` may lack multiples
+    of 4 GiB. `ignored` says why an entry is no data, `note` what a reader of
     the report should know, `defect` why it cannot be read.
     """
 
@@ -106,24 +112,13 @@ class Member:
     ignored: str = ""
     note: str = ""
     defect: Defect | None = None
+    beside: frozenset[bytes] = frozenset()
+    may_wrap: bool = False
 
     @property
     def encrypted(self) -> bool:
         """Whether a password is needed."""
         return bool(self.flags & ENCRYPTED)
-
-
-class _End(NamedTuple):
-    """What the end of the directory says of it; offsets are those of the object."""
-
-    members: int
-    start: int
-    size: int
-    before: int  # bytes before the archive's first, as a self-extractor has
-
-
-class _DamagedError(Exception):
-    """What was read can be no directory."""
 
 
 def read_directory(
@@ -136,7 +131,8 @@ def read_directory(
 ) -> tuple[Member, ...]:
     """Read the central directory: one read of the tail, one more for a larger directory.
 
-    Bytes before the archive (a self-extractor) and after it are tolerated.
+    Bytes before the archive (a self-extractor, up to 16 MiB) and after it are tolerated, as long
+    as no part of another archive is among them; those before it are read once, piece by piece.
 
     Args:
         source: the archive.
@@ -149,19 +145,23 @@ def read_directory(
         All entries in the order of the directory; folders and the like are `ignored`.
 
     Raises:
-        NotAZipError: no end of a central directory, a damaged directory, one part of a split
-            archive, or members that overlap.
+        NotAZipError: no end of a central directory, a damaged directory or one that does not end
+            where its end record begins, an end record that counts other entries than there are,
+            one part of a split archive, parts of another archive before or behind it, or members
+            that overlap.
         LimitError: too many members, or too many bytes.
     """
     budget = budget or Budget(limits, source.size)
     try:
-        tail = _Tail(source)
-        end = _find_end(tail)
+        tail = Tail(source)
+        end = find_end(tail)
         budget.hold_members(end.members, end.size, where)
         entries = tuple(_parse(tail.read(end.start, end.start + end.size), end, name_encoding))
-        members = _bounded(entries, end)
+        budget.hold_members(len(entries), end.size, where)
+        members = _bounded(_with_real_offsets(entries, end, tail), end)
+        _refuse_before_first(members, end, tail)
         members = tuple(_without_overlaps(members))
-    except _DamagedError as damage:
+    except DamagedError as damage:
         raise NotAZipError(
             f"the object is no readable ZIP archive: {damage}",
             where=f"{where}, {source.size} bytes",
@@ -173,108 +173,39 @@ def read_directory(
     return _named(members, limits)
 
 
-class _Tail:
-    """The last bytes of an archive, read at once; what lies before them is read when asked."""
-
-    def __init__(self, source: ByteRanges) -> None:
-        self._source = source
-        self.size = source.size
-        self.start = max(0, source.size - TAIL_BYTES)
-        self.bytes = source.read(self.start, source.size) if source.size else b""
-        if len(self.bytes) != self.size - self.start:
-            raise _DamagedError("it is shorter than it says")
-
-    def read(self, start: int, end: int) -> bytes:
-        """Bytes `[start, end)`, which lie within the archive."""
-        if end <= start:
-            return b""
-        kept = self.bytes[max(0, start - self.start) : max(0, end - self.start)]
-        if start >= self.start:
-            return kept
-        return self._source.read(start, min(end, self.start)) + kept
-
-    def has(self, signature: bytes, offset: int) -> bool:
-        """Whether a structure begins there; only what is in memory is looked at."""
-        place = offset - self.start
-        # What lies before the tail is judged when the directory is parsed.
-        return place < 0 or self.bytes.startswith(signature, place)
-
-
-def _find_end(tail: _Tail) -> _End:
-    """The last end record that makes sense: comments may hold the signature too."""
-    reason = _DamagedError("it has no end of a central directory")
-    place = len(tail.bytes)
-    while (place := tail.bytes.rfind(_END_SIGNATURE, 0, place + 3)) >= 0:
-        try:
-            return _end_at(tail, place)
-        except _DamagedError as damage:
-            reason = damage
-    raise reason
-
-
-def _end_at(tail: _Tail, place: int) -> _End:
-    if place + _END.size > len(tail.bytes):
-        raise _DamagedError("its end is cut off")
-    fields = _END.unpack_from(tail.bytes, place)
-    _, disk, directory_disk, here, members, size, offset, comment = fields
-    if place + _END.size + comment > len(tail.bytes):
-        raise _DamagedError("its comment is cut off")
-    following = tail.start + place
-    locator = _zip64_locator(tail, place) if _SHORT in fields or _IN_ZIP64 in fields else None
-    if locator is not None:
-        following, disk, directory_disk, here, members, size, offset = locator
-    if disk or directory_disk or here != members:
-        raise _DamagedError("it is one part of an archive that was split over several files")
-    return _placed(tail, members, size, offset, following)
-
-
-def _zip64_locator(tail: _Tail, place: int) -> tuple[int, ...] | None:
-    """What the Zip64 end record says, with its own place first; None if there is none."""
-    at = place - _LOCATOR.size
-    if at < 0 or not tail.bytes.startswith(_LOCATOR_SIGNATURE, at):
-        return None  # then the largest numbers of the end record are meant as they are
-    _, disk, offset, disks = _LOCATOR.unpack_from(tail.bytes, at)
-    if disk or disks > 1:
-        raise _DamagedError("it is one part of an archive that was split over several files")
-    before = tail.start + at - _ZIP64_END.size
-    for start in (offset, before):
-        if tail.start <= start <= before and tail.has(_ZIP64_END_SIGNATURE, start):
-            _, _, _, _, *rest = _ZIP64_END.unpack_from(tail.bytes, start - tail.start)
-            return (start, *rest)
-    raise _DamagedError("its Zip64 end of the central directory is not where it says")
-
-
-def _placed(tail: _Tail, members: int, size: int, offset: int, following: int) -> _End:
-    """Where the directory lies: just before its end, or where it says."""
-    for start in (following - size, offset):
-        before = start - offset
-        fits = before >= 0 and start >= 0 and start + size <= following
-        # An empty directory has no signature to know it by, so it must lie where it says.
-        if fits and (tail.has(_ENTRY_SIGNATURE, start) if members else not before):
-            return _End(members, start, size, before)
-    raise _DamagedError("its central directory is not where it says")
-
-
-def _parse(directory: bytes, end: _End, encoding: str) -> Iterator[Member]:
-    place = 0
-    for number in range(end.members):
-        if not directory.startswith(_ENTRY_SIGNATURE, place):
-            raise _DamagedError(f"entry {number + 1} of {end.members} of its directory is missing")
-        if place + _ENTRY.size > len(directory):
-            raise _DamagedError(f"entry {number + 1} of its directory is cut off")
-        fields = _ENTRY.unpack_from(directory, place)
+def _parse(directory: bytes, end: End, encoding: str) -> Iterator[Member]:
+    """The entries, as far as the directory goes; then their number is held to its end record."""
+    place = number = 0
+    while place < len(directory) and not directory.startswith(_SIGNED_DIRECTORY, place):
+        number += 1
+        if not directory.startswith(ENTRY_SIGNATURE, place):
+            raise DamagedError(
+                f"entry {number} of its directory does not begin at {end.start + place}, where "
+                "the one before it ends"
+            )
+        if place + ENTRY.size > len(directory):
+            raise DamagedError(f"entry {number} of its directory is cut off")
+        fields = ENTRY.unpack_from(directory, place)
         lengths = fields[11:14]
-        start, place = place + _ENTRY.size, place + _ENTRY.size + sum(lengths)
+        start, place = place + ENTRY.size, place + ENTRY.size + sum(lengths)
         if place > len(directory):
-            raise _DamagedError(f"entry {number + 1} of its directory is cut off")
+            raise DamagedError(f"entry {number} of its directory is cut off")
         name = directory[start : start + lengths[0]]
         extra = directory[start + lengths[0] : start + lengths[0] + lengths[1]]
         yield _member(fields, name, extra, end, encoding)
-    if place < len(directory) and not directory.startswith(_SIGNED_DIRECTORY, place):
-        raise _DamagedError(f"its directory has more than the {end.members} entries that it says")
+    if not end.counts(number):
+        place_of_it = f"({end.size} bytes at {end.start})"
+        if number < end.members:
+            raise DamagedError(
+                f"entry {number + 1} of {end.members} of its directory is missing {place_of_it}"
+            )
+        raise DamagedError(
+            f"its directory has {number} entries {place_of_it}, more than the {end.members} "
+            "entries that it says"
+        )
 
 
-def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: _End, encoding: str) -> Member:
+def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encoding: str) -> Member:
     """One entry; whatever is wrong with it is its defect."""
     _, _, system, _, flags, method, time, _, crc, compressed, size, *rest = fields
     _, _, _, disk, _, attributes, offset = rest
@@ -285,7 +216,7 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: _End, encodi
             known.get(_ZIP64_FIELD, b""), size, compressed, offset, disk
         )
         method, aes = _with_aes(known.get(_AES_FIELD), method)
-    except _DamagedError as damage:
+    except DamagedError as damage:
         problem = problem or str(damage)
         aes = None
     member = Member(
@@ -302,11 +233,17 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: _End, encodi
         modified_time=time,
         aes=aes,
         ignored=no_data(name.text),
+        may_wrap=not end.zip64 and _ZIP64_FIELD not in known and _is_streamed(method, flags),
     )
     if disk:
         problem = problem or "it begins in another file of a split archive"
     defect = Defect(MemberCorruptError, problem) if problem else None
     return replace(member, defect=defect or _of_another_kind(name.problem, system, attributes))
+
+
+def _is_streamed(method: int, flags: int) -> bool:
+    """Whether a member was written as macOS writes all: its sizes follow its deflated bytes."""
+    return method == DEFLATE and flags & (DESCRIBED_BEHIND | ENCRYPTED) == DESCRIBED_BEHIND
 
 
 def _of_another_kind(problem: str, system: int, attributes: int) -> Defect | None:
@@ -359,7 +296,7 @@ def _with_zip64(
             values += struct.unpack_from(form, field, place)
             place += length
         else:
-            raise _DamagedError("its Zip64 field lacks a number that is too large for the entry")
+            raise DamagedError("its Zip64 field lacks a number that is too large for the entry")
     size, compressed, offset, disk = values
     return size, compressed, offset, disk
 
@@ -369,29 +306,65 @@ def _with_aes(field: bytes | None, method: int) -> tuple[int, Aes | None]:
     if method != AES:
         return method, None
     if field is None or len(field) < _AES.size:
-        raise _DamagedError("it is encrypted with AES and does not say how")
+        raise DamagedError("it is encrypted with AES and does not say how")
     version, vendor, strength, true_method = _AES.unpack_from(field)
     if vendor != b"AE" or version not in (1, _AE_2) or strength not in _AES_STRENGTHS:
-        raise _DamagedError("it is encrypted with AES in a way that is not known")
+        raise DamagedError("it is encrypted with AES in a way that is not known")
     return true_method, Aes(_AES_STRENGTHS[strength], checksum=version != _AE_2)
 
 
-def _bounded(members: tuple[Member, ...], end: _End) -> tuple[Member, ...]:
+def _with_real_offsets(members: tuple[Member, ...], end: End, tail: Tail) -> tuple[Member, ...]:
+    """Members where they really lie and with their real compressed sizes; see `zip_wrapped.py`."""
+    if not end.wraps:
+        return members
+
+    def has_header(number: int, offset: int) -> bool:
+        name = members[number].raw_name
+        head = tail.read(offset, min(offset + LOCAL_HEADER.size + len(name), end.start))
+        return head.startswith(LOCAL_SIGNATURE) and head.endswith(name)
+
+    offsets = real_offsets([one.header_offset for one in members], end.start, has_header)
+    real: list[Member] = []
+    for member, (offset, following) in zip(members, pairwise([*offsets, end.start]), strict=True):
+        room = room_behind(member.raw_name, offset, following)
+        size = real_size(member.compressed_bytes, room)
+        unpacked = size if member.method == STORED else member.uncompressed_bytes
+        real.append(
+            replace(
+                member, header_offset=offset, compressed_bytes=size, uncompressed_bytes=unpacked
+            )
+        )
+    return tuple(real)
+
+
+def _bounded(members: tuple[Member, ...], end: End) -> tuple[Member, ...]:
     """Each member with the place where the next structure begins, or what is wrong with it."""
     checked = [_within(member, end) for member in members]
     offsets = sorted({m.header_offset for m in checked if m.defect is None} | {end.start})
     following = dict(pairwise(offsets))
+    beside = frozenset(member.raw_name for member in checked if member.defect is not None)
     return tuple(
-        replace(member, end=following[member.header_offset]) if member.defect is None else member
+        replace(member, end=following[member.header_offset], beside=beside)
+        if member.defect is None
+        else member
         for member in checked
     )
 
 
-def _within(member: Member, end: _End) -> Member:
+def _refuse_before_first(members: tuple[Member, ...], end: End, tail: Tail) -> None:
+    """Raise if what lies before the first member is more than a self-extractor."""
+    places = [one.header_offset for one in members if one.header_offset <= end.start]
+    taken = Counter(places)
+    # An entry that stands there twice may be meant for two members, of which one is not named.
+    lost = {one.raw_name for one in members if taken[one.header_offset] != 1}
+    refuse_before(tail, min(places, default=end.start), lost)
+
+
+def _within(member: Member, end: End) -> Member:
     """A member with a defect if what the directory says of its bytes cannot be."""
     if member.defect is not None:
         return member
-    last = member.header_offset + LOCAL_HEADER_BYTES + member.compressed_bytes
+    last = member.header_offset + LOCAL_HEADER.size + member.compressed_bytes
     if last > end.start:
         why = "its bytes would lie outside the archive"
     elif (
@@ -418,14 +391,14 @@ def _without_overlaps(members: tuple[Member, ...]) -> Iterator[Member]:
         if member.defect is not None:
             yield member
             continue
-        if member.header_offset + LOCAL_HEADER_BYTES + member.compressed_bytes > member.end:
-            raise _DamagedError(f"member {member.name!r} runs into what comes after it")
+        if member.header_offset + LOCAL_HEADER.size + member.compressed_bytes > member.end:
+            raise DamagedError(f"member {member.name!r} runs into what comes after it")
         other = seen.setdefault(member.header_offset, member)
         if other == member and other is not member:
             yield replace(member, ignored="it stands in the directory twice")
             continue
         if other is not member:
-            raise _DamagedError(f"member {member.name!r} runs into {other.name!r}: it is one place")
+            raise DamagedError(f"member {member.name!r} runs into {other.name!r}: it is one place")
         yield member
 
 

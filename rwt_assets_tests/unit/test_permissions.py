@@ -36,11 +36,11 @@ def allowed(policy, action, resource):
     return any(
         action in statement["Action"] and fnmatchcase(resource, pattern)
         for statement in policy["Statement"]
-        for pattern in resources(statement)
+        for pattern in named_in(statement)
     )
 
 
-def resources(statement):
+def named_in(statement):
     one = statement["Resource"]
     return [one] if isinstance(one, str) else one
 
@@ -91,7 +91,7 @@ def test_a_wildcard_in_a_prefix_is_no_wildcard_of_the_policy():
     policy = least_policy(
         [FEED.model_copy(update={"source": source})], region="eu-central-1", account="1"
     )
-    named = {one for statement in policy["Statement"] for one in resources(statement)}
+    named = {one for statement in policy["Statement"] for one in named_in(statement)}
     assert "arn:aws:s3:::incoming/bus${*}/*.zip" in named
 
 
