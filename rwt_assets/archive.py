@@ -106,7 +106,10 @@ def read_member(
     except encryption.TamperedError as error:
         raise _corrupt(member, where, str(error)) from error
     except encryption.WrongPasswordError:
-        raise _no_password(member, where, "it is encrypted with another password") from None
+        why = "it is encrypted with another password"
+        if password is not None and not password.get_secret_value().isascii():
+            why += f" (tried in {', '.join(encryption.ENCODINGS)})"
+        raise _no_password(member, where, why) from None
 
 
 def refuse_unreadable(member: Member, limits: Limits, where: str) -> None:
@@ -144,9 +147,66 @@ def _checked(
 
     A length that may have been cut to 32 bits is right if it is that of the content modulo 4 GiB.
     """
+    secret = b"" if password is None else _secret(source, member, limits, where, password)
+    yield from _held(source, member, limits, where, secret)
+
+
+def _secret(
+    source: ByteRanges, member: Member, limits: Limits, where: str, password: SecretStr
+) -> bytes:
+    """The bytes of the password, in the encoding in which it opens the member.
+
+    The traditional way tells a wrong password by one byte: of several that pass, the one is right
+    under which the checksum is.
+    """
+    secrets = encryption.spellings(password.get_secret_value()) if member.encrypted else (b"",)
+    if len(secrets) == 1:
+        return secrets[0]
+    head = _head(source, member, where)
+    passed = [secret for secret in secrets if _passes(head, member, secret)]
+    if len(passed) > 1 and member.aes is None:
+        return next(
+            (one for one in passed if _opens(source, member, limits, where, one)), passed[0]
+        )
+    return passed[0] if passed else secrets[0]
+
+
+def _head(source: ByteRanges, member: Member, where: str) -> bytes:
+    """The first encrypted bytes of a member, all that a password is told by."""
+    head = b""
+    for chunk in _compressed(source, member, where):
+        head += chunk
+        if len(head) >= encryption.HEAD_BYTES:
+            break
+    return head[: encryption.HEAD_BYTES]
+
+
+def _passes(head: bytes, member: Member, secret: bytes) -> bool:
+    try:
+        for _ in _decrypted(iter([head]), member, secret):
+            pass
+    except encryption.WrongPasswordError:
+        return False
+    except encryption.TamperedError:
+        return True  # of the head alone nothing else can be said
+    return True
+
+
+def _opens(source: ByteRanges, member: Member, limits: Limits, where: str, secret: bytes) -> bool:
+    try:
+        for _ in _held(source, member, limits, where, secret):
+            pass
+    except (compression.DamagedError, encryption.TamperedError, MemberCorruptError):
+        return False
+    return True
+
+
+def _held(
+    source: ByteRanges, member: Member, limits: Limits, where: str, secret: bytes
+) -> Iterator[bytes]:
     most = _most_bytes(member, limits)
     chunks = decompressed(
-        _decrypted(_compressed(source, member, where), member, password),
+        _decrypted(_compressed(source, member, where), member, secret),
         member.method,
         member.uncompressed_bytes,
     )
@@ -181,12 +241,9 @@ def _doubt(member: Member) -> str:
     return "; or it is encrypted with another password" if traditional else ""
 
 
-def _decrypted(
-    chunks: Iterator[bytes], member: Member, password: SecretStr | None
-) -> Iterator[bytes]:
-    if not member.encrypted or password is None:
+def _decrypted(chunks: Iterator[bytes], member: Member, secret: bytes) -> Iterator[bytes]:
+    if not member.encrypted:
         return chunks
-    secret = password.get_secret_value().encode()
     if member.aes is not None:
         return encryption.winzip_aes(chunks, secret, member.aes.key_bytes, member.compressed_bytes)
     # APPNOTE 6.1.6 says the checksum; where that follows the data, writers use the time.

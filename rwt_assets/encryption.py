@@ -5,11 +5,13 @@ comes from (`resources/secrets.py`); it is in no text that leaves this module. R
 APPNOTE.TXT 6.1 (traditional encryption); WinZip, "AES Encryption Information: Encryption
 Specification AE-1 and AE-2".
 
-A password is taken as UTF-8. The traditional way is a chain from byte to byte, done in Python
+A ZIP archive does not say how its password was written: `spellings` are the ways in use. The
+traditional way is a chain from byte to byte, done in Python
 at a MB or two a second; AES is as fast as the processor.
 """
 
 import hmac
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from hashlib import pbkdf2_hmac, sha1
@@ -24,6 +26,12 @@ AES_CODE: Final = 10
 AES_ROUNDS: Final = 1000
 AES_BLOCK: Final = 16
 DECRYPT_BYTES: Final = 256 << 10
+HEAD_BYTES: Final = AES_BLOCK + AES_VERIFIER  # salt and verifier; the traditional has fewer
+# In the order in which they are tried: today's tools, DOS and Windows of Western Europe, others.
+ENCODINGS: Final = (
+    "utf-8", "cp437", "cp850", "cp1252", "latin-1", "iso8859-15", "cp852", "cp1250", "cp866",
+    "cp1251", "cp737", "cp1253", "cp857", "cp1254", "cp932", "gbk", "big5", "cp949",
+)  # fmt: skip
 
 
 class WrongPasswordError(Exception):
@@ -32,6 +40,23 @@ class WrongPasswordError(Exception):
 
 class TamperedError(Exception):
     """The bytes are not those that were encrypted."""
+
+
+def spellings(password: str) -> tuple[bytes, ...]:
+    """The bytes that a password may have been: one for ASCII, else one for each encoding of it.
+
+    The password as it is given comes first, in UTF-8; then composed (as Windows and Linux type
+    it) and decomposed (as a Mac may) in every encoding of `ENCODINGS` that can write it.
+    """
+    found = [password.encode("utf-8", "surrogateescape")]
+    for form in ("NFC", "NFD"):
+        text = unicodedata.normalize(form, password)
+        for encoding in ENCODINGS:
+            try:
+                found.append(text.encode(encoding))
+            except UnicodeEncodeError:
+                continue
+    return tuple(dict.fromkeys(found))
 
 
 def traditional(chunks: Iterable[bytes], password: bytes, check: int) -> Iterator[bytes]:

@@ -18,6 +18,8 @@ business of the asset, sensor or command that meets them.
     ├── MemberError                one member cannot be read; the others can
     │   ├── MemberUnsupportedError compression, encryption or kind of file that we do not read
     │   ├── MemberPasswordError    encrypted, and there is no password or another one
+    │   ├── MemberNotTextError     a file of another format under the name of a table
+    │   ├── MemberInFolderError    a rule names it, but it lies in a folder
     │   ├── MemberCorruptError     checksum or length disagree with the directory
     │   ├── MemberHeaderError      no header line, or a column that the feed needs is missing
     │   └── MemberSchemaError      its columns are not what the feed's evolution allows
@@ -138,6 +140,14 @@ class MemberPasswordError(MemberError):
 
 class MemberCorruptError(MemberError):
     """Checksum or length disagree with the central directory."""
+
+
+class MemberNotTextError(MemberError):
+    """A file of another format (gzip, XLSX, Parquet, PDF, an image) under the name of a table."""
+
+
+class MemberInFolderError(MemberError):
+    """A rule that took nothing names it, but for the folder it lies in."""
 
 
 class MemberHeaderError(MemberError):

@@ -268,7 +268,9 @@ class MemberRule(_Declaration):
     def takes_in_a_folder(self, member: str, case: Case = INSENSITIVE) -> bool:
         """Whether this rule would take a member if it lay in no folder, and does not as it is."""
         base = member.rpartition("/")[2]
-        return base != member and not self.takes(member, case) and self.takes(base, case)
+        if base == member or any(matches(member, pattern, case) for pattern in self.exclude):
+            return False
+        return not self.takes(member, case) and self.takes(base, case)
 
     @property
     def patterns(self) -> str:

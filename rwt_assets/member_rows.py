@@ -30,14 +30,16 @@ from rwt_assets.dialect import (
     find_encoding,
     to_utf8,
 )
-from rwt_assets.errors import LimitError, MemberHeaderError
+from rwt_assets.errors import LimitError, MemberHeaderError, MemberNotTextError
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.fields import TRAILING, parse_record, read_fields, read_names
 from rwt_assets.records import Records, count_lines, find_records, shown_record
+from rwt_assets.signatures import not_text
 
 BATCH_BYTES: Final = 8 << 20
 HEADER_BYTES: Final = 64 << 10
 CHUNKS_AHEAD: Final = 4  # of about a MiB
+ZERO_BYTE: Final = "zero_byte"
 UNCLOSED: Final = "unclosed_quote"
 LINE: Final = re.compile(rb"\r\n|\r|\n")
 
@@ -131,6 +133,7 @@ class MemberRows:
         """The member in UTF-8, its dialect found out from the beginning, skipped lines left out."""
         head, rest = _beginning(chunks)
         encoding = find_encoding(head, self._rule.dialect.encoding)
+        self._hold_to_text(head, encoding)
         text, rest = _beginning(to_utf8(chain([head], rest), encoding))
         self.dialect = find_dialect(
             text,
@@ -145,6 +148,17 @@ class MemberRows:
             self._lines += count_lines(text[:cut])
             text = text[cut:]
         return chain([text], rest)
+
+    def _hold_to_text(self, head: bytes, encoding: str) -> None:
+        """Refuse a file of another format under the name of a table."""
+        what = not_text(head, encoding)
+        if what is not None:
+            raise MemberNotTextError(
+                f"the member is no text but {what}",
+                where=self._where,
+                fate="The whole member was set aside; the others were processed.",
+                remedy="Ask the sender for CSV, or let no rule of the feed take the member.",
+            )
 
     def _batches(self, chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Records]]:
         """Whole records, some MiB at a time."""
@@ -214,6 +228,8 @@ class MemberRows:
             first.decode()
         except UnicodeDecodeError as error:
             raise self._header_error(f"the header is no UTF-8: {error}") from error
+        if b"\0" in first:
+            raise self._header_error("the header has a NUL byte")
         names = read_names(first, self.dialect)
         trails = self.dialect.trailing_delimiter and len(names) > 1
         if trails and (not self.dialect.header or names[-1] == ""):
@@ -267,6 +283,7 @@ class MemberRows:
         """
         good = np.ones(len(records), np.bool_)
         self._reject_unreadable(batch, records, good)
+        self._reject_zero_bytes(batch, records, good)
         self._reject_long_fields(batch, records, good)
         readable = np.flatnonzero(good)
         text = _joined(batch, records, readable)
@@ -307,6 +324,18 @@ class MemberRows:
                     "record on; if the member is right, declare dialect.encoding of the feed"
                 )
                 self._reject(batch, records, index, "encoding", reason)
+
+    def _reject_zero_bytes(self, batch: bytes, records: Records, good: np.ndarray) -> None:
+        """Set records aside that have a NUL: no text has one, and other readers end there."""
+        if b"\0" not in batch:
+            return
+        places = np.flatnonzero(np.frombuffer(batch, np.uint8)[: records.end] == 0)
+        raw = np.unique(np.searchsorted(records.offsets, places, side="right") - 1)
+        for index in np.flatnonzero(np.isin(records.filled, raw) & good).tolist():
+            good[index] = False
+            start, _ = records.span(index)
+            reason = f"it has a NUL byte, as byte {batch.index(0, start) - start} of the record"
+            self._reject(batch, records, index, ZERO_BYTE, reason)
 
     def _reject_long_fields(self, batch: bytes, records: Records, good: np.ndarray) -> None:
         """Set records aside that have a field over the limit; few records are long enough."""

@@ -11,7 +11,7 @@ An archive within that is compressed or encrypted is unpacked into a temporary f
 no name, which ends with the walk over it. `limits` are counted over all levels together.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from tempfile import TemporaryFile
@@ -25,10 +25,12 @@ from rwt_assets.errors import (
     LimitError,
     MemberCorruptError,
     MemberError,
+    MemberInFolderError,
     MemberUnsupportedError,
     NotAZipError,
 )
 from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.same_names import spelled
 from rwt_assets.zip_budget import Budget
 from rwt_assets.zip_directory import STORED, Defect, Member, read_directory
 from rwt_assets.zip_names import DistinctNames
@@ -45,7 +47,8 @@ class Found:
     """One entry of the walk.
 
     The name of `member` is distinct in the whole archive. A `rule` takes it, or `ignored`
-    says why it is not read, or `broken` why an archive within could not be opened. `source`
+    says why it is not read, or `broken` why it cannot be: an archive within that could not be
+    opened, or a member that a rule names but for its folder. `source`
     has its bytes as long as the walk has not gone on.
     """
 
@@ -58,13 +61,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """One archive of the walk; its members' names begin with these."""
+    """One archive of the walk; its members' names begin with these.
+
+    `fruitful` are the numbers of rules that take a member of it, or of an archive around it.
+    """
 
     source: ByteRanges
     members: tuple[Member, ...]
     stored: str = ""
     given: str = ""
     depth: int = 0
+    fruitful: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -90,13 +97,34 @@ class Walk:
         """
         members = self._members(self.source, self.where)
         self._names.reserve(member.name for member in members)
-        yield from self._below(_Level(self.source, members))
+        yield from self._below(_Level(self.source, members, fruitful=self._fruitful(members, "")))
+
+    def _fruitful(self, members: Iterable[Member], folder: str) -> frozenset[int]:
+        """Numbers of the rules that take one of these members."""
+        names = [folder + one.stored_name for one in members if not one.ignored]
+        taken = {id(self.feed.rule_for(name)) for name in names}
+        return frozenset(n for n, rule in enumerate(self.feed.members) if id(rule) in taken)
+
+    def _passed_over(self, name: str, rule: MemberRule | None, level: _Level) -> MemberRule | None:
+        """A rule that takes nothing and would take this member before the rule that does."""
+        for number, other in enumerate(self.feed.members):
+            if other is rule:
+                return None
+            if number not in level.fruitful and other.takes_in_a_folder(name, self.feed.case):
+                return other
+        return None
 
     def _below(self, level: _Level) -> Iterator[Found]:
         for member in level.members:
             named = self._named(member, level)
             rule = None if member.ignored else self.feed.rule_for(named.stored_name)
-            if rule is not None or member.ignored:
+            passed_over = None
+            if not (member.ignored or _no_file(member)):
+                passed_over = self._passed_over(named.stored_name, rule, level)
+            if passed_over is not None:
+                broken = _in_a_folder(named, rule, passed_over, self.where)
+                yield Found(named, level.source, broken=broken)
+            elif rule is not None or member.ignored:
                 yield Found(named, level.source, rule, member.ignored)
             elif not named.stored_name.lower().endswith(SUFFIX) or _no_file(member):
                 yield Found(named, level.source, ignored=NO_RULE)
@@ -118,7 +146,8 @@ class Walk:
                 broken = error
             else:
                 stored, given = archive.stored_name + SEPARATOR, archive.name + SEPARATOR
-                within = _Level(source, members, stored, given, level.depth + 1)
+                fruitful = level.fruitful | self._fruitful(members, stored)
+                within = _Level(source, members, stored, given, level.depth + 1, fruitful)
                 taken = False
                 for found in self._below(within):
                     taken = taken or found.rule is not None or found.broken is not None
@@ -167,6 +196,23 @@ class Walk:
 def _no_file(member: Member) -> bool:
     """Whether an entry is a link or the like, which is no archive whatever its name is."""
     return member.defect is not None and member.defect.error is MemberUnsupportedError
+
+
+def _in_a_folder(
+    member: Member, rule: MemberRule | None, passed_over: MemberRule, where: str
+) -> MemberInFolderError:
+    folder, _, base = member.stored_name.rpartition(SEPARATOR)
+    instead = f"only the rule for {rule.patterns} takes it there" if rule else "no rule takes it"
+    return MemberInFolderError(
+        f"the rule for {passed_over.patterns} took nothing, and {spelled(base)} lies in the folder "
+        f"{spelled(folder)}, where {instead}",
+        where=f"{where}, member {member.name!r}",
+        fate="The whole member was set aside; the others were processed.",
+        remedy=(
+            "Set `match: name` for the rule, which takes it in any folder, or name the folder in "
+            "include (or in exclude, if it is not meant)."
+        ),
+    )
 
 
 def _no_archive(archive: Member, error: NotAZipError, where: str) -> MemberCorruptError:

@@ -8,7 +8,7 @@ not: how a ZIP is read (`archive.py`) and walked (`nesting.py`), how rows are sp
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import numpy as np
@@ -48,6 +48,7 @@ from rwt_assets.row_numbers import (
     consecutive,
     damaged,
 )
+from rwt_assets.same_names import spelled_apart
 from rwt_assets.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
 from rwt_assets.zip_names import shown
 
@@ -69,6 +70,19 @@ class _Unpacked:
     shards: list[Shard] = field(default_factory=list)
     quarantined: list[QuarantineEntry] = field(default_factory=list)
     broken: MemberError | LimitError | None = None
+
+
+class _Counted:
+    """Chunks of a member, and how many bytes those that were taken come to."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.bytes = 0
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.bytes += len(chunk)
+            yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +167,10 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         unpacker.unpack(_taken(entries, ignored))
     done = unpacker.done
     if not done:
-        names = ", ".join(repr(report.name) for report in ignored[:NAMES_TOLD]) or "nothing"
-        patterns = ", ".join(pattern for rule in feed.members for pattern in rule.include)
+        wanted = [pattern for rule in feed.members for pattern in rule.include]
+        told = [spelled_apart(report.name, wanted) for report in ignored[:NAMES_TOLD]]
+        names = ", ".join(told) or "nothing"
+        patterns = ", ".join(wanted)
         raise NoMatchingMemberError(
             f"the archive has no member that feed {feed.name} takes ({patterns}); it has {names}",
             where=where,
@@ -281,13 +297,14 @@ class _Unpacker:
         splitter: MemberSplitter | OnePass = MemberSplitter(rule, limits, where=where)
         if self._enriched is not None:
             splitter = self._one_pass(self._enriched, rule, member, where)
-        chunks = read_member(source, member, limits, where=where, password=self._password)
+        chunks = _Counted(read_member(source, member, limits, where=where, password=self._password))
         shards: Iterator[SplitShard | OnePassShard] = iter(splitter.shards(chunks))
         try:
             shard = next(shards, None)
         except (MemberError, LimitError) as error:
             self._quarantine_whole(member, splitter.rows, error)
             return
+        member = replace(member, uncompressed_bytes=chunks.bytes)  # may have been cut to 32 bits
         if member.uncompressed_bytes > GIVEN_BACK_AFTER_BYTES:
             give_back_small_pieces()
         unpacked = self._unpacked(member, splitter.rows)

@@ -12,7 +12,7 @@ odd. Here an odd entry is a member with a `defect`, which is told when somebody 
 import stat
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -26,6 +26,7 @@ from rwt_assets.errors import (
     NotAZipError,
 )
 from rwt_assets.feed import Limits
+from rwt_assets.same_names import folded, spelled_apart
 from rwt_assets.zip_budget import Budget
 from rwt_assets.zip_joints import (
     ENTRY,
@@ -405,14 +406,26 @@ def _without_overlaps(members: tuple[Member, ...]) -> Iterator[Member]:
 def _named(members: tuple[Member, ...], limits: Limits) -> tuple[Member, ...]:
     """Members under names that differ and that any report can hold."""
     names = DistinctNames()
+    alike: dict[str, dict[str, None]] = {}
+    for member in members:
+        alike.setdefault(folded(member.stored_name), {})[member.stored_name] = None
     names.reserve(member.stored_name for member in members)
-    return tuple(_under_its_name(member, names, limits.name_bytes) for member in members)
+    return tuple(
+        _under_its_name(member, names, limits.name_bytes, alike[folded(member.stored_name)])
+        for member in members
+    )
 
 
-def _under_its_name(member: Member, names: DistinctNames, most: int) -> Member:
+def _under_its_name(
+    member: Member, names: DistinctNames, most: int, alike: Iterable[str]
+) -> Member:
     wanted = shown(member.stored_name, most)
     given = names.give(wanted)
     note = "" if given == wanted else f"one of several members named {wanted!r}"
+    others = [one for one in alike if one != member.stored_name]
+    if others and not note:
+        told = spelled_apart(shown(others[0], most), [member.stored_name])
+        note = f"the name of another member differs only in case or Unicode form: {told}"
     defect = member.defect
     if len(member.raw_name) > most:
         size = len(member.raw_name)

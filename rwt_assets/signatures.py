@@ -1,0 +1,74 @@
+"""What a file is that is no text, told by how it begins.
+
+What belongs here: signatures of formats that are delivered under the name of a table. What does
+not: how a text is written (`dialect.py`) and what becomes of a member (`unpacking.py`). Rules:
+RFC 1952 (gzip), RFC 8878 (Zstandard), PKWARE APPNOTE.TXT 4.3.7 (ZIP), and the specifications of
+the formats that are named; The Unicode Standard, 23.8 (byte order marks).
+
+A signature that is text too (`BM`, `MZ`, `PAR1`) counts only with what no text has behind it.
+"""
+
+import codecs
+import re
+from typing import Final
+
+LOOKED_AT: Final = 4 << 10
+_MOSTLY: Final = 0.5
+_NULS: Final = {"utf-16": 0.6, "utf-32": 0.8}  # half and three quarters of an English text
+_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CONTROL: Final = rb"[\x00-\x08\x0e-\x1f]"  # no tab, no line end, no form feed
+
+_SIGNATURES: Final = tuple(
+    (re.compile(pattern, re.DOTALL), what)
+    for pattern, what in (
+        (rb"\x1f\x8b[\x08\x00-\x07]", "a gzip file"),
+        (rb"PK\x03\x04.{0,4000}?(?:\[Content_Types\]\.xml|xl/|_rels/)", "an Excel or Office file"),
+        (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file"),
+        (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", "a ZIP archive"),
+        (rb"PAR[1E]" + _CONTROL, "a Parquet file"),
+        (rb"%PDF-\d", "a PDF document"),
+        (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+        (rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)", "a bzip2 file"),
+        (rb"\xfd7zXZ\x00", "an xz file"),
+        (rb"[\x22-\x28]\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", "a Zstandard file"),
+        (rb"\x04\x22\x4d\x18", "an LZ4 file"),
+        (rb"\x1f[\x9d\xa0]", "a file of compress"),
+        (rb"\xff\x06\x00\x00sNaPpY", "a Snappy file"),
+        (rb"Rar!\x1a\x07", "a RAR archive"),
+        (rb"MSCF\x00\x00\x00\x00", "a cabinet file"),
+        (rb".{257}ustar[\x00 ]", "a tar archive"),
+        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Office file (OLE2)"),
+        (rb"\x89PNG\r\n\x1a\n", "a PNG image"),
+        (rb"\xff\xd8\xff", "a JPEG image"),
+        (rb"GIF8[79]a.{0,8}" + _CONTROL, "a GIF image"),
+        (rb"II\x2a\x00|MM\x00\x2a", "a TIFF image"),
+        (rb"RIFF.{4}WEBP", "a WebP image"),
+        (rb"BM.{4}\x00{4}", "a BMP image"),
+        (rb"\x7fELF", "an executable (ELF)"),
+        (rb"MZ.{0,60}\x00\x00", "an executable (Windows)"),
+        (rb"\xca\xfe\xba\xbe|[\xce\xcf]\xfa\xed\xfe|\xfe\xed\xfa[\xce\xcf]", "an executable"),
+        (rb"\x00asm\x01", "an executable (WebAssembly)"),
+        (rb"SQLite format 3\x00", "an SQLite database"),
+        (rb"ARROW1\x00\x00|FEA1" + _CONTROL, "an Arrow file"),
+        (rb"Obj\x01", "an Avro file"),
+        (rb"ORC" + _CONTROL, "an ORC file"),
+        (rb"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (rb"\x80[\x02-\x05].{0,30}(?:\x8c|c|\x95)", "a Python pickle"),
+    )
+)
+
+
+def not_text(head: bytes, encoding: str) -> str | None:
+    """What a file is if it is no text, by its first bytes; None if it may be one.
+
+    Args:
+        head: how it begins.
+        encoding: that it would have as a text; in some, most texts have NULs.
+    """
+    begins = head[:LOOKED_AT]
+    if not begins.startswith(_MARKS):
+        for signature, what in _SIGNATURES:
+            if signature.match(begins):
+                return what
+    most = next((share for name, share in _NULS.items() if encoding.startswith(name)), _MOSTLY)
+    return "mostly NUL bytes" if head.count(0) > most * len(head) else None
