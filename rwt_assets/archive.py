@@ -108,7 +108,7 @@ def read_member(
     except encryption.WrongPasswordError:
         why = "it is encrypted with another password"
         if password is not None and not password.get_secret_value().isascii():
-            why += f" (tried in {', '.join(encryption.ENCODINGS)})"
+            why += f", in whichever of {len(encryption.ENCODINGS)} encodings it is tried"
         raise _no_password(member, where, why) from None
 
 

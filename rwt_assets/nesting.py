@@ -202,7 +202,7 @@ def _in_a_folder(
     member: Member, rule: MemberRule | None, passed_over: MemberRule, where: str
 ) -> MemberInFolderError:
     folder, _, base = member.stored_name.rpartition(SEPARATOR)
-    instead = f"only the rule for {rule.patterns} takes it there" if rule else "no rule takes it"
+    instead = f"the rule for {rule.patterns} would take it" if rule else "no rule takes it"
     return MemberInFolderError(
         f"the rule for {passed_over.patterns} took nothing, and {spelled(base)} lies in the folder "
         f"{spelled(folder)}, where {instead}",

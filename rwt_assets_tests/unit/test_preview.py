@@ -141,7 +141,7 @@ def test_what_is_no_archive_would_fail(tmp_path):
 
 
 def test_a_file_that_the_feed_would_never_read_is_told(archive):
-    found = preview_archive(archive({"sales.csv": GOOD}, name="a.ZIP"), feed())
+    found = preview_archive(archive({"sales.csv": GOOD}, name="a.zipx"), feed())
     assert "ends in '.zip'" in found.not_noticed
     assert not found.everything_delivered
 
