@@ -51,7 +51,7 @@ _SIGNATURES: Final = tuple(
         (rb"SQLite format 3\x00", "an SQLite database"),
         (rb"ARROW1\x00\x00|FEA1" + _CONTROL, "an Arrow file"),
         (rb"Obj\x01", "an Avro file"),
-        (rb"ORC" + _CONTROL, "an ORC file"),
+        (rb"ORC.{0,60}?" + _CONTROL, "an ORC file"),
         (rb"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (rb"\x80[\x02-\x05].{0,30}(?:\x8c|c|\x95)", "a Python pickle"),
     )

@@ -97,6 +97,7 @@ class Entry:
     content: bytes = b""
     method: int = DEFLATE
     password: str = ""
+    key: bytes = b""  # the bytes of the password, if they are not its UTF-8
     aes: int = 0  # the strength, 1 to 3
     ae: int = 2
     flags: int | None = None
@@ -132,10 +133,10 @@ class Entry:
         if self.aes:
             extra += struct.pack("<2HH2sBH", 0x9901, 7, self.ae, b"AE", self.aes, method)
             method, crc = 99, 0 if self.ae == 2 else crc
-            body = aes_encrypted(body, self.password.encode(), self.aes)
+            body = aes_encrypted(body, self.key or self.password.encode(), self.aes)
         elif self.password and self.body is None:
             check = self.time >> 8 if flags & 8 else crc >> 24
-            body = encrypted(body, self.password.encode(), check & 0xFF)
+            body = encrypted(body, self.key or self.password.encode(), check & 0xFF)
         size = len(self.content) if self.size is None else self.size
         small = len(body) if self.compressed_size is None else self.compressed_size
         crc = crc if self.crc is None else self.crc

@@ -93,6 +93,19 @@ def test_a_feed_that_is_not_declared_is_named(home, tmp_path):
     assert "There is no feed 'nope'; declared are: gtfs, sec_filings." in result.output
 
 
+@pytest.mark.parametrize("wait", [[], ["--wait"]])
+def test_a_file_that_no_feed_reads_is_not_uploaded(home, tmp_path, wait):
+    archive = tmp_path / "may.7z"
+    archive.write_bytes(b"")
+    result = rwt("submit", str(archive), "--feed", "gtfs", *wait)
+    said = result.output.replace("\n", "")
+    assert result.exit_code == 1
+    assert "s3://rwt-incoming/gtfs/may.7z" in said
+    assert "feed gtfs reads s3://rwt-incoming/gtfs/*.zip in any case" in said
+    assert "Nothing was uploaded." in said
+    assert "uploaded\n" not in result.output.replace("Nothing was uploaded", "")
+
+
 def test_settings_of_a_deployment_are_read_from_the_env_file(nowhere):
     folder = nowhere / "home"
     folder.mkdir()

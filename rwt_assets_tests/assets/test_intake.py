@@ -50,6 +50,22 @@ def test_an_announced_archive_is_on_record_and_its_message_gone(shop):
     assert (revision.revision, revision.size, revision.sequencer) == ("e1", 3, "01")
 
 
+@pytest.mark.parametrize("name", ["MAY.ZIP", "June.Zip", "july.zip"])
+def test_an_archive_is_taken_in_whatever_the_case_of_its_suffix(shop, name):
+    shop.queue.put(created(f"shop/{name}"))
+    assert take(shop).recorded == [f"shop/{name}"]
+    shop.drop(f"b-{name}", make_zip({"a.csv": "x\n"}))
+    assert sweep(shop.catalog, shop.objects).recorded == [f"shop/b-{name}"]
+
+
+def test_what_lies_beside_the_archives_is_announced_and_no_mistake(shop):
+    message = shop.queue.put(created("shop/readme.txt"))
+    report = take(shop)
+    assert (report.recorded, report.refused) == ([], [])
+    assert report.ignored == {"object that is no archive": 1}
+    assert shop.queue.deleted == [message]
+
+
 def test_a_message_that_comes_twice_is_recorded_once(shop):
     for _ in range(2):
         shop.queue.put(created("shop/a.zip"))

@@ -70,6 +70,14 @@ def test_only_what_the_feed_reads_is_announced(catalog, s3):
     assert list(catalog.archives()) == []
 
 
+def test_an_upper_case_suffix_is_announced_and_what_is_no_archive_clogs_nothing(catalog, s3, sqs):
+    for key in ("gtfs/MAY.ZIP", "gtfs/readme.txt"):
+        s3.put_object(Bucket="rwt-incoming", Key=key, Body=b"x")
+    tick(catalog)
+    assert list(catalog.archives()) == ["gtfs/MAY.ZIP"]
+    assert count(sqs, "rwt-gtfs") == 0
+
+
 def test_a_foreign_message_ends_in_the_dead_letter_queue(catalog, sqs, provisioned, monkeypatch):
     monkeypatch.setattr("rwt_assets.intake.VISIBILITY_SECONDS", 0)  # it comes again at once
     sqs.send_message(QueueUrl=provisioned.queue_url, MessageBody="what is this")

@@ -53,6 +53,22 @@ def test_rules_of_others_are_left_alone(feed, s3, sqs):
     assert provision(feed, s3=s3, sqs=sqs).made == ()
 
 
+def filters(s3, feed):
+    (rule,) = rules(s3, feed)
+    named = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    return {one["Name"].lower(): one["Value"] for one in named}
+
+
+def test_s3_is_told_a_suffix_only_where_it_is_the_only_one(feed, s3, sqs):
+    exact = feed.model_copy(update={"case": "exact"})
+    provision(exact, s3=s3, sqs=sqs)
+    assert filters(s3, feed) == {"prefix": "gtfs/", "suffix": ".zip"}
+    made = provision(feed, s3=s3, sqs=sqs).made  # MAY.ZIP would not be announced
+    assert made == ("notification from s3://rwt-incoming/gtfs/ to queue rwt-gtfs",)
+    assert filters(s3, feed) == {"prefix": "gtfs/"}
+    assert provision(feed, s3=s3, sqs=sqs).made == ()
+
+
 def test_two_feeds_share_a_queue_without_taking_it_from_each_other(feed, s3, sqs, provisioned):
     source = feed.source.model_copy(update={"bucket": "other-partner", "prefix": "other/"})
     other = feed.model_copy(update={"name": "other", "source": source})

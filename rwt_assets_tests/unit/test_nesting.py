@@ -10,10 +10,11 @@ from rwt_assets.errors import (
     ArchiveMissingError,
     LimitError,
     MemberCorruptError,
+    MemberInFolderError,
     MemberPasswordError,
     NotAZipError,
 )
-from rwt_assets.feed import Feed
+from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.nesting import NO_RULE, NOTHING_WITHIN, TOO_DEEP, Walk
 from rwt_assets_tests.odd_archives import DEFLATE, STORED, Entry, Ranges, archive
 
@@ -47,6 +48,48 @@ def walk(body, of=None, key=None):
         else:
             outcomes[member.name] = found.broken or found.ignored
     return outcomes
+
+
+def ruled(*rules, **settings):
+    return feed().model_copy(
+        update={"members": tuple(MemberRule(**one) for one in rules), **settings}
+    )
+
+
+TIMES, ALL = {"include": ("stop_times.txt",)}, {"include": ("*.txt",)}
+
+
+@pytest.mark.parametrize("rules", [(TIMES,), (TIMES, ALL)], ids=len)
+@pytest.mark.parametrize("name", ["may/stop_times.txt", "a/b/STOP_TIMES.TXT"])
+def test_a_member_that_a_rule_names_is_not_taken_by_another_or_left_for_its_folder(rules, name):
+    body = archive([Entry(name, CSV), Entry("may/stops.txt", CSV)])
+    error = walk(body, ruled(*rules))[name]
+    assert isinstance(error, MemberInFolderError)
+    assert "match: name" in str(error)
+    by_name = {**TIMES, "match": "name"}
+    assert walk(body, ruled(by_name, *rules[1:]))[name] == CSV
+
+
+def test_a_folder_beside_what_a_rule_takes_is_no_mistake():
+    body = archive([Entry("old/stop_times.txt", b"old"), Entry("stop_times.txt", CSV)])
+    assert walk(body, ruled(TIMES))["old/stop_times.txt"] == NO_RULE
+    assert walk(body, ruled(TIMES, ALL))["old/stop_times.txt"] == b"old"
+
+
+def test_a_rule_before_and_an_exclude_settle_what_is_in_a_folder():
+    body = archive([Entry("old/stop_times.txt", CSV)])
+    assert walk(body, ruled(ALL, TIMES)) == {"old/stop_times.txt": CSV}
+    assert walk(body, ruled({**TIMES, "exclude": ("old/*",)})) == {"old/stop_times.txt": NO_RULE}
+
+
+def test_an_archive_within_is_a_folder_too():
+    body = archive([Entry("in.zip", archive([Entry("stop_times.txt", CSV)]))])
+    error = walk(body, ruled(TIMES, ALL))["in.zip/stop_times.txt"]
+    assert isinstance(error, MemberInFolderError)
+    beside = archive(
+        [Entry("in.zip", archive([Entry("stop_times.txt", CSV)])), Entry("stop_times.txt", CSV)]
+    )
+    assert walk(beside, ruled(TIMES))["in.zip/stop_times.txt"] == NO_RULE
 
 
 @pytest.mark.parametrize("method", [STORED, DEFLATE, 93])

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import unicodedata
 import zipfile
 import zlib
 
@@ -294,6 +295,31 @@ def test_encrypted_bytes_that_were_changed_are_found(ae):
     assert "authentication code" in str(error)
 
 
+@pytest.mark.parametrize("spelling", ["utf-8", "cp437", "cp850", "cp1252", "latin-1", "cp1250"])
+@pytest.mark.parametrize("how", LOCKED[::5])
+def test_a_password_is_tried_as_its_writer_may_have_encoded_it(spelling, how):
+    key = "gehäuse ß ü"
+    entry = Entry("a.csv", TEXT[:300], password=key, key=key.encode(spelling), **how)
+    assert only(entry, SecretStr(key)) == entry.content
+    assert only(entry, SecretStr(unicodedata.normalize("NFD", key))) == entry.content
+
+
+@pytest.mark.parametrize("method", [STORED, DEFLATE])
+def test_of_several_encodings_that_pass_the_check_byte_the_right_one_is_found(method):
+    key = "ñandú"
+    for number in range(60):
+        entry = Entry("a.csv", b"%d" % number * 20, method, key, key=key.encode("cp1252"))
+        assert only(entry, SecretStr(key)) == entry.content
+
+
+def test_another_password_is_told_when_no_encoding_of_it_opens_the_member():
+    entry = Entry("a.csv", TEXT, password=KEY.get_secret_value(), aes=3)
+    error = only(entry, SecretStr("ñandú"))
+    assert isinstance(error, MemberPasswordError)
+    assert "another password, in whichever of" in str(error)
+    assert "ñandú" not in repr(error)
+
+
 # --- names ---
 
 
@@ -336,6 +362,17 @@ def test_a_name_that_its_encoding_cannot_have_is_a_bad_entry():
     outcomes = read(source, name_encoding="cp932")
     assert isinstance(outcomes.pop("ü .csv"), MemberUnsupportedError)
     assert outcomes == {"good.csv": GOOD.content}
+
+
+def test_names_that_differ_by_case_or_form_alone_stay_apart_and_say_so():
+    forms = [unicodedata.normalize(form, "é.csv") for form in ("NFC", "NFD")]
+    entries = [Entry(name, name.encode()) for name in ("a.csv", "A.CSV", *forms)]
+    members = read_directory(Ranges(archive(entries)), LIMITS, where=WHERE)
+    assert [member.name for member in members] == ["a.csv", "A.CSV", *forms]
+    assert all("differs only in case or Unicode form" in member.note for member in members)
+    assert "U+00E9" in members[3].note
+    assert "U+0301" in members[2].note
+    assert read(Ranges(archive(entries))) == {one.name: one.content for one in entries}
 
 
 def test_members_of_the_same_name_stay_distinct_and_no_real_name_is_taken():
