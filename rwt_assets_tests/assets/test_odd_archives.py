@@ -22,6 +22,9 @@ VARIABLE = "RWT_ARCHIVE_PASSWORD"
 LOCKED = FEED.model_copy(
     update={"source": FEED.source.model_copy(update={"password_variable": VARIABLE})}
 )
+IN_ANY_FOLDER = FEED.model_copy(
+    update={"members": tuple(one.model_copy(update={"match": "name"}) for one in FEED.members)}
+)
 STRICT = FEED.model_copy(update={"broken_members": "fail"})
 
 
@@ -175,7 +178,7 @@ def test_two_members_of_the_same_name_are_both_delivered(open_shop):
 )
 def test_no_name_leaves_its_place(open_shop, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shop = open_shop()
+    shop = open_shop(IN_ANY_FOLDER)
     key = shop.deliver(
         "a.zip", archive([Entry(name, GOOD), Entry("in.zip", archive([Entry(name, GOOD)]))])
     )

@@ -257,5 +257,5 @@ def test_the_policy_is_json_of_this_account(home, feed):
     assert json.loads(unknown.stdout)["Version"] == "2012-10-17"
     assert rwt("aws", "setup", "--apply").exit_code == 0
     policy = json.loads(rwt("aws", "setup", "--policy").stdout)
-    resources = {statement["Resource"] for statement in policy["Statement"]}
+    resources = [statement["Resource"] for statement in policy["Statement"]]
     assert "arn:aws:sqs:us-east-1:000000000000:rwt-gtfs" in resources
