@@ -53,6 +53,11 @@ def spelled(name: str) -> str:
     return f"{name!r} ({', '.join(dict.fromkeys(marks)) or 'not in Unicode form NFC'})"
 
 
+def spelled_pattern(pattern: str) -> str:
+    """A pattern as it is written; if it has characters in two parts, what they are made of."""
+    return pattern if unicodedata.is_normalized("NFC", pattern) else spelled(pattern)
+
+
 def spelled_apart(name: str, others: Iterable[str]) -> str:
     """A name in quotes; in code points where one of the others looks the same and is not."""
     alike = unicodedata.normalize("NFC", name)

@@ -48,7 +48,7 @@ from rwt_assets.row_numbers import (
     consecutive,
     damaged,
 )
-from rwt_assets.same_names import spelled_apart
+from rwt_assets.same_names import spelled_apart, spelled_pattern
 from rwt_assets.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
 from rwt_assets.zip_names import shown
 
@@ -170,7 +170,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         wanted = [pattern for rule in feed.members for pattern in rule.include]
         told = [spelled_apart(report.name, wanted) for report in ignored[:NAMES_TOLD]]
         names = ", ".join(told) or "nothing"
-        patterns = ", ".join(wanted)
+        patterns = ", ".join(map(spelled_pattern, wanted))
         raise NoMatchingMemberError(
             f"the archive has no member that feed {feed.name} takes ({patterns}); it has {names}",
             where=where,

@@ -11,6 +11,7 @@ another. So the directory must end exactly where its end record begins, and no Z
 lie where none belongs. Only the tail and what lies before the first member is read for that.
 """
 
+import re
 import struct
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -39,9 +40,9 @@ _ZIP64_HEAD: Final = 12  # what the size of the Zip64 end record does not count
 _IN_ZIP64: Final = 0xFFFF_FFFF
 _SHORT: Final = 0xFFFF
 _HIGHEST_VERSION: Final = 100  # APPNOTE 4.4.3 goes to 6.3
+_SIGNATURE: Final = re.compile(rb"PK(?:\x01\x02|\x03\x04|\x05\x06)")
 _METHODS: Final = frozenset({*range(21), *range(93, 100)})
 _SPLIT: Final = "it is one part of an archive that was split over several files"
-_NAMES_ONE: Final = "The object holds more than the archive that its end names"
 
 
 class DamagedError(Exception):
@@ -253,11 +254,8 @@ def find_structure(data: bytes, known: Collection[bytes] = ()) -> int | None:
 
     A signature alone is none: programs that read archives have it, and so may any bytes.
     """
-    place = -1
-    while (place := data.find(b"PK", place + 1)) >= 0:
-        if _is_structure(data, place, known):
-            return place
-    return None
+    places = (found.start() for found in _SIGNATURE.finditer(data))
+    return next((place for place in places if _is_structure(data, place, known)), None)
 
 
 def _is_structure(data: bytes, place: int, known: Collection[bytes]) -> bool:

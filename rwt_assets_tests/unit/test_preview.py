@@ -1,5 +1,6 @@
 """What a feed would make of an archive: the same that the pipeline makes of it."""
 
+import unicodedata
 from io import BytesIO
 
 import pyarrow.parquet as pq
@@ -144,6 +145,27 @@ def test_a_file_that_the_feed_would_never_read_is_told(archive):
     found = preview_archive(archive({"sales.csv": GOOD}, name="a.zipx"), feed())
     assert "ends in '.zip'" in found.not_noticed
     assert not found.everything_delivered
+
+
+@pytest.mark.parametrize(("sent", "wanted"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_that_look_the_same_are_told_by_code_points(archive, sent, wanted):
+    sent, wanted = (unicodedata.normalize(form, "données.csv") for form in (sent, wanted))
+    file = archive({sent: GOOD})
+    declared = feed({**SALES, "include": [wanted]})
+    assert preview_archive(file, declared).everything_delivered
+    exact = declared.model_copy(update={"case": "exact"})
+    assert "e U+0301" in preview_archive(file, exact).failure
+
+
+def test_a_member_in_a_folder_is_not_delivered_in_silence(archive):
+    file = archive({"may/sales.csv": GOOD, "may/other.csv": GOOD})
+    declared = feed(SALES, {"include": ["*.csv"]})
+    found = preview_archive(file, declared)
+    assert [one.outcome for one in found.members] == ["broken", "taken"]
+    assert "match: name" in found.members[0].problems[0].examples[0].reason
+    assert not found.everything_delivered
+    by_name = feed({**SALES, "match": "name"}, {"include": ["*.csv"]})
+    assert preview_archive(file, by_name).everything_delivered
 
 
 def test_members_of_archives_within_are_shown(archive):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwt_assets.feed import Feed, MemberRule, Source
+from rwt_assets.provisioning import announces
 from rwt_assets.same_names import EXACT, ends_with, folded, matches, spelled, spelled_apart
 
 COMPOSED, DECOMPOSED = "données.csv", unicodedata.normalize("NFD", "données.csv")
@@ -83,6 +84,20 @@ def test_feeds_whose_suffixes_differ_by_case_read_the_same():
     assert feed(case="exact").shares_archives_with(feed(**upper))
     assert not feed(case="exact").shares_archives_with(feed(**upper, case="exact"))
     assert isinstance(feed().source, Source)
+
+
+@pytest.mark.parametrize(("case", "suffix", "enough"), [
+    ("insensitive", ".zip", False), ("insensitive", "", True), ("exact", ".zip", True),
+    ("exact", "zip", True), ("exact", ".ZIP", False),
+])  # fmt: skip
+def test_a_notification_of_s3_for_one_case_does_not_announce_the_others(case, suffix, enough):
+    filters = [{"Name": "prefix", "Value": "in/"}, {"Name": "suffix", "Value": suffix}]
+    rule = {
+        "QueueArn": "arn",
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": filters}},
+    }
+    assert announces(rule, feed(case=case), "arn") == enough
 
 
 def test_a_rule_may_look_at_the_name_behind_the_folders():

@@ -14,8 +14,12 @@ from rwt_assets import zip_joints
 from rwt_assets.archive import read_directory, read_member
 from rwt_assets.errors import LimitError, NotAZipError, RwtError
 from rwt_assets.feed import Limits
+from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.unpacking import unpack_archive
 from rwt_assets.zip_joints import END, find_structure
+from rwt_assets_tests.mutations import FEED
 from rwt_assets_tests.odd_archives import DEFLATE, STORED, Entry, Ranges, archive
+from rwt_assets_tests.stand_ins import InMemoryObjects
 
 WHERE = "s3://b/a.zip"
 LIMITS = Limits()
@@ -292,6 +296,16 @@ def test_what_a_member_unpacks_to_is_measured_where_its_size_was_cut(wrap):
     flipped[body.index(b"PK\x01\x02") + 16] ^= 1  # the checksum decides
     with pytest.raises(RwtError, match="CRC-32"):
         read(bytes(flipped))
+
+
+def test_the_account_has_the_size_that_was_measured(wrap):
+    rows = b"id,square\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(9_000))
+    store = InMemoryObjects()
+    store.put("incoming", "a.zip", like_macos({"a.csv": rows}, wrap))
+    revision = ArchiveRevision("incoming", "a.zip", store.etag("incoming", "a.zip"), 0)
+    (report,) = unpack_archive(store, FEED, revision).members
+    assert (report.bytes, report.rows_read) == (len(rows), 9_000)
+    assert len(rows) > wrap
 
 
 @pytest.mark.parametrize("method", [DEFLATE, STORED])
