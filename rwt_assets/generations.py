@@ -23,6 +23,7 @@ from rwt_assets.enrichment import ENRICHMENT_VERSION
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.layout import Generation, digest
 from rwt_assets.manifest import ArchiveManifest
+from rwt_assets.same_names import INSENSITIVE
 
 SPLITTING_VERSION: Final = "1"
 
@@ -44,6 +45,7 @@ def splitting_version(feed: Feed) -> str:
         feed.limits.nesting,
         *map(_splitting_settings, feed.members),
         *([] if feed.keep_shards else ["not kept"]),
+        *([] if feed.case == INSENSITIVE else [feed.case]),
     ]
     return f"{SPLITTING_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
 
@@ -56,7 +58,7 @@ def enrichment_version(feed: Feed) -> str:
 
 def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
     """What decides on shards; a setting at its default is left out, so that a new one is too."""
-    own = {"include", "exclude", "split_by", "dialect"}
+    own = {"include", "exclude", "match", "split_by", "dialect"}
     settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
     settings["required"] = rule.required_columns
     evolution, names = rule.evolution, tuple(rule.columns)

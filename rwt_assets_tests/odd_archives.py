@@ -97,7 +97,6 @@ class Entry:
     content: bytes = b""
     method: int = DEFLATE
     password: str = ""
-    key: bytes = b""  # the bytes of the password, if they are not its UTF-8
     aes: int = 0  # the strength, 1 to 3
     ae: int = 2
     flags: int | None = None
@@ -115,6 +114,7 @@ class Entry:
     body: bytes | None = None
     offset: int | None = None
     disk: int = 0
+    key: bytes = b""  # the bytes of the password, if they are not its UTF-8
 
     @property
     def raw_name(self) -> bytes:

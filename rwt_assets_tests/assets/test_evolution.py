@@ -240,6 +240,7 @@ def test_the_schema_check_tells_a_change_again_each_time(with_rule):
         ({"unique": ["item", "day", "price"]}, True, True),
         ({"dialect": {"delimiter": ";"}}, True, False),
         ({"exclude": ["sales_old*"]}, True, False),
+        ({"match": "name"}, True, False),
         ({"split_by": None}, True, False),
         ({"key_column": "day"}, False, True),
     ],
@@ -250,6 +251,11 @@ def test_what_is_made_anew_when_a_setting_changes(shop, settings, splits, enrich
     changed = Feed.model_validate(declared)
     assert (splitting_version(shop.feed) != splitting_version(changed)) == splits
     assert (enrichment_version(shop.feed) != enrichment_version(changed)) == enriches
+
+
+def test_a_strict_feed_splits_anew(shop):
+    exact = shop.feed.model_copy(update={"case": "exact"})
+    assert splitting_version(exact) != splitting_version(shop.feed)
 
 
 def test_versions_do_not_depend_on_what_is_written_out(shop):
