@@ -60,6 +60,7 @@ from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
     State,
+    check_loads,
     choose,
     choose_all,
     choose_for_file,
@@ -80,6 +81,7 @@ from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import nothing_reads
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.json_logs import wants_json
+from rwt_assets.loading import refuse_unloadable
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.quarantine import count_set_aside
 from rwt_assets.resources.object_store import connect_objects
@@ -152,6 +154,7 @@ def demo(
     With --exit, status 0 only if the delivery reconciles.
     """
     with errors_told(), _stopped_by_signals():
+        refuse_unloadable(fate="Nothing was started.")
         feeds = declared_feeds()
         file = file or _sample(feeds, feed_name)
         feed = choose_for_file(feeds, feed_name, file)
@@ -194,8 +197,10 @@ def up(
         rwt up
         rwt up --state /var/lib/rwt --storage postgresql://rwt@localhost/rwt
 
+    Status 1, with the reason and nothing started, if the definitions of the project do not load.
     """
     with errors_told(), _stopped_by_signals():
+        refuse_unloadable(fate="Nothing was started.")
         feeds = declared_feeds()
         with _stack(state, feeds, endpoint, storage) as stack:
             _show_addresses(stack, feeds)
@@ -222,7 +227,8 @@ def submit(
 
     Exit status with --wait: 0 if everything is delivered and nothing is quarantined, 3 if all
     archives are delivered and rows or members are quarantined, 1 if an archive fails. With
-    nothing uploaded: status 1 if no feed reads a file of such a name, 2 if two files would have
+    nothing uploaded: status 1 if no feed reads a file of such a name or the definitions of the
+    project do not load, 2 if two files would have
     the same key.
 
     For example:
@@ -232,8 +238,10 @@ def submit(
 
     """
     with errors_told():
-        if enter(state) and not embedded.runs(state):
+        here = enter(state)
+        if here and not embedded.runs(state):
             stop_with("No stack runs here; start one with `rwt up`.", state)
+        check_loads(state, here=here, fate="Nothing was uploaded.")
         feeds = declared_feeds()
         sent = [(choose_for_file(feeds, feed_name, file), file) for file in files]
         _refuse_equal_keys(sent)

@@ -5,6 +5,7 @@ business of the asset, sensor or command that meets them.
 
     RwtError
     ├── FeedError                  the declaration of a feed cannot be right
+    ├── CodeLocationError          Dagster cannot load the project's definitions
     ├── PartitionKeyError          a text is no partition key of ours
     ├── NotificationError          a queue message is no S3 event
     ├── ArchiveError               the archive as a whole cannot be read
@@ -73,6 +74,10 @@ class RwtError(Exception):
 
 class FeedError(RwtError):
     """The declaration of a feed cannot be right."""
+
+
+class CodeLocationError(RwtError):
+    """Dagster cannot load the project's definitions: no feed of the project works."""
 
 
 class PartitionKeyError(RwtError):

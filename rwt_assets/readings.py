@@ -9,8 +9,6 @@ came since the last reading, a count for each status of runs, and two requests t
 S3 and the webserver are asked once a minute.
 """
 
-import json
-import urllib.request
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +24,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import RwtError
 from rwt_assets.figures import latest_figures
 from rwt_assets.health import Heartbeat, Problem, silent_daemons
+from rwt_assets.loading import unloaded
 from rwt_assets.standing import StageCounts, count_stages
 
 if TYPE_CHECKING:
@@ -39,11 +38,6 @@ PAGE: Final = 500
 SETTLES_SECONDS: Final = 10.0  # a transaction that has begun has ended by then
 SELDOM_SECONDS: Final = 60.0
 HEARTBEAT_SECONDS: Final = 300.0
-ANSWER_SECONDS: Final = 10.0
-LOCATIONS: Final = """
-{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
-  __typename ... on PythonError { message } } } } ... on PythonError { message } } }
-"""
 
 
 @dataclass(slots=True)
@@ -265,23 +259,11 @@ def _tried(what: str, ask: Callable[[], Found]) -> tuple[Found | None, list[Prob
 
 def _unloaded(webserver: str) -> Iterator[Problem]:
     """A problem for each code location that the webserver could not load, or for no answer."""
-    request = urllib.request.Request(  # noqa: S310 - the address is a person's
-        f"{webserver}/graphql",
-        data=json.dumps({"query": LOCATIONS}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            workspace = json.load(answer)["data"]["workspaceOrError"]
-    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        for name, _ in unloaded(webserver):
+            yield Problem("code_location", f"{name} does not load")
+    except (OSError, HTTPException, ValueError) as error:
         yield Problem("code_location", f"the webserver does not answer: {type(error).__name__}")
-        return
-    if "locationEntries" not in workspace:
-        yield Problem("code_location", "the webserver could not load its workspace")
-    for entry in workspace.get("locationEntries", ()):
-        state = entry["locationOrLoadError"]
-        if state is None or state["__typename"] != "RepositoryLocation":
-            yield Problem("code_location", f"{entry['name']} does not load")
 
 
 def _number(said: Mapping[str, Any], name: str) -> int:

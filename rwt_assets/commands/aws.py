@@ -14,6 +14,7 @@ from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
     State,
+    check_loads,
     choose_all,
     console,
     enter,
@@ -90,10 +91,10 @@ def doctor(
         rwt doctor
         rwt doctor --feed gtfs
 
-    Status 1 if there is anything to mend.
+    Status 1 if there is anything to mend, or if the definitions of the project do not load.
     """
     with errors_told():
-        enter(state)
+        check_loads(state, here=enter(state), fate="No connection was tried.")
         found = {feed.name: examine(feed) for feed in choose_all(declared_feeds(), feed_name)}
         if as_json:
             document = {name: [asdict(one) for one in own] for name, own in found.items()}

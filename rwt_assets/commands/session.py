@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -22,6 +23,7 @@ from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_archive, feed_for_key
 from rwt_assets.json_logs import wants_json
+from rwt_assets.loading import refuse_unloadable, refuse_unloaded
 
 log = logging.getLogger("rwt")
 console = Console(highlight=False)
@@ -79,6 +81,29 @@ def enter(state: Path) -> bool:
             state,
         )
     return True
+
+
+def check_loads(state: Path, *, here: bool, fate: str = "Nothing was done.") -> None:
+    """Raise if Dagster cannot load the project: then nothing that is asked for would happen.
+
+    Args:
+        state: the state folder.
+        here: the command works on this machine's stack (`enter`). While that runs, it is asked
+            what it has loaded; else the project is loaded in this process.
+        fate: what became of what was asked for.
+
+    Raises:
+        CodeLocationError: it cannot, with the reason.
+    """
+    record = embedded.read_record(state) if here and embedded.runs(state) else None
+    if record is not None:
+        try:
+            refuse_unloaded(record.ui_url, fate=fate)
+        except (OSError, HTTPException, ValueError):
+            pass  # the webserver is being started again
+        else:
+            return
+    refuse_unloadable(fate=fate)
 
 
 def choose(feeds: Sequence[Feed], name: str) -> Feed:

@@ -13,6 +13,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
     State,
+    check_loads,
     console,
     enter,
     errors,
@@ -38,10 +39,11 @@ def status_command(
         rwt status
         rwt status --json | jq '.gtfs.failed'
 
-    Status 1 if anything was forgotten, which should never be.
+    Status 1 if anything was forgotten, which should never be, or if the definitions of the project
+    do not load.
     """
     with errors_told():
-        enter(state)
+        check_loads(state, here=enter(state), fate="The status was not taken.")
         with dg.DagsterInstance.get() as instance:
             catalogs = [FeedCatalog(instance, feed) for feed in declared_feeds()]
             standings = {one.feed.name: take_standing(one) for one in catalogs}

@@ -55,6 +55,7 @@ from rwt_assets.errors import StackError
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
 from rwt_assets.json_logs import wants_json
+from rwt_assets.loading import refuse_unloaded
 from rwt_assets.project import PROJECT_VARIABLE, current_project
 from rwt_assets.provisioning import provision
 from rwt_assets.reporting import REPORTED_TOGETHER
@@ -254,6 +255,7 @@ class EmbeddedStack:
         self._daemon.start()
         self._webserver.start()
         self._webserver.wait_until(self._ui_answers, seconds=START_SECONDS)
+        refuse_unloaded(self.ui_url, fate="Everything was stopped again.")
         record = StackRecord(pid=os.getpid(), ui_url=self.ui_url, endpoint_url=self._endpoint_url)
         (self.state / STACK_FILE).write_text(record.model_dump_json(indent=1))
 
