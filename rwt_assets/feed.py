@@ -352,7 +352,8 @@ class Limits(_Declaration):
 
     `members`, `archive_bytes` and `ratio` (uncompressed to compressed) hold for the archive
     as a whole, nested archives included; `member_bytes` and `ratio` for each member too. A
-    `nesting` of 0 opens no archive within the archive.
+    `nesting` of 0 opens no archive within the archive. A row whose split value is longer than
+    `split_value_bytes` is quarantined (`split_value_too_long`).
     """
 
     members: int = Field(default=10_000, ge=1)
@@ -363,6 +364,7 @@ class Limits(_Declaration):
     name_bytes: int = Field(default=1_024, ge=1)
     columns: int = Field(default=10_000, ge=1)
     split_values: int = Field(default=20_000, ge=1)
+    split_value_bytes: int = Field(default=1_000, ge=1, le=2_400)
     field_bytes: int = Field(default=8 * 2**20, ge=1)
     record_bytes: int = Field(default=16 * 2**20, ge=1)
     buffer_bytes: int = Field(default=64 * 2**20, ge=2**20)

@@ -62,6 +62,11 @@ def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
     settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
     settings["required"] = rule.required_columns
     evolution, names = rule.evolution, tuple(rule.columns)
+    if rule.split_by in rule.columns:
+        # What its values must be decides which rows have a shard, and which have the same.
+        own_rule = rule.columns[rule.split_by].model_dump(mode="json", exclude_defaults=True)
+        if own_rule:
+            settings["split_column"] = own_rule, evolution.type_conflicts
     if rule.dialect.header is not True:
         settings["names"] = names
     if evolution.new_columns in ("quarantine", "fail") and names:

@@ -24,7 +24,8 @@ from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
 from rwt_assets.records import shown_record
-from rwt_assets.splitting import SplitPart, SplitValues, parts, record_table
+from rwt_assets.split_values import SplitValues
+from rwt_assets.splitting import SplitPart, parts, record_table
 
 REJECTED_SCHEMA: Final = pa.schema(
     [("row", pa.int64()), ("rule", pa.string()), ("reason", pa.string()), ("text", pa.string())]
@@ -67,7 +68,8 @@ class OnePassShard:
 class OnePass:
     """Splits and enriches one member.
 
-    `rows` has what is known of the member while it is consumed and afterwards.
+    `rows` has what is known of the member while it is consumed and afterwards, `values` the rows
+    that have no shard.
 
     Args:
         rule: by which column to split, and the contract.
@@ -93,16 +95,15 @@ class OnePass:
         only: Collection[str | None] | None = None,
     ) -> None:
         self.rows = MemberRows(rule, limits, where=where, all_fields=True)
-        self._values = SplitValues(rule, limits, where=where)
+        self.values = SplitValues(
+            rule, limits, archive=archive, member=member, where=where, only=only
+        )
         self._contract = ShardContract(rule, where=f"{archive}, member {member!r}")
         self._rule = rule
         self._archive = archive
         self._member = member
         self._check = check
         self._named = EnrichmentChain(rule.enrichments, where=f"{archive}, member {member!r}")
-        self._only = (
-            None if only is None or rule.split_by is None else pa.array([*only], pa.string())
-        )
         self._sums = _Sums()
         self._held_bytes = limits.buffer_bytes
         self._enriched = GroupedRows()
@@ -128,7 +129,7 @@ class OnePass:
         grouped = [self._enriched, self._rejected]
         grouped += [] if self._records is None else [self._records]
         for batch in self.rows.batches_ahead(chunks):
-            self._take(batch if self._only is None else self._wanted(batch))
+            self._take(batch)
             if sum(one.held_bytes for one in grouped) >= self._held_bytes:
                 for one in grouped:
                     one.spill()
@@ -137,7 +138,7 @@ class OnePass:
         for one in grouped:
             one.finish()
         header = self.rows.header
-        for number, value in enumerate(self._values):
+        for number, value in enumerate(self.values):
             records = self._records
             yield OnePassShard(
                 value=value,
@@ -154,15 +155,8 @@ class OnePass:
             return iter([schema.empty_table()])
         return _joined(self._enriched.tables(number))
 
-    def _wanted(self, batch: RowBatch) -> RowBatch:
-        values = batch.fields.column(str(self._rule.split_by))
-        mask = pc.is_in(values.combine_chunks(), value_set=self._only)
-        return RowBatch(
-            batch.records.filter(mask), batch.fields.filter(mask), batch.row_numbers[mask]
-        )
-
     def _take(self, batch: RowBatch) -> None:
-        numbers = self._values.numbers(batch)
+        numbers, batch = self.values.take(batch)
         if self._records is not None:
             self._records.add(numbers, record_table(batch))
         else:

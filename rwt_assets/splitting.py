@@ -1,7 +1,7 @@
 """Members to shards: every record goes, byte for byte, to the shard of its value.
 
 What belongs here: grouping records by the value of the split column. What does not: reading
-records (`member_rows.py`), holding them back (`grouping.py`), types (`contract.py`) and
+records (`member_rows.py`), what that value is (`split_values.py`), holding them back (`grouping.py`), types (`contract.py`) and
 uploading (`unpacking.py`).
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rwt_assets.errors import LimitError
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
+from rwt_assets.split_values import SplitValues
 
 PART_BYTES: Final = 16 << 20
 
@@ -45,62 +45,25 @@ class SplitShard:
     parts: Iterator[SplitPart]
 
 
-class SplitValues:
-    """The values of a member's split column, numbered in the order of their appearance.
-
-    Args:
-        rule: names the split column, or none.
-        limits: on the number of values.
-        where: named in errors.
-    """
-
-    def __init__(self, rule: MemberRule, limits: Limits, *, where: str) -> None:
-        self._rule = rule
-        self._limits = limits
-        self._where = where
-        self._numbers: dict[str, int] = {}
-
-    def numbers(self, batch: RowBatch) -> np.ndarray:
-        """The number of the value of each row.
-
-        Raises:
-            LimitError: there are too many values.
-        """
-        if self._rule.split_by is None:
-            return np.zeros(len(batch.row_numbers), np.int64)
-        coded = batch.fields.column(self._rule.split_by).combine_chunks().dictionary_encode()
-        known = self._numbers
-        own = [known.setdefault(value, len(known)) for value in coded.dictionary.to_pylist()]
-        if len(known) > self._limits.split_values:
-            raise LimitError(
-                f"the column {self._rule.split_by!r} has more than "
-                f"{self._limits.split_values} different values",
-                where=self._where,
-                fate="The whole member was set aside; the others were processed.",
-                remedy="Split by another column, or raise limits.split_values of the feed.",
-            )
-        numbers: np.ndarray = np.array(own, np.int64)[np.asarray(coded.indices)]
-        return numbers
-
-    def __iter__(self) -> Iterator[str | None]:
-        """The values by number. A member that is not split has one, also without rows."""
-        return iter([None] if self._rule.split_by is None else self._numbers)
-
-
 class MemberSplitter:
     """Splits one member.
 
-    `rows` has what is known of the member while it is consumed and afterwards.
+    `rows` has what is known of the member while it is consumed and afterwards, `values` the rows
+    that have no shard.
 
     Args:
         rule: by which column, which columns must be there, what is known of the dialect.
         limits: on columns, record and field length, split values and bytes held back.
+        archive: object key of the archive.
+        member: name of the member.
         where: named in errors.
     """
 
-    def __init__(self, rule: MemberRule, limits: Limits, *, where: str) -> None:
+    def __init__(
+        self, rule: MemberRule, limits: Limits, *, archive: str = "", member: str = "", where: str
+    ) -> None:
         self.rows = MemberRows(rule, limits, where=where)
-        self._values = SplitValues(rule, limits, where=where)
+        self.values = SplitValues(rule, limits, archive=archive, member=member, where=where)
         self._held_bytes = limits.buffer_bytes
 
     def shards(self, chunks: Iterable[bytes]) -> Iterator[SplitShard]:
@@ -121,11 +84,12 @@ class MemberSplitter:
         """
         grouped = GroupedRows()
         for batch in self.rows.batches_ahead(chunks):
-            grouped.add(self._values.numbers(batch), record_table(batch))
+            numbers, kept = self.values.take(batch)
+            grouped.add(numbers, record_table(kept))
             if grouped.held_bytes >= self._held_bytes:
                 grouped.spill()
         grouped.finish()
-        for number, value in enumerate(self._values):
+        for number, value in enumerate(self.values):
             cut = parts(grouped.tables(number), self.rows.header)
             yield SplitShard(value, grouped.bytes(number), cut)
 

@@ -49,6 +49,7 @@ from rwt_assets.row_numbers import (
     damaged,
 )
 from rwt_assets.same_names import spelled_apart, spelled_pattern
+from rwt_assets.split_values import SplitValues
 from rwt_assets.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
 from rwt_assets.zip_names import shown
 
@@ -294,7 +295,9 @@ class _Unpacker:
     def _cut(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
         where = f"s3://{self._revision.bucket}/{self._revision.key}, member {member.name!r}"
         limits = self._feed.limits
-        splitter: MemberSplitter | OnePass = MemberSplitter(rule, limits, where=where)
+        splitter: MemberSplitter | OnePass = MemberSplitter(
+            rule, limits, archive=self._revision.key, member=member.name, where=where
+        )
         if self._enriched is not None:
             splitter = self._one_pass(self._enriched, rule, member, where)
         chunks = _Counted(read_member(source, member, limits, where=where, password=self._password))
@@ -307,7 +310,7 @@ class _Unpacker:
         member = replace(member, uncompressed_bytes=chunks.bytes)  # may have been cut to 32 bits
         if member.uncompressed_bytes > GIVEN_BACK_AFTER_BYTES:
             give_back_small_pieces()
-        unpacked = self._unpacked(member, splitter.rows)
+        unpacked = self._unpacked(member, splitter.rows, splitter.values)
         self.done.append(unpacked)
         while shard is not None:
             key = self._key(member.name, rule, shard.value)
@@ -344,10 +347,11 @@ class _Unpacker:
             shard=shard,
         )
 
-    def _unpacked(self, member: Member, rows: MemberRows) -> _Unpacked:
+    def _unpacked(self, member: Member, rows: MemberRows, values: SplitValues) -> _Unpacked:
+        without_shard = values.rejected(rows.first_row_line)
         rejected = [
             QuarantineEntry(member.name, r.line, r.row, r.rows, r.rule, r.reason, r.text)
-            for r in rows.rejected
+            for r in sorted([*rows.rejected, *without_shard], key=lambda one: one.row or 0)
         ]
         report = MemberReport(
             name=member.name,

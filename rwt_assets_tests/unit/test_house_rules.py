@@ -62,6 +62,7 @@ PURE = [
     "row_numbers",
     "schema_history",
     "schemas",
+    "split_values",
     "splitting",
     "table_profile",
     "uniqueness",

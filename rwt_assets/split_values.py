@@ -1,0 +1,222 @@
+"""Which shard a row belongs to: the value of its split column, as its type has it.
+
+What belongs here: from the text of the split column to the identity of a shard, and why a row has
+none. What does not: types (`contract.py`) and holding records back (`grouping.py`,
+`splitting.py`).
+
+The identity of a shard is the typed value, written in one way: `1`, `01` and `+1` of an integer
+column are one shard. An empty field is no value, whatever the type. A row whose value breaks the
+rule of the column, or is too long, is quarantined here, so that it never makes a partition, a
+folder or an object. Every way of an archive (shards kept, one pass, made again) comes through here.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rwt_assets.contract import ShardContract
+from rwt_assets.errors import LimitError
+from rwt_assets.feed import Limits, MemberRule
+from rwt_assets.member_rows import RejectedRow, RowBatch
+from rwt_assets.partitions import ShardKey
+from rwt_assets.records import shown_record
+
+TOO_LONG: Final = "split_value_too_long"
+# Dagster keeps a partition key in index rows, which in PostgreSQL have at most 2,704 bytes (its
+# documentation: "B-Tree Indexes") together with the key of the asset and the type of the event.
+PARTITION_KEY_BYTES: Final = 2_400
+NO_SHARD: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """Rows without a shard: their ordinals, why, and their records."""
+
+    rows: np.ndarray
+    rules: list[str]
+    reasons: list[str]
+    texts: list[str]
+
+
+class SplitValues:
+    """The values of a member's split column, numbered in the order of their appearance.
+
+    Args:
+        rule: names the split column, or none.
+        limits: on the number of values and on their length.
+        archive: object key of the archive.
+        member: name of the member.
+        where: named in errors.
+        only: the values that are wanted; None for all. Rows of others are left out.
+    """
+
+    def __init__(  # noqa: PLR0913 - each says one thing about the member
+        self,
+        rule: MemberRule,
+        limits: Limits,
+        *,
+        archive: str = "",
+        member: str = "",
+        where: str,
+        only: Collection[str | None] | None = None,
+    ) -> None:
+        self._column = rule.split_by
+        self._limits = limits
+        self._where = where
+        self._only = only
+        self._numbers: dict[str | None, int] = {}
+        self._rejected: list[_Rejected] = []
+        own = None if self._column is None else rule.columns.get(self._column)
+        self._rule = (
+            None
+            if own is None or self._column is None
+            else MemberRule(
+                include=rule.include, columns={self._column: own}, evolution=rule.evolution
+            )
+        )
+        key = ShardKey(archive, member, self._column or "", "").partition_key
+        self._room = PARTITION_KEY_BYTES - len(key.encode("utf-8", "surrogatepass"))
+
+    def take(self, batch: RowBatch) -> tuple[np.ndarray, RowBatch]:
+        """The rows of a batch that belong to a shard, and the number of the value of each.
+
+        Raises:
+            LimitError: there are too many values.
+            ArchiveSchemaError: a value does not fit, and the feed's evolution fails the archive.
+        """
+        rows = len(batch.row_numbers)
+        if self._column is None:
+            return np.zeros(rows, np.int64), batch
+        coded = batch.fields.column(self._column).combine_chunks().dictionary_encode()
+        indices = np.asarray(coded.indices)
+        texts = coded.dictionary
+        first = np.zeros(len(texts), np.int64)
+        first[indices[::-1]] = batch.row_numbers[::-1]
+        values, reasons = self._values(texts, first)
+        numbers: np.ndarray = self._numbered(values, reasons)[indices]
+        if not (numbers == NO_SHARD).any():
+            return numbers, batch
+        self._reject(batch, indices, reasons)
+        kept = numbers != NO_SHARD
+        mask = pa.array(kept)
+        return numbers[kept], RowBatch(
+            batch.records.filter(mask), batch.fields.filter(mask), batch.row_numbers[kept]
+        )
+
+    def rejected(self, first_row_line: int | None) -> list[RejectedRow]:
+        """The rows without a shard.
+
+        Args:
+            first_row_line: of the member, if every row has exactly one line.
+        """
+        return [
+            RejectedRow(
+                line=None if first_row_line is None else first_row_line + row - 1,
+                row=row,
+                rows=1,
+                rule=rule,
+                reason=reason,
+                text=text,
+            )
+            for one in self._rejected
+            for row, rule, reason, text in zip(
+                one.rows.tolist(), one.rules, one.reasons, one.texts, strict=True
+            )
+        ]
+
+    def __iter__(self) -> Iterator[str | None]:
+        """The values by number. A member that is not split has one, also without rows."""
+        return iter([None] if self._column is None else self._numbers)
+
+    def _values(
+        self, texts: Any, first: np.ndarray
+    ) -> tuple[list[str | None], dict[int, tuple[str, str]]]:
+        """The value of each text, and the rule and reason of those that have no shard."""
+        values: list[str | None] = [None] * len(texts)
+        reasons: dict[int, tuple[str, str]] = {}
+        canonical, places, rejected = self._typed(texts, first)
+        of_row = {int(row): place for place, row in enumerate(first)}
+        for one in rejected:
+            reasons[of_row[one.row]] = (one.rule, one.reason)
+        for place, value in zip(places, canonical, strict=True):
+            values[place] = value
+            reason = None if value is None else self._too_long(value)
+            if reason:
+                reasons[place] = (TOO_LONG, reason)
+        return values, reasons
+
+    def _typed(self, texts: Any, first: np.ndarray) -> tuple[list[str | None], list[int], Any]:
+        """The values of texts that keep the rule of their column, their places, and the others."""
+        if self._rule is None:
+            return [text or None for text in texts.to_pylist()], [*range(len(texts))], ()
+        # Rows are told apart by their numbers, of which those of different texts differ.
+        order = np.argsort(first)
+        table = pa.table({self._column: texts.take(pa.array(order))})
+        result = ShardContract(self._rule, where=self._where).apply(table, first[order])
+        typed = _written(result.valid.column(self._column))
+        kept = order[np.searchsorted(first[order], result.row_numbers)]
+        return typed, kept.tolist(), result.rejected
+
+    def _too_long(self, value: str) -> str:
+        size, limit = len(value.encode("utf-8", "surrogatepass")), self._limits.split_value_bytes
+        if size > limit:
+            return (
+                f"the value of {self._column!r} has {size} bytes, the feed's limit is {limit} "
+                "(limits.split_value_bytes)"
+            )
+        escaped = ShardKey("", "", "", value).partition_key
+        if len(escaped.encode("utf-8", "surrogatepass")) > self._room:
+            return (
+                f"the value of {self._column!r} has {size} bytes, too many for a partition key of "
+                f"{PARTITION_KEY_BYTES} bytes together with the names of archive and member"
+            )
+        return ""
+
+    def _numbered(
+        self, values: list[str | None], reasons: dict[int, tuple[str, str]]
+    ) -> np.ndarray:
+        """The number of each value; new ones get the next."""
+        known = self._numbers
+        numbers = np.full(len(values), NO_SHARD, np.int64)
+        for place, value in enumerate(values):
+            if place not in reasons and (self._only is None or value in self._only):
+                numbers[place] = known.setdefault(value, len(known))
+        if len(known) > self._limits.split_values:
+            raise LimitError(
+                f"the column {self._column!r} has more than "
+                f"{self._limits.split_values} different values",
+                where=self._where,
+                fate="The whole member was set aside; the others were processed.",
+                remedy="Split by another column, or raise limits.split_values of the feed.",
+            )
+        return numbers
+
+    def _reject(
+        self, batch: RowBatch, indices: np.ndarray, reasons: dict[int, tuple[str, str]]
+    ) -> None:
+        """Note the rows of a batch whose value has no shard for a reason."""
+        if not reasons:
+            return
+        places = np.flatnonzero(np.isin(indices, np.fromiter(reasons, np.int64)))
+        told = [reasons[index] for index in indices[places].tolist()]
+        records = batch.records.take(pa.array(places)).to_pylist()
+        self._rejected.append(
+            _Rejected(
+                rows=batch.row_numbers[places],
+                rules=[rule for rule, _ in told],
+                reasons=[reason for _, reason in told],
+                texts=[shown_record(record) for record in records],
+            )
+        )
+
+
+def _written(values: Any) -> list[str | None]:
+    """Typed values as texts, of which equal values have the same and others another."""
+    if pa.types.is_floating(values.type):
+        values = pc.add(values, 0.0)  # there is one zero
+    texts: list[str | None] = values.cast(pa.string()).to_pylist()
+    return [text or None for text in texts]
