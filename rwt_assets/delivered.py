@@ -7,10 +7,8 @@ revision or of a run that is under way are never among the rows. Apache Arrow do
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -28,6 +26,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.resources.object_store import connect_objects
+from rwt_assets.table_names import table_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,13 +146,6 @@ def query(tables: Mapping[str, ds.Dataset], sql: str) -> duckdb.DuckDBPyRelation
             connection.execute(f'create schema if not exists "{schema}"')
             connection.execute(f'create view "{schema}"."{table}" as from "{name}"')
     return connection.sql(sql)
-
-
-def table_name(member: str) -> str:
-    """The table of a member: its name without folders and suffix, as SQL takes it unquoted."""
-    stem = PurePosixPath(member).stem or member
-    name = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_").lower()
-    return f"_{name}" if not name or name[0].isdigit() else name
 
 
 def _free_name(name: str, taken: Mapping[str, Any]) -> str:

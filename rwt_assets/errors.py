@@ -27,7 +27,8 @@ business of the asset, sensor or command that meets them.
     ├── EnrichmentError            a feed's own enrichment fails, or does what it may not
     ├── LimitError                 a limit of the feed was exceeded
     ├── DeliveryError              the delivery does not reconcile
-    │   └── ToleranceError         more was set aside than the feed tolerates
+    │   ├── ToleranceError         more was set aside than the feed tolerates
+    │   └── IncompleteError        the archive has not what its feed or its sender says
     └── StackError                 a local server did not start, stop or answer
 
 `terminal` is true where the same input fails the same way each time; Dagster is then told
@@ -179,6 +180,12 @@ class DeliveryError(RwtError):
 
 class ToleranceError(DeliveryError):
     """More was set aside than the feed tolerates."""
+
+    terminal = True
+
+
+class IncompleteError(DeliveryError):
+    """The archive does not hold what its feed, its control file or a check says."""
 
     terminal = True
 

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from rwt_assets.expectations import Check, Control, Expected, Severity, parse_reference
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
 
@@ -26,6 +27,7 @@ ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestam
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
 MissingColumns = Literal["null", "quarantine", "fail"]
 TypeConflicts = Literal["quarantine", "rescue", "fail"]
+UnknownMembers = Literal["ignore", "warn", "fail"]
 BrokenMembers = Literal["quarantine", "fail"]
 NameMatch = Literal["path", "name"]
 AUTO = "auto"
@@ -197,7 +199,7 @@ class Evolution(_Declaration):
         return "rescue" in (self.new_columns, self.type_conflicts)
 
 
-class MemberRule(_Declaration):
+class MemberRule(Expected):
     """Which members are taken, how they are split and what their rows must be.
 
     Patterns are those of `fnmatch` (`*`, `?`, `[abc]`). They are compared as the feed's `case`
@@ -213,6 +215,9 @@ class MemberRule(_Declaration):
 
     `enrichments` are functions by name that rows which keep the contract go through, in order;
     see `named_enrichments.py`.
+
+    `required`, `min_rows`, `max_rows` and `references` say what an archive must have of it; see
+    `expectations.Expected`.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -249,6 +254,15 @@ class MemberRule(_Declaration):
     def _enrichments_fit(self) -> Self:
         if self.columns:
             check_columns_known(self.enrichments, [*self.columns])
+        return self
+
+    @model_validator(mode="after")
+    def _references_are_known(self) -> Self:
+        for column in self.references:
+            if self.columns and column not in self.columns:
+                known = ", ".join(sorted(self.columns))
+                msg = f"references names the unknown column {column!r}; declared are: {known}"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -407,6 +421,10 @@ class Feed(_Declaration):
 
     `broken_members` says what becomes of an archive with a member that cannot be read:
     `quarantine` sets that member aside and the others go through, `fail` fails the archive.
+    `incomplete` says what becomes of an archive that lacks what its rules and its `control` file
+    ask for: `fail` keeps it from being delivered, `warn` tells it. `dangling` says the same of
+    values that are not where `references` look for them, `unknown_members` of members that no rule
+    names. `checks` are questions in SQL about the rows that would be delivered.
     `expected_every_hours` is how often an archive should arrive at least. With `retire`, old
     archives leave the catalog every night.
 
@@ -433,6 +451,11 @@ class Feed(_Declaration):
     limits: Limits = Field(default_factory=Limits)
     broken_members: BrokenMembers = "quarantine"
     tolerance: Tolerance = Field(default_factory=Tolerance)
+    incomplete: Severity = "fail"
+    dangling: Severity = "fail"
+    unknown_members: UnknownMembers = "ignore"
+    control: Control | None = None
+    checks: tuple[Check, ...] = ()
     expected_every_hours: float | None = Field(default=None, gt=0)
     retire: Retirement | None = None
     keep_former_hours: float = Field(default=24, ge=0)
@@ -448,6 +471,31 @@ class Feed(_Declaration):
         if not self.keep_shards and not self.one_pass:
             raise ValueError("keep_shards may be false only if one_pass is true")
         return self
+
+    @model_validator(mode="after")
+    def _references_lead_somewhere(self) -> Self:
+        for rule in self.members:
+            for column, target in rule.references.items():
+                member, key = parse_reference(target)
+                parents = [one for one in self.members if one.takes(member)]
+                fits = [one for one in parents if not one.columns or key in one.columns]
+                if parents and not fits:
+                    msg = f"references of {column!r}: {member!r} declares no column {key!r}"
+                    raise ValueError(msg)
+                if not parents and not any(char in member for char in "*?["):
+                    msg = f"references of {column!r}: no rule takes the member {member!r}"
+                    raise ValueError(msg)
+        return self
+
+    @field_validator("checks")
+    @classmethod
+    def _check_names_differ(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        names = [one.name for one in checks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            msg = f"two checks are named {twice[0]!r}"
+            raise ValueError(msg)
+        return checks
 
     @field_validator("target")  # of the field, so that its line is named
     @classmethod

@@ -46,6 +46,7 @@ def splitting_version(feed: Feed) -> str:
         *map(_splitting_settings, feed.members),
         *([] if feed.keep_shards else ["not kept"]),
         *([] if feed.case == INSENSITIVE else [feed.case]),
+        *([] if feed.control is None else [feed.control.model_dump(mode="json")]),
     ]
     return f"{SPLITTING_VERSION}-{sha256(repr(settings).encode()).hexdigest()[:12]}"
 

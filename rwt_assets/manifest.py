@@ -73,7 +73,8 @@ class MemberReport(_Document):
     `rows_by_rule` counts the quarantined rows by the rule that they broke.
 
     `stored_name` is what the archive says where `name` had to be made distinct from another.
-    `first_row_line` is the line of the first row, if every row has exactly one line.
+    `first_row_line` is the line of the first row, if every row has exactly one line. `digests` are
+    those that the feed's control file states, hexadecimal, of the member's bytes.
     """
 
     name: str
@@ -88,11 +89,34 @@ class MemberReport(_Document):
     dialect: CsvDialect = CsvDialect()
     first_row_line: int | None = None
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
+    digests: dict[str, str] = Field(default_factory=dict)
 
     @property
     def rule_name(self) -> str:
         """The name that the feed's rules match."""
         return self.stored_name or self.name
+
+
+class Claim(_Document):
+    """One statement of a control file about a member, or about the archive if `member` is "".
+
+    `digests` are hexadecimal, by algorithm; `sums` are decimal numbers as text, by column.
+    """
+
+    place: str
+    member: str = ""
+    rows: int | None = None
+    bytes: int | None = None
+    digests: dict[str, str] = Field(default_factory=dict)
+    sums: dict[str, str] = Field(default_factory=dict)
+
+
+class ControlReport(_Document):
+    """What the sender states about an archive: the control files, their claims and problems."""
+
+    members: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class ArchiveManifest(_Document):
@@ -112,6 +136,7 @@ class ArchiveManifest(_Document):
     members: tuple[MemberReport, ...]
     shards: tuple[Shard, ...]
     quarantine_keys: tuple[str, ...]
+    control: ControlReport = ControlReport()
 
     @property
     def rows_read(self) -> int:
@@ -166,8 +191,9 @@ class Delivery(_Document):
     Written last. `rows_read == rows_enriched + rows_quarantined` holds for every delivery
     that exists, and what it names is never written again. `generation` says how its objects were
     made, `reason` why it took the place of the one before. `former` are the deliveries before it,
-    the newest first, as far as their objects may still be there. Documents of earlier versions
-    have no generation, reason, members and former.
+    the newest first, as far as their objects may still be there. `warnings` say what of the archive
+    is not as expected, though it is delivered. Documents of earlier versions have no generation,
+    reason, members, warnings and former.
     """
 
     feed: str
@@ -183,4 +209,5 @@ class Delivery(_Document):
     objects: tuple[EnrichedObject, ...]
     quarantine_keys: tuple[str, ...]
     members: tuple[MemberReport, ...] = ()
+    warnings: tuple[str, ...] = ()
     former: tuple[FormerDelivery, ...] = ()

@@ -38,6 +38,7 @@ from rwt_assets.zip_names import DistinctNames
 SUFFIX: Final = ".zip"
 SEPARATOR: Final = "/"
 NO_RULE: Final = "no rule of the feed takes it"
+CONTROL: Final = "it is the control file"
 NOTHING_WITHIN: Final = "no rule of the feed takes anything in it"
 TOO_DEEP: Final = "no rule of the feed takes it, and it is nested deeper than limits.nesting"
 
@@ -118,6 +119,10 @@ class Walk:
         for member in level.members:
             named = self._named(member, level)
             rule = None if member.ignored else self.feed.rule_for(named.stored_name)
+            control = self.feed.control
+            if control is not None and not member.ignored and control.takes(named.stored_name):
+                yield Found(named, level.source, ignored=CONTROL)
+                continue
             passed_over = None
             if not (member.ignored or _no_file(member)):
                 passed_over = self._passed_over(named.stored_name, rule, level)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import BinaryIO, Final, Literal
 
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import SecretStr
 
 from rwt_assets.byte_ranges import FILE_CHUNK_BYTES
+from rwt_assets.completeness import Finding, find_incomplete
 from rwt_assets.contract import QuarantineEntry, new_columns
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import (
@@ -38,6 +41,7 @@ from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
 from rwt_assets.quarantine import FIELDS, breaches
 from rwt_assets.reconciliation import Account
+from rwt_assets.table_checks import asks_rows, find_in_rows
 from rwt_assets.unpacking import OnePassWriter, unpack_archive
 
 VALUES_SHOWN: Final = 10
@@ -106,7 +110,8 @@ class Preview:
 
     `failure` says why there would be no delivery; then `members` is empty, unless what fails the
     archive is that too much is quarantined, or every member. `not_noticed`
-    says why the feed would never read an object of this name.
+    says why the feed would never read an object of this name. `findings` are what of the archive is
+    not as the feed and the sender say.
     """
 
     feed: str
@@ -114,6 +119,7 @@ class Preview:
     members: tuple[MemberPreview, ...] = ()
     failure: str = ""
     not_noticed: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def rows_read(self) -> int:
@@ -134,7 +140,7 @@ class Preview:
     def everything_delivered(self) -> bool:
         """Whether the archive would be delivered with nothing set aside."""
         told = self.failure or self.not_noticed
-        return not (told or self.rows_quarantined or self.members_broken)
+        return not (told or self.findings or self.rows_quarantined or self.members_broken)
 
 
 def preview_archive(
@@ -161,11 +167,25 @@ def preview_archive(
     # In one pass the same rows come out and are set aside; see `one_pass.py`.
     way = feed.model_copy(update={"one_pass": True, "keep_shards": False})
     not_noticed = "" if feed.reads(feed.source.bucket, key) else _not_noticed(feed, file)
-    shards, failure = _Enriched(), ""
+    with TemporaryDirectory(prefix="rwt-preview-") as folder:
+        return _preview(file, way, store, revision, password, Path(folder), not_noticed)
+
+
+def _preview(  # noqa: PLR0913, PLR0917 - what a preview is made of
+    file: Path,
+    feed: Feed,
+    store: "_LocalArchive",
+    revision: ArchiveRevision,
+    password: SecretStr | None,
+    folder: Path,
+    not_noticed: str,
+) -> Preview:
+    asked = feed.checks or feed.control or any(rule.references for rule in feed.members)
+    shards, failure = _Enriched(folder if asked else None), ""
     try:
         manifest = unpack_archive(
             store,
-            way,
+            feed,
             revision,
             password=password,
             enriched=OnePassWriter(check=lambda _rule, _table: None, write=shards.take),
@@ -174,7 +194,7 @@ def preview_archive(
         manifest = ArchiveManifest(
             feed=feed.name,
             bucket=feed.source.bucket,
-            key=key,
+            key=revision.key,
             revision=LOCAL,
             version_id=None,
             members=error.members,
@@ -189,12 +209,18 @@ def preview_archive(
     beyond = "; ".join(map(str, breaches(account.set_aside, feed.tolerance)))
     if beyond and not failure:
         failure = f"More is set aside than the feed tolerates: {beyond}."
+    found = find_incomplete(feed, account)
+    if asks_rows(feed, manifest):
+        found += find_in_rows(feed, manifest, shards.files, folder)
+    if not failure:
+        failure = "; ".join(str(one) for one in found if one.severity == "fail")
     return Preview(
         feed=feed.name,
         archive=str(file),
         members=tuple(_members(feed, manifest, account, store)),
         failure=failure,
         not_noticed=not_noticed,
+        findings=tuple(found),
     )
 
 
@@ -278,14 +304,23 @@ def _columns(names: Sequence[str], rule: MemberRule) -> Iterator[ColumnPreview]:
 
 
 class _Enriched:
-    """Consumes enriched shards and keeps what their footers would say; of several threads."""
+    """Consumes enriched shards and keeps what their footers would say; of several threads.
 
-    def __init__(self) -> None:
+    The rows go to files in `folder`, if something is asked of them.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
         self.objects: list[EnrichedObject] = []
+        self.files: dict[str, list[Path]] = {}
+        self._folder = folder
+        self._number = count()
 
     def take(self, run: OnePassRun) -> None:
-        """Take one shard; its rows are counted and dropped."""
-        rows = sum(table.num_rows for table in run.tables())
+        """Take one shard."""
+        if self._folder is None:
+            rows = sum(table.num_rows for table in run.tables())
+        else:
+            rows = self._keep(run, self._folder / f"{next(self._number)}.parquet")
         key = ShardKey.parse(run.partition_key)
         self.objects.append(
             EnrichedObject(
@@ -301,6 +336,18 @@ class _Enriched:
                 rows_by_rule=run.rows_by_rule,
             )
         )
+
+    def _keep(self, run: OnePassRun, file: Path) -> int:
+        rows = 0
+        writer: pq.ParquetWriter | None = None
+        for table in run.tables():
+            writer = writer or pq.ParquetWriter(file, table.schema, compression="lz4")
+            writer.write_table(table)
+            rows += table.num_rows
+        if writer is not None:
+            writer.close()
+            self.files.setdefault(ShardKey.parse(run.partition_key).member, []).append(file)
+        return rows
 
 
 class _LocalArchive:

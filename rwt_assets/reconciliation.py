@@ -196,13 +196,16 @@ def read_footer(store: ObjectStore, bucket: str, key: str) -> tuple[pq.FileMetaD
         return None
 
 
-def make_delivery(account: Account, delivered_at: datetime, *, reason: str) -> Delivery:
+def make_delivery(
+    account: Account, delivered_at: datetime, *, reason: str, warnings: Sequence[str] = ()
+) -> Delivery:
     """The document for consumers: exactly the objects of this revision.
 
     Args:
         account: that reconciles.
         delivered_at: now.
         reason: why it takes the place of the delivery before it.
+        warnings: what of the archive is not as expected.
     """
     manifest = account.manifest
     return Delivery(
@@ -219,4 +222,5 @@ def make_delivery(account: Account, delivered_at: datetime, *, reason: str) -> D
         objects=tuple(account.objects),
         quarantine_keys=account.quarantine_keys,
         members=manifest.members,
+        warnings=tuple(warnings),
     )

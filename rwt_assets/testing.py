@@ -21,6 +21,7 @@ from functools import cached_property
 from hashlib import md5
 from io import BytesIO
 from itertools import count
+from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
@@ -306,6 +307,10 @@ class InMemoryIOManager(EnrichedShardIOManager):
         """What is kept of a shard in a generation."""
         place = (generation, shard.partition_key, shard.checksum)
         return _SHARDS[self.name].objects.get(place)
+
+    def copy_rows(self, kept: EnrichedObject, file: Path) -> None:
+        """Write the frame of an object to a file."""
+        _SHARDS[self.name].frames[kept.key].to_parquet(file)
 
     def read(self, partition_key: str) -> pd.DataFrame:
         """The newest frame of a shard."""

@@ -9,6 +9,7 @@ not: how a ZIP is read (`archive.py`) and walked (`nesting.py`), how rows are sp
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from hashlib import new as new_digest
 from io import BytesIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from rwt_assets.archive import Member, read_member
 from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.concurrency import Room, map_ahead
 from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
+from rwt_assets.control_file import AT_MOST_BYTES, joined, read_control_file
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.documents import write_document
 from rwt_assets.errors import (
@@ -32,10 +34,10 @@ from rwt_assets.errors import (
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version
 from rwt_assets.layout import Generation, Layout
-from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
+from rwt_assets.manifest import ArchiveManifest, ControlReport, MemberReport, Part, Shard
 from rwt_assets.member_rows import MemberRows
 from rwt_assets.memory import give_back_small_pieces
-from rwt_assets.nesting import Found, Walk
+from rwt_assets.nesting import CONTROL, Found, Walk
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectRanges, ObjectStore
 from rwt_assets.one_pass import OnePass, OnePassShard
@@ -165,7 +167,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     unpacker = _Unpacker(store, feed, revision, generation, password, enriched)
     ignored: list[MemberReport] = []
     with closing(Walk(source, feed, where, password).entries()) as entries:
-        unpacker.unpack(_taken(entries, ignored))
+        unpacker.unpack(unpacker.taken(entries, ignored))
     done = unpacker.done
     if not done:
         wanted = [pattern for rule in feed.members for pattern in rule.include]
@@ -193,6 +195,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         members=members,
         shards=tuple(shard for one in done for shard in one.shards),
         quarantine_keys=unpacker.write_quarantine(quarantined),
+        control=unpacker.control,
     )
 
 
@@ -218,14 +221,28 @@ def _nothing_readable(
     return error
 
 
-def _taken(entries: Iterable[Found], ignored: list[MemberReport]) -> Iterator[Found]:
-    for found in entries:
-        if found.ignored:
-            ignored.append(
-                MemberReport(name=found.member.name, outcome="ignored", reason=found.ignored)
-            )
-        else:
-            yield found
+class _Digests:
+    """Digests of a member's bytes, taken while it is read."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._digests = {name: new_digest(name, usedforsecurity=False) for name in names}
+
+    @property
+    def hexadecimal(self) -> dict[str, str]:
+        """By algorithm; of the whole member once it was read to its end."""
+        return {name: one.hexdigest() for name, one in self._digests.items()}
+
+    def taken_of(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The same chunks."""
+        if not self._digests:
+            return chunks
+        return self._noted(chunks)
+
+    def _noted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            for one in self._digests.values():
+                one.update(chunk)
+            yield chunk
 
 
 class _Unpacker:
@@ -241,6 +258,7 @@ class _Unpacker:
         enriched: OnePassWriter | None,
     ) -> None:
         self.done: list[_Unpacked] = []
+        self.control = ControlReport()
         self._store = store
         self._feed = feed
         self._revision = revision
@@ -250,6 +268,47 @@ class _Unpacker:
         self._kept_bytes = 0
         self._room = Room(IN_HAND_BYTES)
         self._layout = Layout(feed.target.prefix)
+
+    def taken(self, entries: Iterable[Found], ignored: list[MemberReport]) -> Iterator[Found]:
+        """The entries to unpack; the control file is read, the others are noted as ignored."""
+        for found in entries:
+            if not found.ignored:
+                yield found
+                continue
+            member = found.member
+            report = MemberReport(name=member.name, outcome="ignored", reason=found.ignored)
+            if found.ignored == CONTROL:
+                sent = {"bytes": member.uncompressed_bytes, "crc32": member.crc32}
+                report = report.model_copy(update=sent)
+                self._read_control(found)
+            ignored.append(report)
+
+    def _read_control(self, found: Found) -> None:
+        control, member = self._feed.control, found.member
+        if control is None:
+            return
+        where = self._place(member)
+        claims, problems = self.control.claims, self.control.problems
+        try:
+            data = joined(
+                read_member(
+                    found.source, member, self._feed.limits, where=where, password=self._password
+                )
+            )
+        except (MemberError, LimitError) as error:
+            problems = (*problems, str(error))
+        else:
+            if data is None:
+                problems = (*problems, f"{member.name} has more than {AT_MOST_BYTES} bytes")
+            else:
+                stated = read_control_file(data, control, member.name)
+                claims = (*claims, *stated.claims)
+                problems = (*problems, *stated.problems)
+        members = (*self.control.members, member.name)
+        self.control = ControlReport(members=members, claims=claims, problems=problems)
+
+    def _place(self, member: Member) -> str:
+        return f"s3://{self._revision.bucket}/{self._revision.key}, member {member.name!r}"
 
     def unpack(self, members: Iterable[Found]) -> None:
         """Split members; of one that cannot be read, nothing is kept but the reason."""
@@ -293,7 +352,7 @@ class _Unpacker:
             yield from self._cut(found.source, found.member, found.rule)
 
     def _cut(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
-        where = f"s3://{self._revision.bucket}/{self._revision.key}, member {member.name!r}"
+        where = self._place(member)
         limits = self._feed.limits
         splitter: MemberSplitter | OnePass = MemberSplitter(
             rule, limits, archive=self._revision.key, member=member.name, where=where
@@ -301,7 +360,11 @@ class _Unpacker:
         if self._enriched is not None:
             splitter = self._one_pass(self._enriched, rule, member, where)
         chunks = _Counted(read_member(source, member, limits, where=where, password=self._password))
-        shards: Iterator[SplitShard | OnePassShard] = iter(splitter.shards(chunks))
+        control = self._feed.control
+        digests = _Digests(control.digests if control is not None else ())
+        shards: Iterator[SplitShard | OnePassShard] = iter(
+            splitter.shards(digests.taken_of(chunks))
+        )
         try:
             shard = next(shards, None)
         except (MemberError, LimitError) as error:
@@ -310,7 +373,7 @@ class _Unpacker:
         member = replace(member, uncompressed_bytes=chunks.bytes)  # may have been cut to 32 bits
         if member.uncompressed_bytes > GIVEN_BACK_AFTER_BYTES:
             give_back_small_pieces()
-        unpacked = self._unpacked(member, splitter.rows, splitter.values)
+        unpacked = self._unpacked(member, splitter.rows, splitter.values, digests)
         self.done.append(unpacked)
         while shard is not None:
             key = self._key(member.name, rule, shard.value)
@@ -347,7 +410,9 @@ class _Unpacker:
             shard=shard,
         )
 
-    def _unpacked(self, member: Member, rows: MemberRows, values: SplitValues) -> _Unpacked:
+    def _unpacked(
+        self, member: Member, rows: MemberRows, values: SplitValues, digests: "_Digests"
+    ) -> _Unpacked:
         without_shard = values.rejected(rows.first_row_line)
         rejected = [
             QuarantineEntry(member.name, r.line, r.row, r.rows, r.rule, r.reason, r.text)
@@ -366,6 +431,7 @@ class _Unpacker:
             columns=rows.columns,
             dialect=rows.dialect,
             first_row_line=rows.first_row_line,
+            digests=digests.hexadecimal,
         )
         generation, archive = self._generation, self._revision.key
         numbers = RowNumberWriter(

@@ -306,7 +306,9 @@ class World:
         else:
             as_of = self.catalog.newest_event()
             stored = self._io_manager().stored
-            _, document = deliver_newest_split(self.catalog, self.store, ARCHIVE, stored)
+            _, _, document = deliver_newest_split(
+                self.catalog, self.store, ARCHIVE, stored, _no_rows_are_asked_for
+            )
             self.catalog.delivery = Event(self.catalog.next(), document.revision, as_of=as_of)
 
     def _split(self, cause):
@@ -425,3 +427,7 @@ def frame_types(feed):
         if enrichment_version(feed) not in _TYPES
     }
     return _TYPES.setdefault(enrichment_version(feed), made)
+
+
+def _no_rows_are_asked_for(*_: object) -> None:
+    raise AssertionError("these feeds ask nothing of their rows")

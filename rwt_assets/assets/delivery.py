@@ -18,6 +18,14 @@ from rwt_assets.assets.checks import (
     delivery_check_specs,
     delivery_results,
 )
+from rwt_assets.assets.completeness_checks import (
+    CopyRows,
+    completeness_check_specs,
+    completeness_evaluations,
+    completeness_results,
+    find_unexpected,
+    refuse_incomplete,
+)
 from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.fence import refuse_superseded
@@ -25,6 +33,7 @@ from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.catalog_events import archive_page
+from rwt_assets.completeness import Finding
 from rwt_assets.deliveries import current_delivery, reason_for, switch_delivery
 from rwt_assets.delivery_report import delivery_report
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError, ToleranceError
@@ -57,7 +66,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         key=graph.delivery,
         deps=[lineage_only(graph.enriched_shard)],
         partitions_def=graph.zip_archives,
-        check_specs=delivery_check_specs(feed),
+        check_specs=[*delivery_check_specs(feed), *completeness_check_specs(feed)],
         group_name=feed.name,
         owners=[*feed.owners],
         tags=feed.tags,
@@ -81,13 +90,15 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         archive = parse_archive_partition_key(context.partition_key)
         with explained(context, catalog):
             as_of = catalog.newest_event()
-            account, document = deliver_newest_split(catalog, store, archive, io_manager.stored)
+            account, found, document = deliver_newest_split(
+                catalog, store, archive, io_manager.stored, io_manager.copy_rows
+            )
         return dg.MaterializeResult(
             metadata={
                 **_metadata(catalog, store, account, document, monotonic() - began),
                 AS_OF: as_of,
             },
-            check_results=delivery_results(feed, account),
+            check_results=[*delivery_results(feed, account), *completeness_results(feed, found)],
             data_version=dg.DataVersion(data_version(document)),
         )
 
@@ -95,8 +106,8 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
 
 
 def deliver_newest_split(
-    catalog: FeedCatalog, store: ObjectStore, archive: str, stored: Stored
-) -> tuple[Account, Delivery]:
+    catalog: FeedCatalog, store: ObjectStore, archive: str, stored: Stored, copy_rows: CopyRows
+) -> tuple[Account, Sequence[Finding], Delivery]:
     """Take the account of an archive's newest split and, if it adds up, make it the delivery.
 
     Args:
@@ -104,13 +115,15 @@ def deliver_newest_split(
         store: where documents lie.
         archive: object key.
         stored: what is kept of a shard; see `reconciliation.take_account`.
+        copy_rows: writes what is kept to a file; see `completeness_checks.find_unexpected`.
 
     Returns:
-        The account, and the document that is in place now.
+        The account, what of the archive is not as expected, and the document that is in place now.
 
     Raises:
         DeliveryError: the account does not add up. Shards without an object are reported again.
         ToleranceError: more is quarantined than the feed tolerates.
+        IncompleteError: the archive is not as expected, and the feed does not let it through.
         SupersededError: a newer revision arrived, or another split or delivery has ended meanwhile.
     """
     feed = catalog.feed
@@ -126,12 +139,17 @@ def deliver_newest_split(
     if beyond := breaches(account.set_aside, feed.tolerance):
         _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, account)
         raise not_tolerated(account, beyond)
+    found = find_unexpected(feed, account, copy_rows)
+    _report_unexpected(catalog, archive, found)
+    refuse_incomplete(account, found)
     refuse_superseded(catalog, archive, manifest.revision)
     if manifest_etag(store, feed.target, archive) != etag:
         raise split_meanwhile(manifest)
     reason = reason_for(before.delivery, manifest, generation.name)
-    document = make_delivery(account, datetime.now(UTC), reason=reason)
-    return account, switch_delivery(store, feed.target, before, document)
+    document = make_delivery(
+        account, datetime.now(UTC), reason=reason, warnings=[str(one) for one in found]
+    )
+    return account, found, switch_delivery(store, feed.target, before, document)
 
 
 def refuse_stale_manifest(catalog: FeedCatalog, manifest: ArchiveManifest) -> None:
@@ -219,6 +237,13 @@ def _report_failed(catalog: FeedCatalog, check_name: str, account: Account) -> N
             metadata={**result.metadata, "archive": dg.MetadataValue.text(partition_key)},
         )
     )
+
+
+def _report_unexpected(catalog: FeedCatalog, archive: str, found: Sequence[Finding]) -> None:
+    """Report the checks of an archive that is not delivered: then the run has no results."""
+    if any(one.severity == "fail" for one in found):
+        for one in completeness_evaluations(catalog.feed, found, archive_partition_key(archive)):
+            catalog.instance.report_runless_asset_event(one)
 
 
 def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dict[str, Any]:

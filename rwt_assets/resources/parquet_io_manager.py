@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from json import dumps
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from threading import BoundedSemaphore
 from time import monotonic
@@ -31,7 +32,7 @@ from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
-from rwt_assets.errors import SPLIT_AGAIN, ShardDamagedError
+from rwt_assets.errors import SPLIT_AGAIN, DeliveryError, ShardDamagedError
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.frames import to_frame
@@ -101,6 +102,18 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
         Reconciliation asks this of every shard, with several threads, and nothing else: so a
         delivery names what an IO manager keeps, wherever that is.
         """
+
+    def copy_rows(self, kept: EnrichedObject, file: Path) -> None:  # noqa: ARG002
+        """Write what is kept of a shard to a file, as Parquet; called by several threads.
+
+        It is asked for where a feed has `references`, sums in its `control` file or `checks`.
+        """
+        raise DeliveryError(
+            f"{type(self).__name__} cannot copy rows, which the feed's references and checks need",
+            where=kept.key,
+            fate="No delivery was written; the one before, if any, is as it was.",
+            remedy="Give it a method copy_rows, or take references, control sums and checks out.",
+        )
 
     @abstractmethod
     def read(self, partition_key: str) -> pd.DataFrame:
@@ -197,6 +210,13 @@ class S3ParquetIOManager(EnrichedShardIOManager):
     def stored(self, generation: Generation, shard: Shard) -> EnrichedObject | None:
         """What lies in the bucket of a shard, by the footer of its Parquet."""
         return stored_parquet(self.object_store.objects(), self._target, generation, shard)
+
+    def copy_rows(self, kept: EnrichedObject, file: Path) -> None:
+        """Write what is kept of a shard to a file."""
+        store = self.object_store.objects()
+        with file.open("wb") as copy:
+            for chunk in store.stream(self.bucket, kept.key, 0, kept.bytes):
+                copy.write(chunk)
 
     def read(self, partition_key: str) -> pd.DataFrame:
         """The enriched shard of the archive's newest split, as the declaration makes it now.

@@ -1,0 +1,190 @@
+"""What a feed expects an archive to hold, as declared.
+
+What belongs here: the declarations of a control file, of references and of checks in SQL, and what
+makes them wrong. What does not: holding an archive against them (`completeness.py`,
+`table_checks.py`) and reading the control file (`control_file.py`).
+"""
+
+import re
+import unicodedata
+from fnmatch import fnmatchcase
+from typing import Annotated, Final, Literal, Self
+
+import duckdb
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Severity = Literal["warn", "fail"]
+DIGESTS: Final = ("crc32", "md5", "sha1", "sha256")
+SUM: Final = "sum_"
+GROUPS: Final = ("member", "rows", "bytes", *DIGESTS)
+ARCHIVE_COMPLETE: Final = "archive_complete"
+REFERENCES_HOLD: Final = "references_hold"
+BUILT_IN: Final = frozenset(
+    {
+        ARCHIVE_COMPLETE,
+        REFERENCES_HOLD,
+        "reconciled",
+        "quarantine_within_tolerance",
+        "contract_kept",
+        "deliveries_intact",
+        "rows_as_usual",
+    }
+)
+
+
+def folded(name: str) -> str:
+    """A name without regard to case and to the form of its accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def names_member(pattern: str, member: str) -> bool:
+    """Whether a member's whole name fits a pattern of `fnmatch`, without regard to case."""
+    return fnmatchcase(folded(member), folded(pattern))
+
+
+def parse_reference(target: str) -> tuple[str, str]:
+    """The member and the column of `stops.txt.stop_id`.
+
+    Raises:
+        ValueError: the text names no column.
+    """
+    member, _, column = target.rpartition(".")
+    if not member or not column:
+        msg = f"{target!r} names no member and column, such as customers.csv.customer_id"
+        raise ValueError(msg)
+    return member, column
+
+
+def _references(references: dict[str, str]) -> dict[str, str]:
+    for target in references.values():
+        parse_reference(target)
+    return references
+
+
+References = Annotated[dict[str, str], AfterValidator(_references)]
+
+
+def _one_select(sql: str) -> str:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        msg = f"it is no SQL that DuckDB understands: {str(error).splitlines()[0]}"
+        raise ValueError(msg) from error
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise ValueError("it must be one SELECT; the rows that it returns are what is wrong")
+    return sql
+
+
+class _Declaration(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Check(_Declaration):
+    """A question in SQL about an archive: the rows that it returns are what is wrong.
+
+    `sql` is one SELECT of DuckDB's SQL over the rows of the archive that would be delivered; a
+    member's table has its name without folders and suffix, as in `rwt query`. `severity` says
+    whether rows fail the delivery or are told.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    sql: Annotated[str, AfterValidator(_one_select)]
+    severity: Severity = "fail"
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.name in BUILT_IN:
+            msg = f"the name {self.name!r} is taken by a check that every feed has"
+            raise ValueError(msg)
+        return self
+
+
+class ControlColumns(_Declaration):
+    """The columns of a control file that is a table; only `member` is needed.
+
+    `sums` gives, for a column of the member, the column of the control file with its sum.
+    """
+
+    member: str
+    rows: str = ""
+    bytes: str = ""
+    crc32: str = ""
+    md5: str = ""
+    sha1: str = ""
+    sha256: str = ""
+    sums: dict[str, str] = Field(default_factory=dict)
+
+
+class Control(_Declaration):
+    """The member in which the sender says what the archive holds.
+
+    `member` is a pattern of its name. It is a table with a header, whose `columns` are named here,
+    or a text of which each line that fits the regular expression `line` is a statement: by its
+    groups `member`, `rows`, `bytes`, `crc32`, `md5`, `sha1`, `sha256` and `sum_<column>`. A
+    statement without a member is about the archive as a whole. `decimal_mark` and `thousands_mark`
+    say how its numbers are written. An archive without it is incomplete unless `required` is
+    false.
+    """
+
+    member: str = Field(min_length=1)
+    columns: ControlColumns | None = None
+    line: str = ""
+    decimal_mark: Literal[".", ","] = "."
+    thousands_mark: Literal["", ".", ",", " ", "'"] = ""
+    required: bool = True
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if (self.columns is None) == (not self.line):
+            raise ValueError("control needs either columns or line")
+        if self.decimal_mark == self.thousands_mark:
+            raise ValueError("decimal_mark and thousands_mark must differ")
+        if self.line:
+            try:
+                groups = re.compile(self.line).groupindex
+            except re.error as error:
+                msg = f"line {self.line!r} is no regular expression: {error}"
+                raise ValueError(msg) from error
+            known = [name for name in groups if name in GROUPS or name.startswith(SUM)]
+            if {*known} <= {"member"}:
+                msg = f"line needs a group named one of {', '.join(GROUPS[1:])} or sum_<column>"
+                raise ValueError(msg)
+        return self
+
+    def takes(self, member: str) -> bool:
+        """Whether a member of this name is the control file."""
+        return names_member(self.member, member)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests that it states and that a ZIP does not have by itself."""
+        if self.columns is not None:
+            stated = {name for name in DIGESTS if getattr(self.columns, name)}
+        else:
+            stated = {*re.compile(self.line).groupindex}
+        return tuple(name for name in DIGESTS if name in stated and name != "crc32")
+
+
+class Expected(_Declaration):
+    """How many rows of a member should be delivered, and which rows of others they name.
+
+    `required` says that an archive without a member of the rule is incomplete. `min_rows` and
+    `max_rows` hold for each member of the rule, and count the rows that are delivered.
+    `references` gives, for a column, the member and column in which each of its values must be.
+    """
+
+    required: bool = False
+    min_rows: int | None = Field(default=None, ge=0)
+    max_rows: int | None = Field(default=None, ge=0)
+    references: References = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if (
+            self.min_rows is not None
+            and self.max_rows is not None
+            and self.min_rows > self.max_rows
+        ):
+            raise ValueError("min_rows is more than max_rows")
+        return self
