@@ -1,7 +1,10 @@
 """An archive is held against what its feed and its sender say, and a preview says the same."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
+import yaml
 
 from rwt_assets.feed import Feed
 from rwt_assets.preview import preview_archive
@@ -254,3 +257,34 @@ def results(shop):
         if records:
             found[name] = records[0].event.dagster_event.event_specific_data.passed
     return found
+
+
+DOCUMENTED = Path(__file__).parents[2] / "docs/input.md"
+
+
+def test_the_declaration_of_the_page_does_what_the_page_says(tmp_path):
+    section = DOCUMENTED.read_text().split("## Is it all there?")[1]
+    declared = Feed.model_validate(
+        {
+            "name": "shop",
+            "source": {"bucket": "incoming", "queue": "shop", "prefix": "shop/"},
+            "target": {"bucket": "results", "prefix": "rwt/shop"},
+            **yaml.safe_load(section.split("```yaml")[1].split("```")[0]),
+        }
+    )
+    stated = "file,rows,total\norders.csv,3,35.75\ncustomers.csv,2,\n"
+    whole = controlled(stated, "manifest.csv")
+    negative = {**BOTH, "orders.csv": "order,customer,amount\n1,a,-1\n2,b,36.75\n3,a,0\n"}
+    warned = controlled(stated, "manifest.csv", negative)
+    assert previewed(declared, whole, tmp_path).everything_delivered
+    assert previewed(declared, BOTH, tmp_path).failure == "there is no control file 'manifest.csv'"
+    with Shop(feed=declared) as shop:
+        shop.deliver("a.zip", whole)
+        assert {*results(shop)} == {"archive_complete", "references_hold", "no_negative_orders"}
+        shop.deliver("a.zip", {**warned, "notes.txt": ""})
+        unknown, wrong = shop.delivery("shop/a.zip").warnings
+        assert unknown == "'notes.txt' is known to no rule"
+        assert "no_negative_orders: rows that are wrong: 1 (order '1', customer 'a'" in wrong
+        before = shop.delivery("shop/a.zip")
+        shop.deliver("a.zip", {**whole, "orders.csv": "order,customer,amount\n"}, ends="failed")
+        assert shop.delivery("shop/a.zip") == before
