@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rwt_assets.expectations import ARCHIVE_COMPLETE, Severity, folded
+from rwt_assets.expectations import ARCHIVE_COMPLETE, Severity
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.manifest import Claim, MemberReport
 from rwt_assets.nesting import NO_RULE
 from rwt_assets.reconciliation import Account
+from rwt_assets.same_names import folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from rwt_assets.expectations import DIGESTS, SUM, Control, ControlColumns, folded
+from rwt_assets.expectations import DIGESTS, SUM, Control, ControlColumns
 from rwt_assets.manifest import Claim
+from rwt_assets.same_names import folded
 
 AT_MOST_BYTES: Final = 16 << 20
 LINE_CHARACTERS: Final = 8_192

@@ -6,12 +6,12 @@ makes them wrong. What does not: holding an archive against them (`completeness.
 """
 
 import re
-import unicodedata
-from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal, Self
 
 import duckdb
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from rwt_assets.same_names import matches
 
 Severity = Literal["warn", "fail"]
 DIGESTS: Final = ("crc32", "md5", "sha1", "sha256")
@@ -30,16 +30,6 @@ BUILT_IN: Final = frozenset(
         "rows_as_usual",
     }
 )
-
-
-def folded(name: str) -> str:
-    """A name without regard to case and to the form of its accents."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def names_member(pattern: str, member: str) -> bool:
-    """Whether a member's whole name fits a pattern of `fnmatch`, without regard to case."""
-    return fnmatchcase(folded(member), folded(pattern))
 
 
 def parse_reference(target: str) -> tuple[str, str]:
@@ -154,7 +144,7 @@ class Control(_Declaration):
 
     def takes(self, member: str) -> bool:
         """Whether a member of this name is the control file."""
-        return names_member(self.member, member)
+        return matches(member, self.member)
 
     @property
     def digests(self) -> tuple[str, ...]:

@@ -9,10 +9,9 @@ and nothing is ever taken in.
 """
 
 import json
-import os
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPException
+from pathlib import Path
 from typing import Any, Final
 
 from dagster._core.definitions.reconstruct import repository_def_from_target_def
@@ -42,7 +41,7 @@ def refuse_unloadable(*, fate: str = "Nothing was done.") -> None:
     """
     module = current_project().definitions_module
     try:
-        for target in loadable_targets_from_python_module(module, os.getcwd()):
+        for target in loadable_targets_from_python_module(module, str(Path.cwd())):
             definitions = repository_def_from_target_def(target.target_definition)
             if definitions is not None:
                 definitions.validate_loadable()

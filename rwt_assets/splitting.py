@@ -1,8 +1,8 @@
 """Members to shards: every record goes, byte for byte, to the shard of its value.
 
 What belongs here: grouping records by the value of the split column. What does not: reading
-records (`member_rows.py`), what that value is (`split_values.py`), holding them back (`grouping.py`), types (`contract.py`) and
-uploading (`unpacking.py`).
+records (`member_rows.py`), what that value is (`split_values.py`), holding them back
+(`grouping.py`), types (`contract.py`) and uploading (`unpacking.py`).
 """
 
 from collections.abc import Iterable, Iterator

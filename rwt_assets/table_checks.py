@@ -19,11 +19,11 @@ from rwt_assets.expectations import (
     ARCHIVE_COMPLETE,
     REFERENCES_HOLD,
     Check,
-    names_member,
     parse_reference,
 )
 from rwt_assets.feed import Feed
 from rwt_assets.manifest import ArchiveManifest, Claim
+from rwt_assets.same_names import matches
 from rwt_assets.table_names import table_name
 
 SHOWN: Final = 5
@@ -105,7 +105,7 @@ class _Asker:
     def _dangling(self, member: str, column: str, parent: str, key: str) -> Iterator[str]:
         if column not in self._columns[member]:
             return  # a column that is not there is null, and null refers to nothing
-        parents = [one for one in self._views if names_member(parent, one)]
+        parents = [one for one in self._views if matches(one, parent)]
         parents = [one for one in parents if key in self._columns[one]]
         if not parents:
             yield f"{column} of {member!r} refers to {parent}.{key}, of which there are no rows"

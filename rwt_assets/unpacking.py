@@ -232,13 +232,13 @@ class _Digests:
         """By algorithm; of the whole member once it was read to its end."""
         return {name: one.hexdigest() for name, one in self._digests.items()}
 
-    def taken_of(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def taken_of(self, chunks: Iterable[bytes]) -> Iterable[bytes]:
         """The same chunks."""
         if not self._digests:
             return chunks
         return self._noted(chunks)
 
-    def _noted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _noted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             for one in self._digests.values():
                 one.update(chunk)

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rwt_assets import errors, feed, named_enrichments
+from rwt_assets import errors, expectations, feed, named_enrichments
 from rwt_assets.errors import RwtError
 from rwt_assets.metrics import FIGURES
 
@@ -39,6 +39,9 @@ MODELS: tuple[type[BaseModel], ...] = (
     feed.Dialect,
     feed.Evolution,
     feed.Tolerance,
+    expectations.Control,
+    expectations.ControlColumns,
+    expectations.Check,
     feed.Limits,
     feed.Retirement,
 )

@@ -200,5 +200,3 @@ def test_a_webserver_that_could_not_load_is_believed(monkeypatch):
     monkeypatch.setattr("rwt_assets.loading.unloaded", lambda _: iter([("ours", "no such file")]))
     with pytest.raises(CodeLocationError, match=r"do not load: no such file \(ours\)"):
         refuse_unloaded("http://127.0.0.1:3000")
-
-
