@@ -7,7 +7,7 @@ columns and values that are not declared. Works on whole columns; only rejected 
 looked at one by one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 from typing import Any, Final
@@ -17,30 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rwt_assets.added_columns import RESCUED
+from rwt_assets.column_types import arrow_type, read_texts
 from rwt_assets.enrichment import added_names
 from rwt_assets.errors import ArchiveSchemaError, MemberHeaderError, MemberSchemaError, RwtError
-from rwt_assets.feed import ColumnRule, ColumnType, MemberRule
+from rwt_assets.feed import ColumnRule, MemberRule
+from rwt_assets.notation import Notation, notation_of
+from rwt_assets.patterns import whole_match
 from rwt_assets.uniqueness import SeenKeys, row_keys
 
-ARROW_TYPES: Final[dict[ColumnType, pa.DataType]] = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
-PATTERNS: Final[dict[ColumnType, str]] = {
-    "integer": r"^[+-]?[0-9]{1,18}$",
-    "number": r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$",
-    "boolean": r"^(?i:true|false|1|0)$",
-    "date": r"^[0-9]{4}(-[0-9]{2}-[0-9]{2}|[0-9]{4})$",
-    "timestamp": (
-        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]"
-        r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
-        r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?$"
-    ),
-}
+NOT_NULL: Final = "not null"
+UNIQUE: Final = "unique"
+BOUNDS: Final = ("minimum", "maximum")
+SHOWN: Final = 100  # characters of a value in a reason
 QUARANTINE_SCHEMA: Final = pa.schema(
     [
         pa.field("archive", pa.string(), nullable=False),
@@ -94,16 +82,21 @@ class ContractResult:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """A rule that some rows break: `mask` has them, `reason` says why, given the text."""
+    """A rule that some rows break: `mask` has them, `words` follow the text in the reason."""
 
     column: str
     rule: str
     mask: np.ndarray
-    reason: Callable[[str], str]
+    words: str
 
-
-NOT_NULL: Final = "not null"
-UNIQUE: Final = "unique"
+    def reason(self, text: str) -> str:
+        """Why a row with this text breaks the rule."""
+        if self.rule == NOT_NULL:
+            return f"{self.column} {self.words}"
+        if self.rule in BOUNDS:
+            return f"{text} {self.words}"
+        cut = f"{text[:SHOWN]!r}..." if len(text) > SHOWN else repr(text)
+        return f"{cut} {self.words}"
 
 
 def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> None:
@@ -181,6 +174,7 @@ class ShardContract:
         self._rule = rule
         self._where = where
         self._seen = SeenKeys()
+        self._readings = {name: _reading(rule, name) for name in rule.columns}
 
     def apply(
         self, table: pa.Table, row_numbers: np.ndarray, *, within: Any = None
@@ -253,7 +247,7 @@ class ShardContract:
             column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
             if name in self._rule.columns:
                 declared = self._rule.columns[name]
-                value, broken = _typed(column, name, declared)
+                value, broken = _typed(column, name, self._readings[name])
                 conflicts = [one for one in broken if one.rule != NOT_NULL]
                 if conflicts and evolution.type_conflicts == "fail":
                     raise self._conflict(conflicts, column, row_numbers)
@@ -269,7 +263,7 @@ class ShardContract:
                 columns[name] = column
         for name, declared in self._rule.columns.items():
             if name not in columns:
-                columns[name] = pa.nulls(table.num_rows, ARROW_TYPES[declared.type])
+                columns[name] = pa.nulls(table.num_rows, arrow_type(declared.type))
         if evolution.rescues:
             columns[RESCUED] = json_objects(rescued, table.num_rows)
         return pa.table(columns), faults
@@ -296,17 +290,13 @@ class ShardContract:
         ]
 
 
-def fitting(texts: Any, rule: ColumnRule) -> np.ndarray:
+def fitting(texts: Any, rule: ColumnRule, notation: Notation | None = None) -> np.ndarray:
     """Which of these texts keep the rule of their column."""
+    notation = notation or notation_of(rule.kind, dict(rule.written))
     fit = np.ones(len(texts), np.bool_)
-    for fault in _typed(texts, "", rule)[1]:
+    for fault in _typed(texts, "", _Reading(rule, notation))[1]:
         fit &= ~fault.mask
     return fit
-
-
-def whole_match(texts: Any, pattern: str) -> Any:
-    """Which texts match a regular expression (RE2) from end to end; null for null."""
-    return pc.match_substring_regex(texts, f"^(?:{pattern})$")
 
 
 def json_objects(columns: Mapping[str, Any], rows: int) -> Any:
@@ -366,73 +356,63 @@ def quarantine_table(
     return pa.Table.from_pylist(rows, QUARANTINE_SCHEMA)
 
 
-def _typed(column: Any, name: str, rule: ColumnRule) -> tuple[Any, list[_Fault]]:
-    """A column with its type, and for each broken rule a mask of the rows that break it."""
-    faults: list[_Fault] = []
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How a declared column is read: its rule, and how its values are written."""
 
-    def fault(what: str, ok: Any, reason: Callable[[str], str]) -> None:
+    rule: ColumnRule
+    notation: Notation
+
+
+def _reading(rule: MemberRule, column: str) -> _Reading:
+    return _Reading(rule.columns[column], rule.notation(column))
+
+
+def _typed(column: Any, name: str, reading: _Reading) -> tuple[Any, list[_Fault]]:
+    """A column with its type, and for each broken rule a mask of the rows that break it."""
+    rule, faults = reading.rule, list[_Fault]()
+
+    def fault(what: str, ok: Any, words: str) -> None:
         mask = ~np.asarray(pc.fill_null(ok, fill_value=True))
         if mask.any():
-            faults.append(_Fault(name, what, mask, reason))
+            faults.append(_Fault(name, what, mask, words))
 
-    present = pc.not_equal(column, "")
-    text = column if pc.all(present).as_py() in (True, None) else pc.if_else(present, column, None)
+    present, text = _present(column, reading.notation)
     if not rule.nullable:
-        fault(NOT_NULL, present, lambda _: f"{name} is empty")
+        fault(NOT_NULL, present, "is empty" if not reading.notation.null_values else "is null")
     if rule.allowed is not None:
         allowed = pa.array(rule.allowed, pa.string())
         within = pc.if_else(pc.is_null(text), None, pc.is_in(text, value_set=allowed))
-        fault("allowed", within, lambda v: f"{v!r} is none of {', '.join(rule.allowed or ())}")
+        fault("allowed", within, f"is none of {', '.join(rule.allowed)}")
     if rule.pattern is not None:
-        matches = whole_match(text, rule.pattern)
-        fault("pattern", matches, lambda v: f"{v!r} does not match {rule.pattern}")
-    if rule.type == "string":
-        return text, faults
-    fits = pc.match_substring_regex(text, PATTERNS[rule.type])
-    value, parsed = _cast(text, fits, rule.type)
-    fault(rule.type, parsed, lambda v: f"{v!r} is no {rule.type}")
-    if rule.minimum is not None:
-        enough = pc.greater_equal(value, rule.minimum)
-        fault("minimum", enough, lambda v: f"{v} is less than {rule.minimum:g}")
-    if rule.maximum is not None:
-        fault(
-            "maximum",
-            pc.less_equal(value, rule.maximum),
-            lambda v: f"{v} is more than {rule.maximum:g}",
-        )
+        fault("pattern", whole_match(text, rule.pattern), f"does not match {rule.pattern}")
+    value, unread = read_texts(text, rule.type, reading.notation)
+    faults += [_Fault(name, rule.kind, mask, words) for mask, words in unread]
+    least, greatest = rule.bounds
+    if least is not None:
+        enough = pc.greater_equal(value, pa.scalar(least, value.type))
+        fault("minimum", enough, f"is less than {_shown(rule.minimum)}")
+    if greatest is not None:
+        enough = pc.less_equal(value, pa.scalar(greatest, value.type))
+        fault("maximum", enough, f"is more than {_shown(rule.maximum)}")
     return value, faults
 
 
-def _cast(text: Any, fits: Any, kind: ColumnType) -> tuple[Any, Any]:
-    """Values where the text fits its type, null elsewhere; and whether each present one fits."""
-    candidate = pc.if_else(pc.fill_null(fits, fill_value=False), text, None)
-    if kind == "boolean":
-        lower = pc.utf8_lower(candidate)
-        value = pc.if_else(
-            pc.is_null(lower), None, pc.is_in(lower, value_set=pa.array(["true", "1"]))
-        )
-        return value, fits
-    if kind == "date":
-        value = _days(candidate).cast(pa.date32())
-        return value, pc.and_(fits, pc.or_(pc.is_null(text), pc.is_valid(value)))
-    if kind == "timestamp":
-        real = pc.is_valid(_days(pc.utf8_slice_codeunits(candidate, 0, 10)))
-        zoned = pc.match_substring_regex(candidate, "[ T].*[Z+-]")
-        in_utc = pc.binary_join_element_wise(candidate, "Z", "")
-        stamps = pc.if_else(real, pc.if_else(zoned, candidate, in_utc), None)
-        value = stamps.cast(ARROW_TYPES[kind])
-        return value, pc.and_(fits, pc.or_(pc.is_null(text), pc.is_valid(value)))
-    unsigned = pc.replace_substring_regex(candidate, r"^[+]", "")
-    return unsigned.cast(ARROW_TYPES[kind]), fits
+def _present(column: Any, notation: Notation) -> tuple[Any, Any]:
+    """Which rows have a value, and its text, null for the others."""
+    if notation.trim:
+        column = pc.utf8_trim_whitespace(column)
+    present = pc.fill_null(pc.not_equal(column, ""), fill_value=False)
+    if notation.null_values:
+        words = pa.array(notation.null_values, pa.string())
+        present = pc.and_not(present, pc.is_in(column, value_set=words))
+    if pc.all(present).as_py() in (True, None):
+        return present, column
+    return present, pc.if_else(present, column, None)
 
 
-def _days(texts: Any) -> Any:
-    """Texts like 2024-02-29 or 20240229 as seconds; null where there is no such day."""
-    digits = pc.replace_substring(texts, "-", "")
-    stamps = pc.strptime(digits, format="%Y%m%d", unit="s", error_is_null=True)
-    # strptime lets 30 February roll over; what does not come back the same was no date.
-    same = pc.equal(pc.strftime(stamps, format="%Y%m%d"), digits)
-    return pc.if_else(pc.fill_null(same, fill_value=False), stamps, None)
+def _shown(bound: Any) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 def _rejected(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from rwt_assets.added_columns import ADDED, ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.errors import MemberHeaderError
 
-ENRICHMENT_VERSION: Final = "1"
+ENRICHMENT_VERSION: Final = "2"
 NAME_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 SAMPLE: Final = 1_000
 SHORT_KEY: Final = 64  # bytes; longer keys are hashed one by one

@@ -6,12 +6,13 @@ do. What does not: their declarations (`named_enrichments.py`).
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.column_types import arrow_type, read_texts
 from rwt_assets.enrichment import crc32_of
 from rwt_assets.errors import EnrichmentError
 from rwt_assets.named_enrichments import (
@@ -25,8 +26,7 @@ from rwt_assets.named_enrichments import (
     Rename,
     function_at,
 )
-
-CAST_TYPES: Final = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+from rwt_assets.notation import Notation
 
 
 class EnrichmentChain:
@@ -125,7 +125,7 @@ def _do(one: Enrichment, table: pa.Table) -> pa.Table:
         names = [one.to if name == one.column else name for name in table.column_names]
         return table.rename_columns(names)
     place = table.column_names.index(one.column)
-    return table.set_column(place, one.column, _cast(column, CAST_TYPES[one.type]))
+    return table.set_column(place, one.column, _cast(column, one.type))
 
 
 def _with(table: pa.Table, name: str, column: Any) -> pa.Table:
@@ -154,19 +154,23 @@ def _dates(pattern: str) -> Callable[[str], date | None]:
     return parse
 
 
-def _cast(column: Any, kind: pa.DataType) -> Any:
-    """Values of another type; null where a value cannot be one of it."""
-    if kind == pa.string():
-        return column.cast(kind)
-    try:
-        return column.cast(kind)
-    except pa.ArrowInvalid:
-        # Some do not convert: found out value by value, which is slow and rare.
-        return _by_value(column, lambda text: _number(text, kind), kind)
+def _cast(column: Any, kind: str) -> Any:
+    """Values of another type, each by itself; null where a value cannot be one of it.
 
-
-def _number(text: str, kind: pa.DataType) -> Any:
-    try:
-        return pa.scalar(text).cast(kind).as_py()
-    except pa.ArrowInvalid:
-        return None
+    A text is read as the contract reads it. A number with a fraction is no integer, and an integer
+    that a double cannot keep is no number.
+    """
+    wanted, own = arrow_type(kind), column.type
+    if own == wanted:
+        return column
+    if pa.types.is_dictionary(own):
+        return _cast(column.cast(own.value_type), kind)
+    if pa.types.is_boolean(own) or kind == "string":
+        return column.cast(wanted)
+    if pa.types.is_floating(own) and kind == "integer":
+        inside = pc.and_(pc.greater_equal(column, -(2.0**63)), pc.less(column, 2.0**63))
+        whole = pc.and_(inside, pc.equal(pc.floor(column), column))
+        return pc.if_else(whole, column, None).cast(wanted)
+    texts = column.cast(pa.string())
+    present = pc.if_else(pc.equal(texts, ""), None, texts)
+    return read_texts(present, kind, Notation())[0]

@@ -7,11 +7,13 @@ documentation: "Creating and registering a component").
 
 import codecs
 import re
-from typing import Annotated, Literal, Self, TypeVar
+from datetime import date, time
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -19,11 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from rwt_assets.column_types import column_type, typed_bound
 from rwt_assets.expectations import Check, Control, Expected, Severity, parse_reference
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
+from rwt_assets.notation import Notation, ValueSettings, notation_of
+from rwt_assets.patterns import check_pattern
 from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
 
-ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
 MissingColumns = Literal["null", "quarantine", "fail"]
 TypeConflicts = Literal["quarantine", "rescue", "fail"]
@@ -90,47 +94,89 @@ def _owners(owners: tuple[str, ...]) -> tuple[str, ...]:
     return owners
 
 
+def _column_type(name: str) -> str:
+    return column_type(name).name
+
+
+def _as_text(value: Any) -> Any:
+    # YAML makes a date of what looks like one.
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
 # Dagster documentation: "Tags" (what a tag may be made of).
 TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")]
 TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,63}$")]
 Bucket = Annotated[str, AfterValidator(_bucket_name)]
 Character = Annotated[str, AfterValidator(_character)]
+Bound = Annotated[int | float | str | None, BeforeValidator(_as_text)]
 
 
 class _Declaration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ColumnRule(_Declaration):
+class ColumnRule(ValueSettings):
     """What the values of one column must be.
 
-    An empty field is null. A date is written 2024-02-29 or 20240229, a timestamp as ISO 8601
-    has it, down to microseconds; without a zone it is taken to be in UTC. `minimum` and
-    `maximum` are inclusive and hold for integer and number columns; `allowed` and `pattern` (a
-    whole match) hold for the text of the field.
+    An empty field is null, and so are `null_values`. By default, numbers are written as programs
+    write them (-1234.5, 1e3), a date as 2024-02-29 or 20240229, a time as 10:30:59, a timestamp as
+    ISO 8601 has it, down to microseconds. What a type cannot keep is quarantined: an integer
+    beyond 64 bits, a number beyond the range of a double or with more digits than it keeps (unless
+    `lossy`), more digits than a `decimal(precision, scale)` has. `minimum` and `maximum` are
+    inclusive and of the column's own type; a date in them is written as ISO 8601 has it. `allowed`
+    and `pattern` (RE2, a whole match) hold for the text of the field.
+
+    The other settings say how values are written. What a column leaves out is as its member rule
+    has it: `null_values` are words that stand for null; `trim` takes white space off both ends
+    first; `thousands_mark` is checked to be between groups of three digits, and if it is a point
+    then `decimal_mark` is a comma, unless it is declared; `formats` are those of Python's
+    `strptime`, or `iso`, and a text to which they give different values is quarantined as
+    ambiguous; `timezone` (IANA, UTC by default) holds where no zone is written; `true_values` and
+    `false_values` hold in any case of their letters (`true`, `1`, `false`, `0` by default).
     """
 
-    type: ColumnType = "string"
+    type: Annotated[str, AfterValidator(_column_type)] = "string"
     nullable: bool = True
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Bound = None
+    maximum: Bound = None
     allowed: tuple[str, ...] | None = None
-    pattern: str | None = None
+    pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+    lossy: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The type without its digits."""
+        return column_type(self.type).kind
+
+    @property
+    def written(self) -> tuple[tuple[str, Any], ...]:
+        """The settings of how values are written that the column has itself."""
+        return (*super().written, *([("lossy", True)] if self.lossy else []))
+
+    @field_validator("minimum", "maximum")  # of the fields, so that their lines are named
+    @classmethod
+    def _bound_fits(cls, bound: Bound, given: ValidationInfo) -> Bound:
+        if bound is not None and (name := given.data.get("type")) is not None:
+            typed_bound(name, bound, str(given.field_name))
+        return bound
 
     @model_validator(mode="after")
-    def _pattern_compiles(self) -> Self:
-        if self.pattern is not None:
-            try:
-                re.compile(self.pattern)
-            except re.error as error:
-                msg = f"pattern {self.pattern!r} is no regular expression: {error}"
-                raise ValueError(msg) from error
-        if self.type not in ("integer", "number") and (
-            self.minimum is not None or self.maximum is not None
-        ):
-            msg = f"minimum and maximum need an integer or number column, not {self.type}"
+    def _settings_fit(self) -> Self:
+        notation_of(self.kind, dict(self.written))
+        least, greatest = self.bounds
+        if least is not None and greatest is not None and least > greatest:
+            msg = f"minimum {self.minimum} is above maximum {self.maximum}"
             raise ValueError(msg)
         return self
+
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        """`minimum` and `maximum` as values of the column's type; None if there is none."""
+        least, greatest = (
+            None if value is None else typed_bound(self.type, value, which)
+            for which, value in (("minimum", self.minimum), ("maximum", self.maximum))
+        )
+        return least, greatest
 
 
 class Dialect(_Declaration):
@@ -199,7 +245,7 @@ class Evolution(_Declaration):
         return "rescue" in (self.new_columns, self.type_conflicts)
 
 
-class MemberRule(Expected):
+class MemberRule(Expected, ValueSettings):
     """Which members are taken, how they are split and what their rows must be.
 
     Patterns are those of `fnmatch` (`*`, `?`, `[abc]`). They are compared as the feed's `case`
@@ -218,6 +264,11 @@ class MemberRule(Expected):
 
     `required`, `min_rows`, `max_rows` and `references` say what an archive must have of it; see
     `expectations.Expected`.
+
+    `null_values`, `trim`, `decimal_mark`, `thousands_mark`, `formats`, `timezone`, `true_values`
+    and `false_values` say how values are written in those of `columns` that do not say it
+    themselves; see [ColumnRule](#columnrule). Of `formats` each column takes those that give its
+    type.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -249,6 +300,21 @@ class MemberRule(Expected):
                 msg = f"{field} names the unknown column {column!r}; declared are: {known}"
                 raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _notations_fit(self) -> Self:
+        for name in self.columns:
+            try:
+                self.notation(name)
+            except ValueError as error:
+                msg = f"the column {name!r}, with the settings of its rule: {error}"
+                raise ValueError(msg) from error
+        return self
+
+    def notation(self, column: str) -> Notation:
+        """How the values of a declared column are written."""
+        rule, declared = dict(self.written), self.columns[column]
+        return notation_of(declared.kind, dict(declared.written), rule)
 
     @model_validator(mode="after")
     def _enrichments_fit(self) -> Self:

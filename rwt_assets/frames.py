@@ -4,11 +4,11 @@ What belongs here: dagster-pandas types made from a feed's columns. What does no
 rows (`contract.py`), which comes before. A frame that breaks its type here is a fault of ours,
 not of the sender. Dagster documentation: "Pandas & Dagster", "Dagster types".
 
-dagster-pandas' own constraints on null, minimum and maximum take the rows that break them out of
-the frame, which copies each of its columns even if there are none: with thousands of small
-shards that was half of what a shard took. Here they do so only if there are some. It has no
-constraint for a regular expression, for rising values (its uniqueness takes 17 ms for a million
-rows, this 2) and for several columns together: those are here too.
+dagster-pandas' own constraint on null takes the rows that break it out of the frame, which copies
+each of its columns even if there are none: with thousands of small shards that was half of what a
+shard took. Here it does so only if there are some. Its bounds do the same and know neither decimals
+nor times of a day. It has no constraint for a regular expression, for rising values (its uniqueness
+takes 17 ms for a million rows, this 2) and for several columns together: those are here too.
 """
 
 from collections.abc import Sequence
@@ -27,16 +27,15 @@ from dagster_pandas.constraints import (
     ColumnDTypeFnConstraint,
     DataFrameConstraint,
     DataFrameConstraintViolationException,
-    MaxValueColumnConstraint,
-    MinValueColumnConstraint,
     NonNullableColumnConstraint,
 )
 
 from rwt_assets.added_columns import ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.beta import accept_beta_features
-from rwt_assets.contract import ARROW_TYPES, whole_match
+from rwt_assets.column_types import arrow_type
 from rwt_assets.enrichment import NAME_TYPE
 from rwt_assets.feed import ColumnRule, MemberRule
+from rwt_assets.patterns import whole_match
 
 accept_beta_features()
 
@@ -55,30 +54,35 @@ class PresentConstraint(NonNullableColumnConstraint):
             super().validate(dataframe, column_name)  # type: ignore[no-untyped-call]
 
 
-class LeastConstraint(MinValueColumnConstraint):
-    """Values that are there are not below a number."""
+class LeastConstraint(ColumnConstraint):
+    """Values that are there are not below a bound of their type."""
 
-    def __init__(self, bound: float) -> None:
-        super().__init__(bound, ignore_missing_vals=True)  # type: ignore[no-untyped-call]
+    def __init__(self, bound: Any) -> None:
+        self.bound = bound
+        described = f"Values must be at least {bound}"
+        super().__init__(described, described)  # type: ignore[no-untyped-call]
 
     def validate(self, dataframe: pd.DataFrame, column_name: str) -> None:
         """Raise if a value is below it."""
-        least = pc.min(_arrow(dataframe, column_name)).as_py()
-        if least is not None and not least >= self.min_value:
-            super().validate(dataframe, column_name)  # type: ignore[no-untyped-call]
+        values = _arrow(dataframe, column_name)
+        # Not below: what cannot be compared, as a number that is none, is refused, too.
+        enough = pc.greater_equal(values, pa.scalar(self.bound, values.type))
+        _refuse(self, column_name, pc.invert(enough))
 
 
-class GreatestConstraint(MaxValueColumnConstraint):
-    """Values that are there are not above a number."""
+class GreatestConstraint(ColumnConstraint):
+    """Values that are there are not above a bound of their type."""
 
-    def __init__(self, bound: float) -> None:
-        super().__init__(bound, ignore_missing_vals=True)  # type: ignore[no-untyped-call]
+    def __init__(self, bound: Any) -> None:
+        self.bound = bound
+        described = f"Values must be at most {bound}"
+        super().__init__(described, described)  # type: ignore[no-untyped-call]
 
     def validate(self, dataframe: pd.DataFrame, column_name: str) -> None:
         """Raise if a value is above it."""
-        greatest = pc.max(_arrow(dataframe, column_name)).as_py()
-        if greatest is not None and not greatest <= self.max_value:
-            super().validate(dataframe, column_name)  # type: ignore[no-untyped-call]
+        values = _arrow(dataframe, column_name)
+        enough = pc.less_equal(values, pa.scalar(self.bound, values.type))
+        _refuse(self, column_name, pc.invert(enough))
 
 
 class PatternConstraint(ColumnConstraint):
@@ -135,7 +139,7 @@ def _arrow(frame: pd.DataFrame, column: str) -> Any:
 
 def _refuse(constraint: ColumnConstraint, column: str, broken: Any, *, offset: int = 0) -> None:
     if pc.any(broken).as_py():
-        positions = np.flatnonzero(np.asarray(broken)) + offset
+        positions = np.flatnonzero(np.asarray(pc.fill_null(broken, fill_value=False))) + offset
         raise ColumnConstraintViolationException(
             constraint_name=constraint.name,
             constraint_description=f"{constraint.error_description}. ",
@@ -203,13 +207,14 @@ def check_frame(kind: dg.DagsterType, frame: pd.DataFrame) -> None:
 
 
 def _column(name: str, rule: ColumnRule) -> PandasColumn:
-    constraints: list[Any] = [_typed(ARROW_TYPES[rule.type])]
+    constraints: list[Any] = [_typed(arrow_type(rule.type))]
     if not rule.nullable:
         constraints.append(PresentConstraint())
-    if rule.minimum is not None:
-        constraints.append(LeastConstraint(rule.minimum))
-    if rule.maximum is not None:
-        constraints.append(GreatestConstraint(rule.maximum))
+    least, greatest = rule.bounds
+    if least is not None:
+        constraints.append(LeastConstraint(least))
+    if greatest is not None:
+        constraints.append(GreatestConstraint(greatest))
     # `allowed` and `pattern` hold for the text of the field, which another type no longer has.
     if rule.allowed is not None and rule.type == "string":
         constraints.append(CategoricalColumnConstraint({*rule.allowed}, ignore_missing_vals=True))

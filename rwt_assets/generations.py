@@ -23,6 +23,7 @@ from rwt_assets.enrichment import ENRICHMENT_VERSION
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.layout import Generation, digest
 from rwt_assets.manifest import ArchiveManifest
+from rwt_assets.notation import ValueSettings
 from rwt_assets.same_names import INSENSITIVE
 
 SPLITTING_VERSION: Final = "1"
@@ -81,7 +82,7 @@ def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
 
 def _enrichment_settings(rule: MemberRule) -> dict[str, Any]:
     """What decides on rows; a setting at its default is left out, so that a new one is too."""
-    own = {"key_column", "columns", "unique", "enrichments"}
+    own = {"key_column", "columns", "unique", "enrichments", *ValueSettings.model_fields}
     settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
     if rule.evolution.new_columns in ("rescue", "ignore"):
         settings["new"] = rule.evolution.new_columns

@@ -74,9 +74,11 @@ class Rename(_Making):
 
 
 class Cast(_Enrichment):
-    """Gives a column another type, null where the value has none of it.
+    """Gives a column another type, null where the value has none of it, each value by itself.
 
-    What must convert is declared with its `type` in the contract, which sets the others aside.
+    A text is read as the contract reads it without settings; 1.5 is no integer, and an integer
+    that a double cannot keep is no number. What must convert is declared with its `type` in the
+    contract, which sets the others aside.
     """
 
     use: Literal["cast"]

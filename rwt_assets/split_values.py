@@ -74,8 +74,8 @@ class SplitValues:
         self._rule = (
             None
             if own is None or self._column is None
-            else MemberRule(
-                include=rule.include, columns={self._column: own}, evolution=rule.evolution
+            else rule.model_copy(
+                update={"columns": {self._column: own}, "unique": (), "enrichments": ()}
             )
         )
         key = ShardKey(archive, member, self._column or "", "").partition_key

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rwt_assets.contract import fitting
-from rwt_assets.feed import ColumnRule, ColumnType
+from rwt_assets.feed import ColumnRule
 from rwt_assets.uniqueness import SeenKeys
 
 # In the order of preference: eight digits that are days all through are days.
-CANDIDATES: Final[tuple[ColumnType, ...]] = ("boolean", "date", "timestamp", "integer", "number")
+CANDIDATES: Final[tuple[str, ...]] = ("boolean", "date", "timestamp", "integer", "number")
 # Texts that would keep a type and lose something, or that chance makes look like it.
-REFUSED: Final[Mapping[ColumnType, str]] = {
+REFUSED: Final[Mapping[str, str]] = {
     "boolean": "^[01]$",  # as likely a number
     "date": "^([013-9]|1[0-8]|2[1-9])[0-9]+$",  # eight digits, but no year from 1900 to 2099
     "timestamp": "^$",
@@ -48,7 +48,7 @@ class ColumnProfile:
     rows: int = 0
     empty: int = 0
     unique: bool = True
-    misfits: dict[ColumnType, Counter[str]] = field(
+    misfits: dict[str, Counter[str]] = field(
         default_factory=lambda: {kind: Counter() for kind in CANDIDATES}
     )
     counts: Counter[str] | None = field(default_factory=Counter)
@@ -95,13 +95,13 @@ class ColumnProfile:
             self.counts = None
 
     @property
-    def type(self) -> ColumnType:
+    def type(self) -> str:
         """The type that all values keep; text if there is no value."""
         kinds = [kind for kind, misfits in self.misfits.items() if not misfits]
         return kinds[0] if kinds and self.empty < self.rows else "string"
 
     @property
-    def nearly(self) -> tuple[ColumnType, Counter[str]] | None:
+    def nearly(self) -> tuple[str, Counter[str]] | None:
         """The type that a text column has but for a few texts, and these with their rows."""
         if self.type != "string":
             return None
@@ -155,12 +155,12 @@ class TableProfile:
         return max(fit, key=_split_merit, default=None)
 
 
-def keeps(text: str, kind: ColumnType) -> bool:
+def keeps(text: str, kind: str) -> bool:
     """Whether a text by itself would be proposed to be of this type."""
     return bool(_of_type(pa.array([text], pa.string()), kind)[0])
 
 
-def _of_type(values: Any, kind: ColumnType) -> np.ndarray:
+def _of_type(values: Any, kind: str) -> np.ndarray:
     """Which values may be of a type."""
     refused = np.asarray(pc.match_substring_regex(values, REFUSED[kind]))
     fit: np.ndarray = ~refused & fitting(values, ColumnRule(type=kind))

@@ -24,12 +24,22 @@ def row_keys(columns: Sequence[Any]) -> Any:
         return columns[0]
     pieces: list[Any] = []
     for column in columns:
-        text = column.cast(pa.string())
+        text = _comparable(column).cast(pa.string())
         length = pc.binary_length(text).cast(pa.string())
         # With its length before it no text can be taken for the end of another.
         piece = pc.binary_join_element_wise(length, text, ":")
         pieces.append(pc.fill_null(piece, "-"))
     return pc.binary_join_element_wise(*pieces, "")
+
+
+def _comparable(column: Any) -> Any:
+    """Values of a type in which equal ones have the same bytes and the same text."""
+    kind = column.type
+    if pa.types.is_floating(kind):  # 0.0 and -0.0 are equal, and differ in both
+        return pc.add(column, 0.0)
+    if pa.types.is_date32(kind):
+        return column.cast(pa.int32())
+    return column.cast(pa.int64()) if pa.types.is_temporal(kind) else column
 
 
 class SeenKeys:
@@ -49,7 +59,7 @@ class SeenKeys:
             keys: an Arrow array, one key a row.
             row_numbers: the rows' ordinals.
         """
-        coded = keys.dictionary_encode(null_encoding="encode")
+        coded = _comparable(keys).dictionary_encode(null_encoding="encode")
         keys, codes = coded.dictionary, np.asarray(coded.indices)
         # Codes are given in the order of appearance; the last writer here is the first row.
         first = np.zeros(len(keys), np.int64)
@@ -120,6 +130,4 @@ class SeenKeys:
 
 
 def _hashes(keys: Any) -> np.ndarray:
-    if pa.types.is_temporal(keys.type):  # Python knows no year 0
-        keys = keys.cast(pa.int32() if pa.types.is_date32(keys.type) else pa.int64())
     return np.fromiter(map(hash, keys.to_pylist()), np.int64, len(keys))

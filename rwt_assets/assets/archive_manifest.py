@@ -21,7 +21,7 @@ from rwt_assets.feed_graph import CAUSE_TAG, FeedGraph
 from rwt_assets.generations import enrichment_version, split_id, splitting_version
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest
-from rwt_assets.markdown_tables import in_table
+from rwt_assets.markdown_tables import decoration, in_table
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
@@ -246,7 +246,7 @@ def _metadata(feed: Feed, manifest: ArchiveManifest, seconds: float) -> dict[str
         "dagster/uri": uri,
         "object": dg.MetadataValue.url(page_of(uri)),
         "archive_object": dg.MetadataValue.url(page_of(f"s3://{manifest.bucket}/{manifest.key}")),
-        "members_by_outcome": dg.MetadataValue.md(_member_table(manifest)),
+        "members_by_outcome": dg.MetadataValue.md(decoration(_member_table, manifest)),
     }
 
 

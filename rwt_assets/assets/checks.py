@@ -18,7 +18,7 @@ from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.freshness import Freshness
 from rwt_assets.manifest import Delivery
-from rwt_assets.markdown_tables import in_table
+from rwt_assets.markdown_tables import decoration, in_table
 from rwt_assets.quarantine import SetAside, breaches, count_delivered
 from rwt_assets.reconciliation import Account
 from rwt_assets.standing import StandingCounts, Verdict, count_standing
@@ -137,11 +137,15 @@ def _set_aside_metadata(found: SetAside) -> dict[str, Any]:
 def _rules_metadata(found: SetAside) -> dict[str, Any]:
     if not found.anything:
         return {}
+    return {"by_rule": dg.MetadataValue.md(decoration(_rule_table, found))}
+
+
+def _rule_table(found: SetAside) -> str:
     rules = list(found.by_rule.items())
     lines = ["| rule | rows |", "|---|---:|"]
     lines += [f"| {in_table(rule)} | {rows} |" for rule, rows in rules[:SAMPLE]]
     lines += [f"| {len(rules) - SAMPLE} more | |"] if len(rules) > SAMPLE else []
-    return {"by_rule": dg.MetadataValue.md("\n".join(lines))}
+    return "\n".join(lines)
 
 
 def feed_is_fresh_check(feed: Feed) -> dg.AssetChecksDefinition:

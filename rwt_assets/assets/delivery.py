@@ -42,6 +42,7 @@ from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery
+from rwt_assets.markdown_tables import decoration
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.processing import manifest_etag, read_tagged_manifest
@@ -251,10 +252,14 @@ def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dic
     found = account.set_aside
     if not found.anything:
         return {}
+    return {"quarantine": dg.MetadataValue.md(decoration(_quarantine, store, feed, account))}
+
+
+def _quarantine(store: ObjectStore, feed: Feed, account: Account) -> str:
     sample: list[QuarantineEntry] = []
     with suppress(ArchiveMissingError):  # an IO manager in memory may keep it nowhere
         sample = read_entries(store, feed.target.bucket, account.quarantine_keys[:1], limit=SAMPLE)
-    return {"quarantine": dg.MetadataValue.md(quarantine_report(found, sample))}
+    return quarantine_report(account.set_aside, sample)
 
 
 def _metadata(
@@ -268,7 +273,7 @@ def _metadata(
         latency = {"seconds_from_upload": round(waited.total_seconds(), 1)}
     return {
         "report": dg.MetadataValue.md(
-            delivery_report(account, tuple(catalog.graph.csv_shard.path))
+            decoration(delivery_report, account, tuple(catalog.graph.csv_shard.path))
         ),
         **document_metadata(catalog, document),
         "members_quarantined": account.set_aside.members,

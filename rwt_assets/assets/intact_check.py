@@ -13,7 +13,7 @@ import dagster as dg
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.markdown_tables import in_table
+from rwt_assets.markdown_tables import decoration, in_table
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.verification import Fault, Verified, delivered, verify_some
@@ -103,7 +103,7 @@ def _metadata(found: Verified, deliveries: int) -> dict[str, Any]:
     if found.elsewhere:
         metadata["objects_kept_elsewhere"] = found.elsewhere
     if found.faults:
-        metadata["what_to_do"] = dg.MetadataValue.md(_table(found.faults))
+        metadata["what_to_do"] = dg.MetadataValue.md(decoration(_table, found.faults))
     return metadata
 
 

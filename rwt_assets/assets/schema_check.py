@@ -11,6 +11,7 @@ import dagster as dg
 
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.markdown_tables import decoration
 from rwt_assets.schema_history import KindFinding, SchemaChange
 from rwt_assets.schemas import differences_sentence, differences_table
 
@@ -38,7 +39,7 @@ def schema_check_result(findings: Sequence[KindFinding]) -> dg.AssetCheckResult:
     if first:
         metadata["seen_for_the_first_time"] = ", ".join(first[:SHOWN])
     if changes:
-        metadata["differences"] = dg.MetadataValue.md("\n\n".join(map(_told, changes[:SHOWN])))
+        metadata["differences"] = dg.MetadataValue.md(decoration(_differences, changes[:SHOWN]))
     return dg.AssetCheckResult(
         passed=not changes,
         check_name=SCHEMA_UNCHANGED,
@@ -57,6 +58,10 @@ def _summary(
     if first:
         return f"{len(first)} kinds of member seen for the first time; the others are as before"
     return f"all {len(findings)} kinds of member are as before"
+
+
+def _differences(changes: Sequence[SchemaChange]) -> str:
+    return "\n\n".join(map(_told, changes))
 
 
 def _told(change: SchemaChange) -> str:

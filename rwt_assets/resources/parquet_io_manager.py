@@ -39,7 +39,7 @@ from rwt_assets.frames import to_frame
 from rwt_assets.generations import generation_of
 from rwt_assets.layout import Generation, Layout
 from rwt_assets.manifest import EnrichedObject, Shard
-from rwt_assets.markdown_tables import first_rows
+from rwt_assets.markdown_tables import decoration, decorations, first_rows
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import read_manifest
 from rwt_assets.reconciliation import (
@@ -275,7 +275,7 @@ def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]
                     write_statistics=[*repetitive, *_not_text(table.schema)],
                 )
             writer.write_table(table)
-            head = head or first_rows(table)
+            head = head or decoration(first_rows, table)
             rows += table.num_rows
         writer.add_key_value_metadata(
             {
@@ -335,7 +335,7 @@ class ShardMetadata:
         if written.partition_key != self._last and columns in self._told:
             return metadata
         self._told.add(columns)
-        return metadata | self._columns(written)
+        return metadata | decorations(self._columns, written)
 
     def _own(self, written: Written) -> dict[str, Any]:
         archive = ShardKey.parse(written.partition_key).archive
