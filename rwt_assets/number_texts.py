@@ -350,7 +350,8 @@ def _distance(size: np.ndarray, whole: np.ndarray, power: np.ndarray) -> np.ndar
     product = size * high
     error = _split_product(size, high, product) + size * low
     # Both are below 2**63 and near each other: their difference is exact.
-    return (product.astype(np.int64) - whole) + ((product - np.floor(product)) + error)
+    near: np.ndarray = (product.astype(np.int64) - whole) + ((product - np.floor(product)) + error)
+    return near
 
 
 def _split_product(a: np.ndarray, b: np.ndarray, product: np.ndarray) -> np.ndarray:
