@@ -117,6 +117,7 @@ SAMPLES = Path(__file__).parent / "embedded" / "samples"
 SAMPLE_OF = {
     "gtfs": SAMPLES / "cairns_gtfs.zip",
     "sec_filings": SAMPLES / "sample_2024q3.zip",
+    "web_shop": SAMPLES / "web_shop_2025-12-31.zip",
 }
 LOOK_SECONDS = 0.5
 SHOWN = 20

@@ -129,7 +129,7 @@ class _Asker:
             shown = ", ".join(_cell(value) for value, _ in first)
             more = f" and {values - len(first)} more" if values > len(first) else ""
             yield (
-                f"{rows} rows of {member!r} have a {column} that {parent}.{key} does not have: "
+                f"{rows} rows of {member!r} have in {column} what {parent}.{key} does not have: "
                 f"{shown}{more}"
             )
 

@@ -245,7 +245,7 @@ def _show(found: Preview) -> None:
         console.print(f"{len(read) - SHOWN} more members: --json has all")
     console.print()
     for finding in found.findings:
-        _line(f"{finding.check}: {finding.what}", style="red")
+        _line(f"Not as expected: {finding}", style="red")
     for problem in filter(None, (found.failure, found.not_noticed)):
         errors.print(f"It would not be delivered: {problem}", style="red", markup=False)
     if found.failure:

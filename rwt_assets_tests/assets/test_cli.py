@@ -90,7 +90,7 @@ def test_a_feed_that_is_not_declared_is_named(home, tmp_path):
     archive.write_bytes(b"")
     result = rwt("submit", str(archive), "--feed", "nope")
     assert result.exit_code == 1
-    assert "There is no feed 'nope'; declared are: gtfs, sec_filings." in result.output
+    assert "There is no feed 'nope'; declared are: gtfs, sec_filings, web_shop." in result.output
 
 
 @pytest.mark.parametrize("wait", [[], ["--wait"]])

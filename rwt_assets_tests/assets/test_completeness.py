@@ -151,7 +151,7 @@ BROKEN = [
     (
         REFERENCE,
         {**BOTH, "customers.csv": "id,name\na,Ann\n"},
-        "1 rows of 'orders.csv' have a customer that customers.csv.id does not have: 'b'",
+        "1 rows of 'orders.csv' have in customer what customers.csv.id does not have: 'b'",
     ),
     (REFERENCE, without("customers.csv"), "refers to customers.csv.id, of which there are no rows"),
     ({"checks": [NO_BIG]}, BOTH, "no_big: rows that are wrong: 1 (order '2', customer 'b'"),

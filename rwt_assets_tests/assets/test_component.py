@@ -212,7 +212,7 @@ def test_a_bad_value_from_the_environment_is_reported(monkeypatch):
     assert "'Not A Bucket' is no bucket name" in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("feed", ["gtfs", "sec_filings"])
+@pytest.mark.parametrize("feed", ["gtfs", "sec_filings", "web_shop"])
 def test_a_shipped_feed_loads_with_its_graph(feed):
     graph = defs().resolve_asset_graph()
     parents = {

@@ -20,6 +20,7 @@ from rwt_assets_tests.declared import declared_feed
 from rwt_assets_tests.filings import SAMPLE, filings_archive
 from rwt_assets_tests.odd_archives import Entry
 from rwt_assets_tests.odd_archives import archive as odd_archive
+from rwt_assets_tests.web_shop import SAMPLE as WEB_SHOP
 
 STOPS = "stop_id,stop_lat,stop_lon\nS1,1,2\n,3,4\nS2,95,4\nS3,[bold]x,4\n"
 
@@ -117,13 +118,15 @@ def test_where_it_cannot_be_told_for_which_feed_an_archive_is_what_to_type_is_to
     assert result.exit_code == 1
     told = " ".join(result.output.split())
     assert "it cannot be told which feed is meant" in told
-    assert "gtfs takes 0 members; sec_filings takes 0 members" in told
-    assert "Name it: --feed gtfs or --feed sec_filings." in told
+    assert "gtfs takes 0 members; sec_filings takes 0 members; web_shop takes 0 members" in told
+    assert "Name it: --feed gtfs or --feed sec_filings or --feed web_shop." in told
     file.write_bytes(b"hello")
     assert "no readable ZIP archive" in " ".join(rwt("feed", "preview", file).output.split())
 
 
-@pytest.mark.parametrize(("sample", "feed"), [(CAIRNS, "gtfs"), (SAMPLE, "sec_filings")])
+@pytest.mark.parametrize(
+    ("sample", "feed"), [(CAIRNS, "gtfs"), (SAMPLE, "sec_filings"), (WEB_SHOP, "web_shop")]
+)
 def test_the_samples_are_known_as_those_of_their_feeds(sample, feed):
     result = rwt("feed", "preview", sample, "--json")
     assert json.loads(result.stdout)["feed"] == feed

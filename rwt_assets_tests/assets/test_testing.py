@@ -168,7 +168,7 @@ def test_a_declared_feed_is_found_by_its_name_or_because_it_is_the_only_one(proj
 
 
 def test_among_several_declared_feeds_one_has_to_be_named():
-    with pytest.raises(FeedError, match=r"not clear.*gtfs, sec_filings"):
+    with pytest.raises(FeedError, match=r"not clear.*gtfs, sec_filings, web_shop"):
         InMemoryFeed.declared()
     with InMemoryFeed.declared("gtfs") as gtfs:
         assert gtfs.feed.name == "gtfs"

@@ -299,7 +299,9 @@ def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
 
     unknown = stack.rwt("submit", str(bad))
     assert unknown.returncode == 1
-    assert "Name it: --feed gtfs or --feed sec_filings." in " ".join(unknown.stderr.split())
+    assert "Name it: --feed gtfs or --feed sec_filings or --feed web_shop." in " ".join(
+        unknown.stderr.split()
+    )
     refused = stack.rwt("submit", str(bad), "--feed", "gtfs", "--wait")
     assert refused.returncode == 1
     assert "bad.zip was not delivered: the object is no readable ZIP" in refused.stderr
@@ -349,7 +351,9 @@ def test_the_ui_shows_the_graph_the_check_and_the_automation(stack):
     )
     nodes = {tuple(node["assetKey"]["path"]): node for node in data["assetNodes"]}
     names = ["zip_archive", "archive_manifest", "csv_shard", "enriched_shard", "delivery"]
-    assert set(nodes) == {(feed, name) for feed in ("gtfs", "sec_filings") for name in names}
+    assert set(nodes) == {
+        (feed, name) for feed in ("gtfs", "sec_filings", "web_shop") for name in names
+    }
     assert all(node["isPartitioned"] for node in nodes.values())
     labels = {path[1]: node["automationCondition"] for path, node in nodes.items()}
     assert labels["enriched_shard"] == {"label": "reported again or code changed"}

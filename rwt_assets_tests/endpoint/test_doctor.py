@@ -242,11 +242,12 @@ def test_the_set_up_is_tried_then_made_then_healthy(home, feed):
     assert rwt("aws", "setup").stdout.splitlines() == [
         "gtfs: nothing was missing",
         "sec_filings: nothing was missing",
+        "web_shop: nothing was missing",
     ]
     healthy = rwt("doctor")
     assert healthy.exit_code == 0, healthy.stdout
     told = json.loads(rwt("doctor", "--json").stdout)
-    assert [*told] == ["gtfs", "sec_filings"]
+    assert [*told] == ["gtfs", "sec_filings", "web_shop"]
     assert all(finding["ok"] for findings in told.values() for finding in findings)
     assert "embedded" not in healthy.stdout, "the secret was shown"
 
