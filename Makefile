@@ -70,11 +70,12 @@ readers: $(READY) ## 50 rounds of re-uploads, replays and refusals while others 
 upgrade: $(READY) ## go on with what an earlier version left, and back again (a while)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.upgrade $(ARGS)
 
-fuzz: $(READY) ## 150,000 messages, 600,000 damaged archives and texts, 1,000 failed second passes (an hour)
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -o timeout=3000 --hypothesis-show-statistics $(ARGS) \
+fuzz: $(READY) ## 150,000 messages, 600,000 damaged archives and texts, 200,000 columns, 1,000 failed second passes (hours)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -o timeout=18000 --hypothesis-show-statistics $(ARGS) \
 		rwt_assets_tests/unit/test_notifications.py \
 		rwt_assets_tests/unit/test_archive_fuzz.py \
 		rwt_assets_tests/unit/test_csv_fuzz.py \
+		rwt_assets_tests/unit/test_values_fuzz.py \
 		rwt_assets_tests/unit/test_delivered_bytes.py -k surprise
 
 screenshots: $(READY) ## take the pictures of the documentation again (needs Chromium)

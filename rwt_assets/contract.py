@@ -402,7 +402,9 @@ def _present(column: Any, notation: Notation) -> tuple[Any, Any]:
     """Which rows have a value, and its text, null for the others."""
     if notation.trim:
         column = pc.utf8_trim_whitespace(column)
-    present = pc.fill_null(pc.not_equal(column, ""), fill_value=False)
+    present = pc.not_equal(column, "")
+    if present.null_count:
+        present = pc.fill_null(present, fill_value=False)
     if notation.null_values:
         words = pa.array(notation.null_values, pa.string())
         present = pc.and_not(present, pc.is_in(column, value_set=words))

@@ -26,6 +26,7 @@ EXACT_DIGITS: Final = 15  # that a double keeps, whichever they are
 DOUBLE_DIGITS: Final = 767  # the most that a double has before they are all zeros
 SMALLEST: Final = 1e-290  # doubles below keep fewer digits, or are too close to that
 LARGEST: Final = 1e290
+NEAR: Final = 0.4999  # half a unit, less what calculating it may be wrong by
 
 BEYOND_INT64: Final = "is beyond a 64-bit integer"
 BEYOND_DOUBLE: Final = "is beyond the range of a number"
@@ -81,13 +82,13 @@ def numbers(texts: Any, marks: Marks, *, lossy: bool) -> tuple[Any, Faults]:
     beyond = _true(pc.is_inf(value))
     lost = np.zeros(len(texts), np.bool_)
     if not lossy:
-        long = pc.greater(pc.binary_length(plain), EXACT_DIGITS)
-        # Very small and very large numbers are seldom, and zeros may have been small numbers.
-        odd = pc.and_(pc.less(size, SMALLEST), pc.match_substring_regex(plain, "[eE]"))
-        doubtful = np.flatnonzero(_true(pc.or_(long, odd)) & ~beyond)
+        doubt = _true(pc.greater(pc.binary_length(plain), EXACT_DIGITS))
+        small = pc.less(size, SMALLEST)  # a zero may have been a small number
+        if pc.any(small).as_py():
+            doubt |= _true(pc.and_(small, pc.match_substring_regex(plain, "[eE]")))
+        doubtful = np.flatnonzero(doubt & ~beyond)
         if len(doubtful):
-            places = pa.array(doubtful)
-            lost[doubtful] = ~_keep_digits(plain.take(places), value.take(places))
+            lost[doubtful] = _lost_digits(_at(plain, doubtful), _at(value, doubtful))
     if beyond.any() or lost.any():
         value = pc.if_else(pa.array(beyond | lost), None, value)
     return value, [(beyond, BEYOND_DOUBLE), (lost, LOSES_DIGITS)]
@@ -175,8 +176,8 @@ def _shaped(texts: Any, shape: str, marks: Marks) -> tuple[Any, Any]:
     return shaped, texts
 
 
-def _without(texts: Any, mark: str) -> Any:
-    """Texts without a character."""
+def _without(texts: Any, mark: str, counts: np.ndarray | None = None) -> Any:
+    """Texts without a character, which each has so often."""
     if not mark.isascii() or texts.null_count:
         return pc.replace_substring(texts, mark, "")
     data = bytes_of(texts)
@@ -184,9 +185,11 @@ def _without(texts: Any, mark: str) -> Any:
     if kept.all():
         return texts
     offsets = np.frombuffer(texts.buffers()[1], np.int32)
-    own = offsets[texts.offset : texts.offset + len(texts) + 1]
-    before = np.concatenate([[0], np.cumsum(kept, dtype=np.int32)])
-    return _strings(before[own - own[0]].astype(np.int32), data[kept])
+    own = offsets[texts.offset : texts.offset + len(texts) + 1] - offsets[texts.offset]
+    if counts is None:
+        counts = pc.count_substring(texts, mark).to_numpy()
+    own[1:] -= np.cumsum(counts, dtype=np.int32)
+    return _strings(own, data[kept])
 
 
 def _with_point(texts: Any, mark: str) -> Any:
@@ -224,7 +227,8 @@ def _all_of(texts: Any, allowed: np.ndarray, kind: pa.DataType) -> Any:
 
     Without letters, what Arrow reads as a number is one for us, too.
     """
-    if not allowed[bytes_of(texts)].all():
+    data = bytes_of(texts)
+    if data.max(initial=0) > ord("9") and not allowed[data].all():
         return None
     try:
         return texts.cast(kind)
@@ -275,6 +279,37 @@ def _true(mask: Any) -> np.ndarray:
     return found
 
 
+def _at(values: Any, places: np.ndarray) -> Any:
+    return values if len(places) == len(values) else values.take(pa.array(places))
+
+
+def _lost_digits(texts: Any, values: Any) -> np.ndarray:
+    """Which numbers lost digits: first those that are cheap to tell, then the others."""
+    lost = ~_surely_kept(texts, np.abs(values.to_numpy()))
+    rest = np.flatnonzero(lost)
+    if len(rest):
+        lost[rest] = ~_keep_digits(_at(texts, rest), _at(values, rest))
+    return lost
+
+
+def _surely_kept(texts: Any, size: np.ndarray) -> np.ndarray:
+    """Which numbers of at most 18 digits keep them for sure, zeros at the end among them."""
+    if bytes_of(texts).max(initial=0) > ord("9"):  # exponents
+        return np.zeros(len(texts), np.bool_)
+    length = pc.binary_length(texts).to_numpy()
+    point = pc.find_substring(texts, ".").to_numpy()
+    pointed = point >= 0
+    digits, short = _without(texts, ".", pointed), length - pointed <= 18  # noqa: PLR2004
+    power = np.where(pointed, point + 1 - length, 0)
+    if not short.all():
+        digits = pc.if_else(pa.array(short), digits, "0")
+        size, power = np.where(short, size, 0), np.where(short, power, 0)
+    whole = np.abs(digits.cast(pa.int64()).to_numpy())
+    away = _distance(size, whole, power)
+    kept: np.ndarray = short & ((whole < 10**EXACT_DIGITS) | (np.abs(away) < NEAR))
+    return kept
+
+
 def _keep_digits(texts: Any, values: Any) -> np.ndarray:
     """For numbers and the doubles nearest to them: which of these have all the digits.
 
@@ -295,7 +330,7 @@ def _keep_digits(texts: Any, values: Any) -> np.ndarray:
         places = np.flatnonzero(open_)
         whole = digits.take(pa.array(places)).cast(pa.int64()).to_numpy()
         away = _distance(size[places], whole, power[places])
-        near, far = np.abs(away) < 0.49, np.abs(away) > 0.51  # noqa: PLR2004
+        near, far = np.abs(away) < NEAR, np.abs(away) > 1 - NEAR
         keeps[places[near]] = True
         decided = np.zeros(len(texts), np.bool_)
         decided[places[near | far]] = True
@@ -332,13 +367,13 @@ def _digits_and_power(texts: Any) -> tuple[Any, np.ndarray]:
 
 
 @cache
-def _tens() -> tuple[np.ndarray, np.ndarray]:
-    """Powers of ten from -250 to 250, each as the sum of two doubles."""
+def _tens() -> tuple[np.ndarray, ...]:
+    """Powers of ten from -250 to 250, each as the sum of two doubles; and halves of the first."""
     exact = [Decimal(1).scaleb(power) for power in range(-250, 251)]
     high = [float(one) for one in exact]
     wide = Context(prec=800)
     low = [float(wide.subtract(one, Decimal(top))) for one, top in zip(exact, high, strict=True)]
-    return np.array(high), np.array(low)
+    return np.array(high), np.array(low), *_halves(np.array(high))
 
 
 def _distance(size: np.ndarray, whole: np.ndarray, power: np.ndarray) -> np.ndarray:
@@ -346,29 +381,21 @@ def _distance(size: np.ndarray, whole: np.ndarray, power: np.ndarray) -> np.ndar
 
     T. J. Dekker, "A floating-point technique for extending the available precision" (1971).
     """
-    high, low = (one[250 - power] for one in _tens())
+    high, low, upper, lower = (one[250 - power] for one in _tens())
     product = size * high
-    error = _split_product(size, high, product) + size * low
+    own_upper, own_lower = _halves(size)
+    error = (own_upper * upper - product) + own_upper * lower + own_lower * upper
+    error += own_lower * lower + size * low
     # Both are below 2**63 and near each other: their difference is exact.
-    near: np.ndarray = (product.astype(np.int64) - whole) + ((product - np.floor(product)) + error)
-    return near
-
-
-def _split_product(a: np.ndarray, b: np.ndarray, product: np.ndarray) -> np.ndarray:
-    """What a product of doubles lost by rounding."""
-    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
-    lost: np.ndarray = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + (
-        a_low * b_low
-    )
-    return lost
+    found: np.ndarray = (product.astype(np.int64) - whole) + (product % 1 + error)
+    return found
 
 
 def _halves(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Scaled by powers of two, which is exact, so that splitting does not overflow.
-    mantissa, exponent = np.frexp(number)
-    wide = mantissa * (2.0**27 + 1)
-    high = wide - (wide - mantissa)
-    return np.ldexp(high, exponent), np.ldexp(mantissa - high, exponent)
+    """Two numbers of half the digits, whose sum it is; it is far below the greatest double."""
+    wide = number * (2.0**27 + 1)
+    upper = wide - (wide - number)
+    return upper, number - upper
 
 
 def _keeps_digits(text: str, number: float) -> bool:

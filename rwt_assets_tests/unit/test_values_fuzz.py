@@ -2,12 +2,13 @@
 
 import csv
 import io
+import os
 from itertools import pairwise
 from string import printable
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import assume, example, given
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -21,6 +22,10 @@ from rwt_assets.markdown_tables import first_rows
 from rwt_assets.one_pass import OnePass
 from rwt_assets.splitting import MemberSplitter
 
+EXAMPLES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 80
+SOME = settings(
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 DIGITS = st.text("0123456789", min_size=1, max_size=24)
 MARK = st.sampled_from(["", ".", ",", " ", "'", "-", "+", "e", "E", ":", "T", "Z", "\u00a0", "/"])
 BUILT = st.lists(st.one_of(DIGITS, MARK), min_size=1, max_size=9).map("".join)
@@ -93,7 +98,7 @@ SETTINGS = st.fixed_dictionaries(
     },
 )
 COLUMNS = st.builds(
-    lambda settings, own: {**settings, **own},
+    lambda written, own: {**written, **own},
     SETTINGS,
     st.fixed_dictionaries(
         {"type": NAMES},
@@ -111,14 +116,14 @@ DIALECT = Dialect(quote='"', delimiter=",", encoding="utf-8")
 EVOLUTIONS = st.sampled_from(["quarantine", "rescue"])
 
 
-def declared(column, settings, conflicts, unique):
+def declared(column, written, conflicts, unique):
     """A rule as a person might write it; what is refused at load is no matter here."""
     kind = column_type(column["type"])
     own = dict(column)
     for name in ("minimum", "maximum"):
         if kind.bound is None:
             own.pop(name, None)
-    for one in (own, settings):
+    for one in (own, written):
         for name in [*one]:
             try:
                 MemberRule(include=("*",), columns={"x": {"type": own["type"], name: one[name]}})
@@ -130,7 +135,7 @@ def declared(column, settings, conflicts, unique):
             columns={"x": own},
             evolution=Evolution(type_conflicts=conflicts),
             unique=("x",) if unique else (),
-            **settings,
+            **written,
         )
     except ValidationError:
         return None
@@ -160,6 +165,7 @@ def held_to_its_type(rule, result):
     first_rows(table)
 
 
+@SOME
 @example(["1.5", "10000000000"], {"type": "number"}, {}, "quarantine", [1])
 @example(["0000-01-01"], {"type": "date"}, {}, "quarantine", [])
 @example(["0001-01-01T00:00+14:00", "x"], {"type": "timestamp"}, {}, "quarantine", [1])
@@ -172,9 +178,9 @@ def held_to_its_type(rule, result):
     st.lists(st.integers(0, 6), max_size=2),
 )
 def test_no_value_is_a_surprise_and_none_depends_on_another(
-    texts, column, settings, conflicts, cuts
+    texts, column, written, conflicts, cuts
 ):
-    rule = declared(column, settings, conflicts, unique=False)
+    rule = declared(column, written, conflicts, unique=False)
     assume(rule is not None)
     together = outcomes(rule, texts)
     cuts = sorted(min(cut, len(texts)) for cut in cuts)
@@ -184,13 +190,14 @@ def test_no_value_is_a_surprise_and_none_depends_on_another(
     assert outcomes(rule, [*reversed(texts)]) == [*reversed(together)]
 
 
+@SOME
 @given(
     st.lists(TEXTS, max_size=6), COLUMNS, SETTINGS, EVOLUTIONS, st.booleans(), st.integers(1, 40)
 )
 def test_no_value_is_a_surprise_in_any_way_of_processing(
-    texts, column, settings, conflicts, unique, size
+    texts, column, written, conflicts, unique, size
 ):
-    rule = declared(column, settings, conflicts, unique)
+    rule = declared(column, written, conflicts, unique)
     assume(rule is not None)
     rule = rule.model_copy(update={"dialect": DIALECT})
     out = io.StringIO(newline="")
