@@ -19,6 +19,7 @@ SUM: Final = "sum_"
 GROUPS: Final = ("member", "rows", "bytes", *DIGESTS)
 ARCHIVE_COMPLETE: Final = "archive_complete"
 REFERENCES_HOLD: Final = "references_hold"
+ROWS_AS_USUAL: Final = "rows_as_usual"
 BUILT_IN: Final = frozenset(
     {
         ARCHIVE_COMPLETE,
@@ -27,7 +28,7 @@ BUILT_IN: Final = frozenset(
         "quarantine_within_tolerance",
         "contract_kept",
         "deliveries_intact",
-        "rows_as_usual",
+        ROWS_AS_USUAL,
     }
 )
 
@@ -88,6 +89,22 @@ class Check(_Declaration):
             msg = f"the name {self.name!r} is taken by a check that every feed has"
             raise ValueError(msg)
         return self
+
+
+class Volume(_Declaration):
+    """How much an archive holds, compared with the last ones: a check warns beyond these bounds.
+
+    `deliveries` is with how many it is compared; 0 turns the check off. For each kind of member
+    (its name without numbers) rows are unusual below `rows_from` or above `rows_to` times the
+    median, and nulls of a column if their share is more than the median's by `nulls_more`. Nothing
+    is said before there are `at_least` deliveries with that kind of member.
+    """
+
+    deliveries: int = Field(default=10, ge=0, le=100)
+    at_least: int = Field(default=3, ge=1)
+    rows_from: float = Field(default=0.5, ge=0, le=1)
+    rows_to: float = Field(default=2, ge=1)
+    nulls_more: float = Field(default=0.2, ge=0, le=1)
 
 
 class ControlColumns(_Declaration):

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from rwt_assets.column_types import column_type, typed_bound
-from rwt_assets.expectations import Check, Control, Expected, Severity, parse_reference
+from rwt_assets.expectations import Check, Control, Expected, Severity, Volume, parse_reference
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 from rwt_assets.notation import Notation, ValueSettings, notation_of
 from rwt_assets.patterns import check_pattern
@@ -490,7 +490,8 @@ class Feed(_Declaration):
     `incomplete` says what becomes of an archive that lacks what its rules and its `control` file
     ask for: `fail` keeps it from being delivered, `warn` tells it. `dangling` says the same of
     values that are not where `references` look for them, `unknown_members` of members that no rule
-    names. `checks` are questions in SQL about the rows that would be delivered.
+    names. `checks` are questions in SQL about the rows that would be delivered. `volume` bounds how
+    far rows and nulls may be from those of the last deliveries before a check warns.
     `expected_every_hours` is how often an archive should arrive at least. With `retire`, old
     archives leave the catalog every night.
 
@@ -522,6 +523,7 @@ class Feed(_Declaration):
     unknown_members: UnknownMembers = "ignore"
     control: Control | None = None
     checks: tuple[Check, ...] = ()
+    volume: Volume = Field(default_factory=Volume)
     expected_every_hours: float | None = Field(default=None, gt=0)
     retire: Retirement | None = None
     keep_former_hours: float = Field(default=24, ge=0)

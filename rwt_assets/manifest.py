@@ -152,7 +152,8 @@ class ArchiveManifest(_Document):
 class EnrichedObject(_Document):
     """One Parquet object of a delivery; `rows` and `rows_by_rule` are what its footer says.
 
-    `rows_by_rule` counts the quarantined rows of the shard by the rule that they broke.
+    `rows_by_rule` counts the quarantined rows of the shard by the rule that they broke. `nulls`
+    counts the nulls of each column that has any, by the footer; the document leaves them out.
     """
 
     partition_key: str
@@ -165,6 +166,7 @@ class EnrichedObject(_Document):
     rows_quarantined: int
     quarantine_key: str | None
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
+    nulls: dict[str, int] = Field(default_factory=dict, exclude=True)
 
 
 class FormerDelivery(_Document):

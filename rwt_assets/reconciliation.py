@@ -175,7 +175,22 @@ def _enriched_object(
         rows_quarantined=quarantined,
         quarantine_key=quarantine_key if quarantined else None,
         rows_by_rule=loads(own.get(FOOTER_RULES, b"{}")),
+        nulls=nulls_in(footer),
     )
+
+
+def nulls_in(footer: pq.FileMetaData) -> dict[str, int]:
+    """The nulls of each column that has any, by the statistics of a Parquet object."""
+    counts: dict[str, int] = {}
+    for group in range(footer.num_row_groups):
+        row_group = footer.row_group(group)
+        for place in range(footer.num_columns):
+            column = row_group.column(place)
+            known = column.statistics
+            if known is not None and known.has_null_count and known.null_count:
+                name = column.path_in_schema
+                counts[name] = counts.get(name, 0) + known.null_count
+    return counts
 
 
 def read_footer(store: ObjectStore, bucket: str, key: str) -> tuple[pq.FileMetaData, int] | None:

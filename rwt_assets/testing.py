@@ -287,6 +287,7 @@ class InMemoryIOManager(EnrichedShardIOManager):
             rows_quarantined=shard.rows_quarantined,
             quarantine_key=shard.quarantine_key,
             rows_by_rule=shard.rows_by_rule,
+            nulls={str(name): int(count) for name, count in frame.isna().sum().items() if count},
         )
         shards = _SHARDS[self.name]
         kept = shards.objects.setdefault(place, kept)

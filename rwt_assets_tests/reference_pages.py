@@ -42,6 +42,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     expectations.Control,
     expectations.ControlColumns,
     expectations.Check,
+    expectations.Volume,
     feed.Limits,
     feed.Retirement,
 )

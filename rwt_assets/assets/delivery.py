@@ -30,6 +30,7 @@ from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.fence import refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
+from rwt_assets.assets.volume_check import volume_check_spec, volume_result
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.catalog_events import archive_page
@@ -67,7 +68,11 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         key=graph.delivery,
         deps=[lineage_only(graph.enriched_shard)],
         partitions_def=graph.zip_archives,
-        check_specs=[*delivery_check_specs(feed), *completeness_check_specs(feed)],
+        check_specs=[
+            *delivery_check_specs(feed),
+            *completeness_check_specs(feed),
+            volume_check_spec(feed),
+        ],
         group_name=feed.name,
         owners=[*feed.owners],
         tags=feed.tags,
@@ -94,12 +99,18 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
             account, found, document = deliver_newest_split(
                 catalog, store, archive, io_manager.stored, io_manager.copy_rows
             )
+        volume, figures = volume_result(catalog, account)
         return dg.MaterializeResult(
             metadata={
+                **figures,
                 **_metadata(catalog, store, account, document, monotonic() - began),
                 AS_OF: as_of,
             },
-            check_results=[*delivery_results(feed, account), *completeness_results(feed, found)],
+            check_results=[
+                *delivery_results(feed, account),
+                *completeness_results(feed, found),
+                volume,
+            ],
             data_version=dg.DataVersion(data_version(document)),
         )
 
