@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from rwt_assets.archive_facts import Look
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.progress import ArchiveFacts, Position, Stage, locate
+from rwt_assets.progress import ArchiveFacts, Need, Position, Stage, locate
 
 PATIENCE_SECONDS = 900.0
 StageName = Literal[
@@ -215,9 +215,12 @@ def has_failed(catalog: FeedCatalog, partition_key: str) -> bool:
 def is_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
     """Whether the next step of an archive has failed for good, by facts that were read."""
     need = locate(facts).open_need
-    return need is not None and catalog.attempts(facts.partition_key, need).exhausted(
-        catalog.feed.attempts
-    )
+    if need is None:
+        return False
+    attempts = catalog.attempts(facts.partition_key, need)
+    if not attempts.exhausted(catalog.feed.attempts):
+        return False
+    return not (attempts.damaged and needs_something_else(catalog, facts, need))
 
 
 def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgress:
@@ -258,7 +261,8 @@ def _judge(
     if need is not None:
         attempts = catalog.attempts(facts.partition_key, need)
         if attempts.exhausted(catalog.feed.attempts):
-            return "failed", attempts.reason
+            asked = attempts.damaged and needs_something_else(catalog, facts, need)
+            return ("waiting" if asked else "failed"), attempts.reason
         if attempts.outage_at or busy or catalog.age_of(need) < patience:
             whose = "" if position.need else ", which is declarative automation's"
             outage = f"; the endpoint failed: {attempts.reason}" if attempts.outage_at else ""
@@ -267,3 +271,13 @@ def _judge(
     if facts.arrived is None:
         return "forgotten", "registered, but no revision of it is on record"
     return ("done", "delivered") if position.stage is Stage.DELIVERED else ("waiting", "")
+
+
+def needs_something_else(catalog: FeedCatalog, facts: ArchiveFacts, need: Need) -> bool:
+    """Whether an archive's next step is another one by now.
+
+    A run that finds damage asks for a split and then fails. Of a look that was taken before both,
+    with attempts that were read after both, it would seem to have failed for good.
+    """
+    now = catalog.look().others.get(facts.partition_key)
+    return now is not None and locate(now).open_need != need

@@ -38,7 +38,7 @@ from rwt_assets.feed_graph import (
 from rwt_assets.freshness import Freshness
 from rwt_assets.priority import celery_priority, places_for, run_priority
 from rwt_assets.progress import ArchiveFacts, Need, Position, Step, contiguous_ranges, locate
-from rwt_assets.standing import count_standing
+from rwt_assets.standing import count_standing, needs_something_else
 
 WATCH_SECONDS = 4.0
 LOOK_SECONDS = 0.5
@@ -180,6 +180,8 @@ def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunR
         if priority > smallest:
             continue
         attempts = catalog.attempts(archive.partition_key, need)
+        if attempts.count and needs_something_else(catalog, archive, need):
+            continue
         if not attempts.exhausted(catalog.feed.attempts) and not _rests(attempts):
             requests += _requests(catalog, archive, need, attempts.count + 1)
             taken.append(priority)

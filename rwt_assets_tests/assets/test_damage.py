@@ -19,7 +19,7 @@ from rwt_assets.intake import sweep
 from rwt_assets.processing import read_manifest
 from rwt_assets.reconciliation import FOOTER_CHECKSUM, FOOTER_VERSION
 from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import retry_failed, take_standing
+from rwt_assets.standing import failed_archives, retry_failed, take_standing
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, stored_shop, with_parquet
 from rwt_assets_tests.faulty_round import announce, assert_whole, delivered_rows, go_on, rows_of
@@ -298,3 +298,24 @@ def test_an_archive_that_is_read_in_another_way_now_is_split_again(stored):
     assert_whole(changed, {key: MEMBERS})
     assert changed.catalog.shards() == ["shop/a.zip|sales.csv|item=pen"]
     assert_as_before(changed, before)
+
+
+def test_who_looks_while_damage_is_found_does_not_take_it_for_the_end(stored, monkeypatch):
+    """Events are read before the split is asked for, runs after the one that found it failed."""
+    announce(stored, "a.zip", MEMBERS, "01")
+    step(stored, "split")
+    catalog = stored.catalog
+    manifest = read_manifest(stored.objects, stored.feed.target, "shop/a.zip")
+    stored.objects.delete("results", [part.key for part in manifest.shards[0].parts])
+    earlier, facts = catalog.look(), catalog.open_facts()
+    for request in plan(catalog):
+        run_request(stored.definitions, stored.instance, request, may_fail=True)
+    looks = [earlier, catalog.look()] * 2
+    monkeypatch.setattr(type(catalog), "open_facts", lambda _: facts)
+    assert plan(catalog) == [], "the step that found damage is asked for again"
+    monkeypatch.setattr(type(catalog), "look", lambda _: looks.pop(0))
+    assert take_standing(catalog).failed == ()
+    assert failed_archives(catalog) == set()
+    monkeypatch.undo()
+    go_on(stored, expect_failure=None)
+    assert_whole(stored, {"shop/a.zip": MEMBERS})
