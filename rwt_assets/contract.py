@@ -40,6 +40,7 @@ QUARANTINE_SCHEMA: Final = pa.schema(
         pa.field("rule", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
+        pa.field("lines", pa.int64()),
     ]
 )
 
@@ -50,7 +51,7 @@ class QuarantineEntry:
 
     `line` is the physical line in the member (header = 1), `row` the ordinal of the record
     (first below the header = 1), `rows` how many rows the entry stands for, `text` the raw
-    record.
+    record, `lines` how many physical lines it has, if that is known.
     """
 
     member: str
@@ -60,6 +61,7 @@ class QuarantineEntry:
     rule: str
     reason: str
     text: str
+    lines: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +352,7 @@ def quarantine_table(
             "rule": entry.rule,
             "reason": entry.reason,
             "text": entry.text,
+            "lines": entry.lines,
         }
         for entry in entries
     ]

@@ -1,16 +1,14 @@
 """How the text of one member is written: found out from its beginning, or given by the feed.
 
-What belongs here: encoding, delimiter, quote, escape, comments, header. What does not:
-records (`records.py`) and fields (`fields.py`). Rules: RFC 4180, section 2, is the default;
-the WHATWG "Encoding" standard reads as Windows-1252 what is no Unicode; Python documentation,
-"csv", for what a dialect is.
+What belongs here: delimiter, quote, escape, comments, header. What does not: the encoding
+(`encodings.py`), records (`records.py`, `quoting.py`) and fields (`fields.py`). Rules: RFC 4180,
+section 2, is the default; Python documentation, "csv", for what a dialect is.
 
 A guess is made of what is `auto` and of nothing else, from the first part of the member
 alone, so it is the same each time. The columns that the feed needs are the best witness: the
 delimiter under which they are found in the header is the right one.
 """
 
-import codecs
 import csv
 import re
 from collections import Counter
@@ -18,39 +16,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice, product
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from rwt_assets.feed import AUTO, NONE, Dialect
+from rwt_assets.headers import find_names
+from rwt_assets.same_names import INSENSITIVE, Case
 
-SAMPLE_BYTES: Final = 256 << 10
-BOM: Final = b"\xef\xbb\xbf"
 DELIMITERS: Final = (",", ";", "\t", "|")
 QUOTES: Final = ('"', "'")
 _SAMPLE_ROWS: Final = 500
 _SAMPLE_CHARACTERS: Final = 64 << 10
 _SKIPPED_AT_MOST: Final = 20
-_BOMS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins with the mark of UTF-16, so it comes first
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8"),
-)
-_WITH_MARK: Final = {
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-}
-_UNREADABLE: Final = "rwt_unreadable"
-_UNDECODED: Final = re.compile("[\udc80-\udcff]")
+# What Excel writes as a first line for itself: the delimiter of the lines below.
+_STATEMENT: Final = re.compile(r'(?i)"?sep=([^"\r\n])"?(?:\r\n|\r|\n|\Z)')
+_TABLES_WITHOUT_QUOTES: Final = ("\t", "|")
+_MOSTLY: Final = 0.5
 
 
 class CsvDialect(BaseModel):
     """The dialect of one member, everything decided; kept in the manifest.
 
-    `encoding` is that of the member; shards are always UTF-8. `quote`, `escape` and `comment`
-    are one ASCII character or None.
+    `encoding` is that of the member; shards are always UTF-8. `encoding_guessed` says that neither
+    the feed nor the member states it. `quote`, `escape` and `comment` are one ASCII character or
+    None. With `lenient_quotes` quotes are taken as they come, with `blank_rows` a blank line is a
+    row.
     """
 
     # A later version may have written fields that this one does not know: it reads past them.
@@ -64,50 +55,25 @@ class CsvDialect(BaseModel):
     skip_lines: int = 0
     header: bool = True
     trailing_delimiter: bool = False
-
-
-def find_encoding(sample: bytes, declared: str = AUTO) -> str:
-    """The encoding of a member, from its beginning.
-
-    A byte order mark decides. Without one, many zero bytes at every other place are UTF-16;
-    what is mostly valid UTF-8 is UTF-8; the rest is Windows-1252, or Latin-1 where it has
-    bytes that Windows-1252 lacks. Given an encoding, it is that one; UTF-16 and UTF-32 without
-    a mark are little-endian.
-    """
-    if declared in _WITH_MARK and not sample.startswith(_WITH_MARK[declared]):
-        return f"{declared}-le"
-    if declared != AUTO:
-        return declared
-    for mark, encoding in _BOMS:
-        if sample.startswith(mark):
-            return encoding
-    return _utf16_by_zeros(sample) or _utf8_or_single_byte(sample)
-
-
-def to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The same text in UTF-8, without a byte order mark.
-
-    What is no text in `encoding` becomes bytes that are no UTF-8, at its place, so that the
-    record which has it is set aside and the others are not.
-    """
-    begun = False
-    held = b""
-    for data in chunks if encoding == "utf-8" else _transcoded(chunks, encoding):
-        if begun:
-            yield data
-            continue
-        held += data
-        if len(held) >= len(BOM):
-            begun = True
-            yield held.removeprefix(BOM)
-    if not begun:
-        yield held.removeprefix(BOM)
+    encoding_guessed: bool = False
+    lenient_quotes: bool = False
+    blank_rows: bool = False
 
 
 def find_dialect(
-    sample: bytes, declared: Dialect, needed: Sequence[str], *, encoding: str, whole: bool
+    sample: bytes,
+    declared: Dialect,
+    needed: Sequence[str],
+    *,
+    encoding: str,
+    whole: bool,
+    case: Case = INSENSITIVE,
 ) -> CsvDialect:
     """Decide what is `auto`.
+
+    A first line `sep=;` states the delimiter and is left out. No quoting is thought of where the
+    delimiter is a tab or a bar, quotes stand where none can, and every row fits without them.
+    Lines before the header are few, narrower than it, and come before more lines that fit.
 
     Args:
         sample: the beginning of the member, in UTF-8.
@@ -115,25 +81,48 @@ def find_dialect(
         needed: the columns that the feed relies on, as far as it names them.
         encoding: of the member.
         whole: the sample is all there is.
+        case: how the needed columns are compared with those of a header.
 
     Returns:
         The dialect. Of equally good ones it is the first in the order of `DELIMITERS` and
         `QUOTES`, without an escape before one with it, with the fewest lines skipped.
     """
     text = _whole_lines(sample.decode(errors="replace"), whole=whole)
-    judge = _Judge(text, declared, frozenset(needed))
+    stated = _STATEMENT.match(text)
+    if stated is not None:
+        declared = _as_stated(declared, stated.group(1))
+    judge = _Judge(text, declared, frozenset(needed), case)
     comment = _comment(text, declared)
     guesses: list[_Guess] = []
     for delimiter, quote, escape in _candidates(text, declared):
         own = CsvDialect(
-            encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, comment=comment
+            encoding=encoding,
+            delimiter=delimiter,
+            quote=quote,
+            escape=escape,
+            comment=comment,
+            lenient_quotes=declared.quotes == "lenient",
+            blank_rows=declared.blank_lines == "row",
         )
         begun = [
             judge.guess(own.model_copy(update={"skip_lines": skip}))
             for skip in _skips(text, declared)
         ]
-        guesses.append(max(begun, key=lambda guess: guess.beginning))
-    return max(guesses, key=lambda guess: guess.merit).dialect
+        guesses.append(max(filter(None, begun), key=lambda guess: guess.beginning))
+    best = max(guesses, key=lambda guess: guess.merit).dialect
+    return judge.without_quoting(best) if declared.quote == AUTO else best
+
+
+def _as_stated(declared: Dialect, delimiter: str) -> Dialect:
+    """What the feed says, with the delimiter that the first line states; that line is skipped."""
+    changes: dict[str, object] = {}
+    if declared.skip_lines in (0, AUTO):
+        changes["skip_lines"] = 1
+    taken = (declared.quote, declared.escape, declared.comment)
+    possible = delimiter.isascii() and not delimiter.isalnum() and delimiter not in taken
+    if declared.delimiter == AUTO and possible:
+        changes["delimiter"] = delimiter
+    return declared.model_copy(update=changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,33 +145,83 @@ class _Judge:
     text: str
     declared: Dialect
     needed: frozenset[str]
+    case: Case
 
-    def guess(self, dialect: CsvDialect) -> _Guess:
-        """Judge needed columns, several columns, an early beginning, quotes, rows of one width."""
+    def guess(self, dialect: CsvDialect) -> _Guess | None:
+        """Judge needed columns, several columns, an early beginning, quotes, rows of one width.
+
+        None if that beginning is out of the question.
+        """
         rows, regular = _rows(_without_lines(self.text, dialect.skip_lines), dialect)
         header = self._has_header(rows)
         trailing = self._trails(rows, header=header)
         decided = dialect.model_copy(update={"header": header, "trailing_delimiter": trailing})
         if not rows:
+            if dialect.skip_lines and self.declared.skip_lines == AUTO:
+                return None
             return _Guess(decided, (0, False, 0, regular, True, 0.0), (0, False))
         named_trailing = trailing and rows[0][-1] == ""
         width = len(rows[0]) - named_trailing
         body = rows[1:] if header else rows
         fitting = sum(len(row) == width + trailing for row in body) / max(len(body), 1)
-        found = len(self.needed & set(rows[0])) if header else 0
+        found = len(find_names(rows[0], self.needed, self.case)) if header else 0
+        if self.declared.skip_lines == AUTO and not self._may_begin(dialect, rows, found, fitting):
+            return None
         most = Counter(map(len, rows)).most_common(1)[0][0]
         bare = not any(len(name) > 1 and name[0] == name[-1] == "'" for name in rows[0])
         merit = (found, width > 1, -dialect.skip_lines, regular, bare, round(fitting, 1))
         return _Guess(decided, merit, (found, 1 < len(rows[0]) == most))
+
+    def _may_begin(
+        self, dialect: CsvDialect, rows: list[list[str]], found: int, fitting: float
+    ) -> bool:
+        """Whether what is skipped is few lines, narrower than the table below, and no table."""
+        if not dialect.skip_lines:
+            return True
+        lines = StringIO(self.text, newline="")
+        skipped = "".join(islice(lines, dialect.skip_lines))
+        before, _ = _rows(skipped, dialect)
+        below = len(rows) - 1
+        if below < 1 or any(len(row) >= len(rows[0]) for row in before):
+            return False
+        if found:
+            return True
+        return _are_names(rows[0]) and fitting > _MOSTLY and below * fitting > len(before)
 
     def _has_header(self, rows: list[list[str]]) -> bool:
         """Names are there, differ, and are no numbers."""
         if self.declared.header != AUTO:
             return bool(self.declared.header)
         if not rows or self.needed:
-            return not rows or bool(self.needed & set(rows[0]))
-        names = [name.strip() for name in rows[0]]
-        return all(names) and len(set(names)) == len(names) and not any(map(_is_number, names))
+            return not rows or bool(find_names(rows[0], self.needed, self.case))
+        return _are_names(rows[0])
+
+    def without_quoting(self, best: CsvDialect) -> CsvDialect:
+        """The dialect without quotes, where they are characters of the text and no more.
+
+        That is so where they stand in places where none can and the rows fit all the same: in
+        tables of databases and mainframes, which know no quoting. A table with quotes that are
+        doubled, escaped or around the header's names, or with most rows quoted, was written by a
+        program that knows it.
+        """
+        if best.quote is None or best.escape is not None:
+            return best
+        if best.delimiter not in _TABLES_WITHOUT_QUOTES:
+            return best
+        plain = best.model_copy(update={"quote": None})
+        rows, _ = _rows(_without_lines(self.text, best.skip_lines), plain)
+        if not rows or (best.header and any(best.quote in cell for cell in rows[0])):
+            return best
+        quoted = [row for row in rows if any(best.quote in cell for cell in row)]
+        right = [row for row in quoted if all(_is_quoted(cell, best.quote) for cell in row)]
+        doubled = best.quote * 2
+        if len(right) == len(quoted) or len(right) > _MOSTLY * len(rows):
+            return best
+        if any(doubled in cell[1:-1] for row in right for cell in row):
+            return best
+        width = len(rows[0]) + (best.trailing_delimiter and rows[0][-1] != "")
+        fits = len(rows[0]) > 1 and all(len(row) == width for row in rows[1:])
+        return plain if fits else best
 
     def _trails(self, rows: list[list[str]], *, header: bool) -> bool:
         """Every record ends in a delimiter; the header may do without."""
@@ -194,6 +233,23 @@ class _Judge:
         named = len(rows[0]) > 1 and rows[0][-1] == ""
         expected = len(rows[0]) + (header and not named)
         return expected > 1 and all(len(row) == expected and row[-1] == "" for row in body)
+
+
+def _are_names(row: Sequence[str]) -> bool:
+    names = [name.strip() for name in row]
+    return all(names) and len(set(names)) == len(names) and not any(map(_is_number, names))
+
+
+def _is_quoted(cell: str, quote: str) -> bool:
+    """Whether a cell has no quote, or one at its beginning and one at its end."""
+    if quote not in cell:
+        return True
+    return len(cell) > 1 and cell[0] == cell[-1] == quote and quote not in _halved(cell, quote)
+
+
+def _halved(cell: str, quote: str) -> str:
+    """What is between the quotes of a cell, without those that are doubled."""
+    return cell[1:-1].replace(quote * 2, "")
 
 
 def _skips(text: str, declared: Dialect) -> Sequence[int]:
@@ -274,45 +330,3 @@ def _without_lines(text: str, count: int) -> str:
     for _ in range(count):
         lines.readline()
     return lines.read()
-
-
-def _utf16_by_zeros(sample: bytes) -> Literal["utf-16-le", "utf-16-be"] | None:
-    """Latin text in UTF-16 has a zero byte in most characters, nearly always on the same side."""
-    pairs = len(sample) // 2
-    even, odd = (sample[side : 2 * pairs : 2].count(0) for side in (0, 1))
-    if odd * 2 > pairs and odd > 4 * even:
-        return "utf-16-le"
-    if even * 2 > pairs and even > 4 * odd:
-        return "utf-16-be"
-    return None
-
-
-def _utf8_or_single_byte(sample: bytes) -> str:
-    # An incremental decoder leaves a character that the sample's end cuts.
-    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(sample)
-    wrong = len(_UNDECODED.findall(text))
-    right = len(text) - len(text.encode("ascii", "ignore")) - wrong
-    if wrong == 0 or right > wrong:
-        return "utf-8"
-    try:
-        sample.decode("cp1252")
-    except UnicodeDecodeError:
-        return "iso8859-1"
-    return "cp1252"
-
-
-def _transcoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)(_UNREADABLE)
-    for chunk in chunks:
-        yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
-    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
-
-
-def _mark_unreadable(error: UnicodeError) -> tuple[str, int]:
-    """A lone surrogate for what is no text: it has no UTF-8."""
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return "\udcff", error.end
-
-
-codecs.register_error(_UNREADABLE, _mark_unreadable)

@@ -20,6 +20,7 @@ business of the asset, sensor or command that meets them.
     │   ├── MemberUnsupportedError compression, encryption or kind of file that we do not read
     │   ├── MemberPasswordError    encrypted, and there is no password or another one
     │   ├── MemberNotTextError     a file of another format under the name of a table
+    │   ├── EncodingGuessError     an encoding that was guessed, and is not the one
     │   ├── MemberInFolderError    a rule names it, but it lies in a folder
     │   ├── MemberCorruptError     checksum or length disagree with the directory
     │   ├── MemberHeaderError      no header line, or a column that the feed needs is missing
@@ -150,6 +151,10 @@ class MemberCorruptError(MemberError):
 
 class MemberNotTextError(MemberError):
     """A file of another format (gzip, XLSX, Parquet, PDF, an image) under the name of a table."""
+
+
+class EncodingGuessError(MemberError):
+    """A guessed encoding is refuted by the member as a whole; it is read again as UTF-8."""
 
 
 class MemberInFolderError(MemberError):

@@ -189,6 +189,12 @@ class Dialect(_Declaration):
     a `header` the columns are named by the rule's `columns` in their order, then `column_1`,
     `column_2`, ... `trailing_delimiter` says that every record ends in a delimiter that
     begins no field.
+
+    With `quotes: strict` a record that has a quote where RFC 4180 has none, or one that is never
+    closed, is set aside, and the next line is read as if nothing had been before it; `lenient`
+    takes a quote within an unquoted field for a character, and what follows a closing quote for
+    the rest of the field. `blank_lines: row` makes a row with an empty field of a blank line,
+    which is for members of one column; `skip` leaves it out.
     """
 
     encoding: Annotated[str, AfterValidator(_encoding_name)] = AUTO
@@ -199,6 +205,8 @@ class Dialect(_Declaration):
     comment: Character = NONE
     skip_lines: Annotated[int, Field(ge=0)] | Literal["auto"] = 0
     trailing_delimiter: bool | Literal["auto"] = "auto"
+    quotes: Literal["strict", "lenient"] = "strict"
+    blank_lines: Literal["skip", "row"] = "skip"
 
     @model_validator(mode="after")
     def _characters_differ(self) -> Self:
@@ -269,6 +277,11 @@ class MemberRule(Expected, ValueSettings):
     and `false_values` say how values are written in those of `columns` that do not say it
     themselves; see [ColumnRule](#columnrule). Of `formats` each column takes those that give its
     type.
+
+    `trailer` is a regular expression (RE2) of lines at the end of a member that are no rows: the
+    last lines in which it is found, up to the first in which it is not, are counted and kept in
+    the member's report. `case` is that of the feed unless it is given here; it says how column
+    names are compared.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -281,6 +294,8 @@ class MemberRule(Expected, ValueSettings):
     enrichments: tuple[Enrichment, ...] = ()
     dialect: Dialect = Field(default_factory=Dialect)
     evolution: Evolution = Field(default_factory=Evolution)
+    trailer: Annotated[str, AfterValidator(check_pattern)] | None = None
+    case: Case | None = None
 
     @model_validator(mode="after")
     def _patterns_are_whole(self) -> Self:

@@ -8,11 +8,13 @@ Writing CSV files"; where it and RFC 4180 are silent, Python's `csv` module is t
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from rwt_assets.dialect import BOM, CsvDialect
-from rwt_assets.records import header_end
+from rwt_assets.dialect import CsvDialect
+from rwt_assets.encodings import BOM
+from rwt_assets.records import CR, LF, Marks, active_escapes, header_end, without_escaped
 
 TRAILING: Final = "\0trailing"  # what follows a trailing delimiter; no column can be named so
 BLOCK_BYTES: Final = 64 << 10
@@ -22,6 +24,7 @@ RaggedHandler = Callable[[Any], str]
 
 def read_names(header: bytes, dialect: CsvDialect) -> tuple[str, ...]:
     """The fields of a header record, as they stand."""
+    header = _with_escapes_doubled(header, dialect)
     with arrow_csv.open_csv(
         pa.BufferReader(_with_mark_doubled(header)),
         parse_options=_parse_options(dialect),
@@ -54,10 +57,15 @@ def read_fields(
             without it such a record is an error.
 
     Returns:
-        A table of text columns. An empty field is an empty text, quoted or not.
+        A table of text columns. An empty field is an empty text, quoted or not. An escape before
+        anything but a quote, a delimiter, a line end or another escape is a character.
+
+    Raises:
+        pa.ArrowInvalid: without `ragged`, a record has another number of fields.
     """
     physical = physical_columns(columns, dialect)
     wanted = list(only) or list(columns)
+    text = _with_escapes_doubled(text, dialect)
     return arrow_csv.read_csv(
         pa.BufferReader(_with_mark_doubled(text)),
         read_options=arrow_csv.ReadOptions(
@@ -87,6 +95,42 @@ def parse_shard(data: bytes, dialect: CsvDialect, columns: Sequence[str]) -> pa.
     return read_fields(rest, dialect, columns)
 
 
+def count_fields(text: Any, bounds: np.ndarray, dialect: CsvDialect) -> np.ndarray:
+    """How many fields each record has, of records whose quotes are right.
+
+    Args:
+        text: the bytes of the records, one after another.
+        bounds: where each begins, and where the last ends.
+        dialect: of the member.
+    """
+    marks = Marks.of(dialect)
+    view = np.frombuffer(text, np.uint8)
+    if marks.escape is not None:
+        view = without_escaped(view, marks.escape)
+    delimiters = np.flatnonzero(view == marks.delimiter)
+    if marks.quote is not None:
+        quotes = np.flatnonzero(view == marks.quote)
+        if len(quotes):
+            delimiters = delimiters[np.searchsorted(quotes, delimiters) % 2 == 0]
+    counted: np.ndarray = np.diff(np.searchsorted(delimiters, bounds)) + 1
+    return counted
+
+
+def _with_escapes_doubled(text: Any, dialect: CsvDialect) -> Any:
+    """Arrow drops every escape; one that escapes nothing stays: `\\N` of a database is no `N`."""
+    if dialect.escape is None:
+        return text
+    marks, view = Marks.of(dialect), np.frombuffer(text, np.uint8)
+    escapes = active_escapes(view, marks.escape)
+    if len(escapes) == 0:
+        return text
+    after = view[np.minimum(escapes + 1, len(view) - 1)]
+    special = [marks.delimiter, LF, CR, marks.escape]
+    special += [] if marks.quote is None else [marks.quote]
+    plain = escapes[~np.isin(after, np.array(special, np.uint8))]
+    return np.insert(view, plain, marks.escape).tobytes() if len(plain) else text
+
+
 def _with_mark_doubled(text: Any) -> Any:
     """Arrow drops a byte order mark from what it reads; one that is part of a field stays."""
     return BOM + bytes(text) if bytes(text[: len(BOM)]) == BOM else text
@@ -99,5 +143,6 @@ def _parse_options(dialect: CsvDialect, ragged: RaggedHandler | None = None) -> 
         double_quote=dialect.quote is not None,
         escape_char=dialect.escape or False,
         newlines_in_values=True,
+        ignore_empty_lines=not dialect.blank_rows,
         invalid_row_handler=ragged,
     )

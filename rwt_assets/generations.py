@@ -26,7 +26,7 @@ from rwt_assets.manifest import ArchiveManifest
 from rwt_assets.notation import ValueSettings
 from rwt_assets.same_names import INSENSITIVE
 
-SPLITTING_VERSION: Final = "1"
+SPLITTING_VERSION: Final = "2"
 
 
 def split_id(feed: Feed, asked_by: str) -> str:
@@ -60,7 +60,7 @@ def enrichment_version(feed: Feed) -> str:
 
 def _splitting_settings(rule: MemberRule) -> dict[str, Any]:
     """What decides on shards; a setting at its default is left out, so that a new one is too."""
-    own = {"include", "exclude", "match", "split_by", "dialect"}
+    own = {"include", "exclude", "match", "split_by", "dialect", "trailer", "case"}
     settings = rule.model_dump(mode="json", include=own, exclude_defaults=True)
     settings["required"] = rule.required_columns
     evolution, names = rule.evolution, tuple(rule.columns)

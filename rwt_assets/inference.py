@@ -27,7 +27,7 @@ from rwt_assets.declaration import (
     stays_text,
 )
 from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import LimitError, MemberError, NoMatchingMemberError
+from rwt_assets.errors import EncodingGuessError, LimitError, MemberError, NoMatchingMemberError
 from rwt_assets.feed import AUTO, NONE, Dialect, Feed, MemberRule
 from rwt_assets.member_rows import MemberRows
 from rwt_assets.nesting import Walk
@@ -225,20 +225,27 @@ class _MemberReader:
         return named
 
     def _as(self, dialect: Dialect) -> _Table | NoTable:
-        rule = ALL_BUT_ARCHIVES.model_copy(update={"dialect": dialect})
+        try:
+            return self._under(ALL_BUT_ARCHIVES.model_copy(update={"dialect": dialect}))
+        except EncodingGuessError:
+            return self._as(dialect.model_copy(update={"encoding": "utf-8"}))
+
+    def _under(self, rule: MemberRule) -> _Table | NoTable:
         rows = MemberRows(rule, self.probe.limits, where=self.member.name, all_fields=True)
         profile: TableProfile | None = None
         try:
             for batch in rows.batches(self._chunks()):
                 profile = profile or TableProfile.of(rows.columns)
                 profile.add(batch.fields, batch.row_numbers)
+        except EncodingGuessError:
+            raise
         except (MemberError, LimitError) as error:
             return NoTable(self.member.stored_name, error.what)
         why = _no_table(self.member, rows)
         if why:
             return NoTable(self.member.stored_name, why)
         profile = profile or TableProfile.of(rows.columns)
-        rejected = sum(one.rows for one in rows.rejected)
+        rejected = rows.rejected.rows
         return _Table(self.member.stored_name, rows.rows_read, rejected, rows.dialect, profile)
 
     def _chunks(self) -> Iterator[bytes]:
@@ -259,7 +266,7 @@ def _is_named_by_a_value(column: ColumnProfile) -> bool:
 
 def _no_table(member: Member, rows: MemberRows) -> str:
     """Why a member that can be read is no table, or nothing."""
-    rejected = sum(one.rows for one in rows.rejected)
+    rejected = rows.rejected.rows
     if rejected > REJECTED_AT_MOST * rows.rows_read:
         return f"{rejected} of {rows.rows_read} records have other fields than the first"
     named = member.stored_name.lower().endswith(TABLE_SUFFIXES)

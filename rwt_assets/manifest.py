@@ -64,6 +64,29 @@ class Shard(_Document):
         return "-".join(f"{part.crc32:08x}" for part in self.parts)
 
 
+class LineCounts(_Document):
+    """The physical lines of a member, counted before parsing gives them a meaning.
+
+    `physical` is counted on the text alone. The others are those that are no rows: left out before
+    the header, the header itself, blank, comments, the trailer, and `joined`, those that belong to
+    a row which began on a line before.
+    """
+
+    physical: int
+    skipped: int = 0
+    header: int = 0
+    blank: int = 0
+    comments: int = 0
+    trailer: int = 0
+    joined: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are if every line is accounted for."""
+        others = self.skipped + self.header + self.blank + self.comments + self.trailer
+        return self.physical - others - self.joined
+
+
 class MemberReport(_Document):
     """What became of one member.
 
@@ -74,7 +97,9 @@ class MemberReport(_Document):
 
     `stored_name` is what the archive says where `name` had to be made distinct from another.
     `first_row_line` is the line of the first row, if every row has exactly one line. `digests` are
-    those that the feed's control file states, hexadecimal, of the member's bytes.
+    those that the feed's control file states, hexadecimal, of the member's bytes. `lines` are the
+    member's physical lines (None in manifests of earlier versions), `trailer` those at its end that
+    the rule's `trailer` found.
     """
 
     name: str
@@ -90,6 +115,8 @@ class MemberReport(_Document):
     first_row_line: int | None = None
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
+    lines: LineCounts | None = None
+    trailer: tuple[str, ...] = ()
 
     @property
     def rule_name(self) -> str:

@@ -5,13 +5,13 @@ written (`dialect.py`), which rows go together (`splitting.py`) and types (`cont
 Rule: RFC 4180, "Common Format and MIME Type for Comma-Separated Values (CSV) Files"; where it
 is silent, Python's `csv` module is the judge.
 
-Nothing here looks at one row at a time, except where a batch has quotes in odd places.
+Nothing here looks at one row at a time, except in a member with lenient quotes.
 Records keep their bytes, line ends included. This differs from the member: the encoding is
 UTF-8 and a byte order mark is dropped, the last record gets a line end if it has none, and
 blank lines, comments and lines before the header are left out.
 """
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,25 +23,30 @@ import pyarrow.compute as pc
 
 from rwt_assets.concurrency import read_ahead
 from rwt_assets.contract import check_columns
-from rwt_assets.dialect import (
+from rwt_assets.dialect import CsvDialect, find_dialect
+from rwt_assets.encodings import (
     SAMPLE_BYTES,
-    CsvDialect,
-    find_dialect,
+    GuessEvidence,
     find_encoding,
+    is_guess,
     to_utf8,
 )
-from rwt_assets.errors import LimitError, MemberHeaderError, MemberNotTextError
+from rwt_assets.errors import EncodingGuessError, LimitError, MemberHeaderError, MemberNotTextError
 from rwt_assets.feed import Limits, MemberRule
-from rwt_assets.fields import TRAILING, parse_record, read_fields, read_names
-from rwt_assets.records import Records, count_lines, find_records, shown_record
+from rwt_assets.fields import TRAILING, count_fields, physical_columns, read_fields, read_names
+from rwt_assets.headers import declared_names
+from rwt_assets.manifest import LineCounts
+from rwt_assets.physical_lines import LINE, TRAILER_BYTES, LineCounter, cut_trailer
+from rwt_assets.quoting import LOOK_AHEAD, judge_records
+from rwt_assets.records import Records, count_lines, shown_record
+from rwt_assets.rejections import REJECTED_ROWS, Rejections
+from rwt_assets.row_faults import UNCLOSED_QUOTE, RowFaults
+from rwt_assets.same_names import INSENSITIVE, Case
 from rwt_assets.signatures import not_text
 
 BATCH_BYTES: Final = 8 << 20
 HEADER_BYTES: Final = 64 << 10
 CHUNKS_AHEAD: Final = 4  # of about a MiB
-ZERO_BYTE: Final = "zero_byte"
-UNCLOSED: Final = "unclosed_quote"
-LINE: Final = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +62,53 @@ class RowBatch:
     row_numbers: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A record that is no row: its physical line (header = 1), its ordinal, and why."""
-
-    line: int | None
-    row: int | None
-    rows: int
-    rule: str
-    reason: str
-    text: str
-
-
 class MemberRows:
     """Reads one member.
 
     `dialect`, `columns`, `header`, `rows_read` and `rejected` fill while it is consumed. After
-    that `first_row_line` is the line of the first row, if every row has exactly one line.
+    that `first_row_line` is the line of the first row, if every row has exactly one line, `lines`
+    accounts for every line of the text, and `trailer` has those that the rule's trailer found.
 
     Args:
         rule: by which column, which columns must be there, what is known of the dialect.
         limits: on columns, record and field length.
         where: named in errors.
         all_fields: read all columns and not the split column alone.
+        case: how column names are compared, unless the rule says it.
     """
 
     def __init__(
-        self, rule: MemberRule, limits: Limits, *, where: str, all_fields: bool = False
+        self,
+        rule: MemberRule,
+        limits: Limits,
+        *,
+        where: str,
+        all_fields: bool = False,
+        case: Case = INSENSITIVE,
     ) -> None:
         self.columns: tuple[str, ...] = ()
         self.header = b""
         self.dialect = CsvDialect()
         self.first_row_line: int | None = None
         self.rows_read = 0
-        self.rejected: list[RejectedRow] = []
+        self.rejected = Rejections()
+        self.trailer: tuple[str, ...] = ()
         self._rule = rule
         self._limits = limits
         self._where = where
         self._all_fields = all_fields
+        self._case: Case = rule.case or case
         self._begun = False
         self._body_line = 1
         self._lines = 1  # lines before the batch
+        self._counter = LineCounter()
+        self._counts: Counter[str] = Counter()  # lines that are no rows
+        self._rest_rows = 0
+
+    @property
+    def lines(self) -> LineCounts:
+        """The lines of the text and what became of those that are no rows."""
+        return LineCounts(physical=self._counter.lines, **self._counts)
 
     def batches(self, chunks: Iterable[bytes]) -> Iterator[RowBatch]:
         """Read the member.
@@ -112,12 +123,19 @@ class MemberRows:
             MemberHeaderError: no header, a needed column missing or there twice.
             MemberSchemaError, ArchiveSchemaError: columns that the feed's evolution refuses.
             LimitError: too many columns, or a record too long.
+            EncodingGuessError: the encoding was guessed, and the whole member says otherwise.
         """
-        for text, records in self._batches(self._in_dialect(chunks)):
+        evidence = GuessEvidence()
+        for text, records in self._batches(self._in_dialect(evidence.taken_of(chunks))):
             yield self._good_rows(text, records)
-        self.rejected.sort(key=lambda one: one.row or 0)
-        unclosed = sum(one.rule == UNCLOSED for one in self.rejected)
-        if self._lines - self._body_line == self.rows_read - unclosed:
+        if self.dialect.encoding_guessed and evidence.says_utf8:
+            raise EncodingGuessError(
+                f"it begins as {self.dialect.encoding} and goes on in UTF-8",
+                where=self._where,
+                fate="The whole member was set aside; the others were processed.",
+                remedy="Declare dialect.encoding of the feed.",
+            )
+        if self._lines - self._body_line == self.rows_read - self._rest_rows:
             self.first_row_line = self._body_line
         if not self._begun:
             raise self._header_error("the member is empty: it has no header line")
@@ -134,17 +152,21 @@ class MemberRows:
         head, rest = _beginning(chunks)
         encoding = find_encoding(head, self._rule.dialect.encoding)
         self._hold_to_text(head, encoding)
-        text, rest = _beginning(to_utf8(chain([head], rest), encoding))
+        text, rest = _beginning(self._counter.taken_of(to_utf8(chain([head], rest), encoding)))
         self.dialect = find_dialect(
             text,
             self._rule.dialect,
             [*self._rule.required_columns, *self._rule.columns],
             encoding=encoding,
             whole=len(text) < SAMPLE_BYTES,
+            case=self._case,
         )
+        guessed = is_guess(encoding, self._rule.dialect.encoding)
+        self.dialect = self.dialect.model_copy(update={"encoding_guessed": guessed})
         for _ in range(self.dialect.skip_lines):
             found = LINE.search(text)
             cut = found.end() if found else len(text)
+            self._counts["skipped"] += bool(text)
             self._lines += count_lines(text[:cut])
             text = text[cut:]
         return chain([text], rest)
@@ -160,37 +182,66 @@ class MemberRows:
                 remedy="Ask the sender for CSV, or let no rule of the feed take the member.",
             )
 
+    def _find(self, text: bytes, *, last: bool) -> Records:
+        width = len(physical_columns(self.columns, self.dialect)) if self._begun else None
+        return judge_records(
+            text, self.dialect, width=width, last=last, record_bytes=self._limits.record_bytes
+        )
+
     def _batches(self, chunks: Iterable[bytes]) -> Iterator[tuple[bytes, Records]]:
         """Whole records, some MiB at a time."""
         gathered: list[bytes] = []
-        size = 0
+        size, wanted = 0, BATCH_BYTES
+        held = TRAILER_BYTES + 1 if self._rule.trailer is not None else 0
         for chunk in chunks:
             gathered.append(chunk)
             size += len(chunk)
-            if size < BATCH_BYTES:
+            if size < wanted:
                 continue
             data = self._after_header(b"".join(gathered), last=False)
             if not self._begun:
-                gathered, size = [data], len(data)
+                gathered, size, wanted = [data], len(data), len(data) + BATCH_BYTES
                 continue
-            records = find_records(data, self.dialect, last=False)
+            records = self._find(data, last=False)
+            if held:
+                records = records.up_to(data, len(data) - held)
             rest = data[records.end :]
-            if len(rest) > self._limits.record_bytes:
+            if len(rest) > self._limits.record_bytes + LOOK_AHEAD + held:
                 raise self._too_long()
-            if len(records):
-                yield data, records
-            else:
-                self._lines += records.lines
-            gathered, size = [rest], len(rest)
-        data = self._after_header(b"".join(gathered), last=True)
+            yield from self._taken(data, records)
+            gathered, size, wanted = [rest], len(rest), len(rest) + BATCH_BYTES
+        data = b"".join(gathered)
+        if not self.dialect.header:
+            data = self._without_trailer(data)
+        data = self._after_header(data, last=True)
+        if self.dialect.header:
+            data = self._without_trailer(data)
         if data and not data.endswith((b"\n", b"\r")):
             data += b"\n"
-        records = find_records(data, self.dialect, last=True)
+        records = self._find(data, last=True)
+        yield from self._taken(data, records)
+        self._reject_rest(data[records.end :])
+
+    def _taken(self, data: bytes, records: Records) -> Iterator[tuple[bytes, Records]]:
+        """A batch, if it has rows; its lines are counted."""
+        if (np.diff(records.offsets) > self._limits.record_bytes).any():
+            raise self._too_long()
+        self._counts["blank"] += records.blank
+        self._counts["comments"] += len(records.comments)
+        self._counts["joined"] += records.joined
         if len(records):
             yield data, records
         else:
             self._lines += records.lines
-        self._reject_unclosed(data[records.end :])
+
+    def _without_trailer(self, data: bytes) -> bytes:
+        """The end of the member without the lines that the rule says are its trailer."""
+        if self._rule.trailer is None or self.trailer:
+            return data
+        data, trailer = cut_trailer(data, self._rule.trailer)
+        self._counts["trailer"] += len(trailer)
+        self.trailer = tuple(shown_record(line) for line in trailer)
+        return data
 
     def _after_header(self, data: bytes, *, last: bool) -> bytes:
         """Read the header off the member's first bytes; what is left of them.
@@ -203,23 +254,47 @@ class MemberRows:
         if last and data and not data.endswith((b"\n", b"\r")):
             data += b"\n"
         whole = last and len(data) <= HEADER_BYTES
-        found = find_records(data[:HEADER_BYTES], self.dialect, last=whole)
-        if len(found) == 0:
-            found = find_records(data, self.dialect, last=last)
-        if len(found) == 0:
-            if last and not data[found.end :].strip():
+        found = self._find(data[:HEADER_BYTES], last=whole)
+        if self._first_of(found, last=False) is None:
+            found = self._find(data, last=last)
+        place = self._first_of(found, last=last)
+        if place is None:
+            if last and len(found) == 0 and not data[found.end :].strip():
+                self._count_before(data, found, len(found.offsets) - 1)
                 return b""
             if last or len(data) > self._limits.record_bytes:
                 raise self._too_long()
             return unread
-        start, end = found.span(0)
+        start, end = found.span(place)
+        if self.dialect.header:
+            if found.faults is not None and found.faults[found.filled[place]]:
+                raise self._header_error(
+                    "the header has a quote where none can be, or one that is never closed"
+                )
+            self.header = data[start:end]
+            self._count_before(data, found, int(found.filled[place]))
+            self._counts["header"] += count_lines(self.header)
         self._begin(data[start:end])
         if self.dialect.header:
-            self.header = data[start:end]
             self._lines += count_lines(data[:end])
             data = data[end:]
         self._body_line = self._lines
         return data
+
+    def _first_of(self, found: Records, *, last: bool) -> int | None:
+        """The header, or without one the first record that nothing is wrong with, if one is."""
+        if len(found) == 0 or self.dialect.header or found.faults is None:
+            return 0 if len(found) else None
+        good = np.flatnonzero(found.faults[found.filled] == 0)
+        if len(good) == 0:
+            return 0 if last else None
+        return int(good[0])
+
+    def _count_before(self, data: bytes, found: Records, end: int) -> None:
+        """Count the blank lines and comments before a record."""
+        comments = int((found.comments < end).sum())
+        self._counts["comments"] += comments
+        self._counts["blank"] += count_lines(data, int(found.offsets[end])) - comments
 
     def _begin(self, first: bytes) -> None:
         """Name the columns after the first record, or after the rule if it is no header."""
@@ -243,139 +318,111 @@ class MemberRows:
                 fate="The whole member was set aside; the others were processed.",
                 remedy="If it is right, raise limits.columns of the feed.",
             )
-        named = {*self._rule.columns, *self._rule.required_columns}
-        for name in named:
-            if names.count(name) > 1:
-                self.columns = names
-                raise self._header_error(f"the header has the column {name!r} twice")
+        where = f"{self._where}, line {self._lines}"
+        names = declared_names(names, self._rule, self._case, where=where)
         self.columns = _distinct(names)
         check_columns(self.columns, self._rule, where=f"{self._where}, line {self._lines}")
 
-    def _reject_unclosed(self, rest: bytes) -> None:
-        """What follows the last record: a quote that is never closed."""
-        if not rest.strip():
+    def _reject_rest(self, rest: bytes) -> None:
+        """What follows the last record: a quote or an escape that takes in the end."""
+        if not rest:
             return
-        self.rows_read += 1
-        self.rejected.append(
-            RejectedRow(
-                line=self._lines,
-                row=self.rows_read,
-                rows=1,
-                rule=UNCLOSED,
-                reason="a quote is opened and never closed",
-                text=shown_record(rest),
-            )
-        )
+        rows = self._rest_rows = count_lines(rest)
+        table = {
+            "line": [self._lines],
+            "row": [self.rows_read + 1],
+            "rows": [rows],
+            "lines": [rows],
+            "rule": [UNCLOSED_QUOTE],
+            "reason": [f"a quote or an escape takes in the end of the member, lines: {rows}"],
+            "text": [shown_record(rest)],
+        }
+        self.rejected.add(pa.table(table, schema=REJECTED_ROWS))
+        self.rows_read += rows
 
     def _good_rows(self, batch: bytes, records: Records) -> RowBatch:
-        fields, good = self._read_fields(batch, records)
-        kept = np.flatnonzero(good)
+        faults = RowFaults(batch, records, self.dialect)
+        fields = self._read_fields(batch, records, faults)
+        self.rejected.add(faults.table(first_line=self._lines, first_row=self.rows_read + 1))
+        kept = np.flatnonzero(faults.good)
         row_numbers = kept + (self.rows_read + 1)
         self.rows_read += len(records)
         self._lines += records.lines
         return RowBatch(_records(batch, records, kept), fields, row_numbers)
 
-    def _read_fields(self, batch: bytes, records: Records) -> tuple[pa.Table, np.ndarray]:
-        """Fields of good records, and which records are good.
+    def _read_fields(self, batch: bytes, records: Records, faults: RowFaults) -> pa.Table:
+        """Fields of good records; the others are noted.
 
         Arrow's reader splits fields. It is given the records that were found here, without
-        those that are no text or too long; ragged ones are handed back by it one by one.
+        those that are broken, no text or too long. Where it finds one of another number of fields,
+        they are counted here and the rest is read again.
         """
-        good = np.ones(len(records), np.bool_)
-        self._reject_unreadable(batch, records, good)
-        self._reject_zero_bytes(batch, records, good)
-        self._reject_long_fields(batch, records, good)
-        readable = np.flatnonzero(good)
+        faults.broken_quotes()
+        faults.not_text()
+        faults.zero_bytes()
+        faults.long_fields(self._limits.field_bytes)
+        wanted = self.columns if self._all_fields else (self._rule.split_by or self.columns[0],)
+        only = [*wanted, TRAILING] if self.dialect.trailing_delimiter else [*wanted]
+        table = None
+        if not self.dialect.lenient_quotes:
+            table = self._all_at_once(batch, records, faults, only)
+        if table is None:
+            table = self._one_by_one(batch, records, faults, only)
+        if self.dialect.trailing_delimiter:
+            table = self._reject_trailing(faults, table)
+        return table
+
+    def _all_at_once(
+        self, batch: bytes, records: Records, faults: RowFaults, only: Sequence[str]
+    ) -> pa.Table | None:
+        """The fields if every record has the right number of them; else others are rejected."""
+        readable = np.flatnonzero(faults.good)
+        if len(readable) == 0:
+            return None
         text = _joined(batch, records, readable)
+        try:
+            return read_fields(text, self.dialect, self.columns, only=only)
+        except pa.ArrowInvalid:
+            lengths = np.diff(records.offsets)[records.filled[readable]]
+            bounds = np.concatenate([[0], np.cumsum(lengths)])
+            found = count_fields(text, bounds, self.dialect)
+        width = len(physical_columns(self.columns, self.dialect))
+        wrong = found != width
+        reasons = pc.binary_join_element_wise(
+            f"{width} fields expected, ", pa.array(found[wrong]).cast(pa.string()), " found", ""
+        )
+        faults.reject(readable[wrong], "ragged_row", reasons)
+        return None
+
+    def _one_by_one(
+        self, batch: bytes, records: Records, faults: RowFaults, only: Sequence[str]
+    ) -> pa.Table:
+        """The fields; Arrow hands each record back that has another number of them."""
+        readable = np.flatnonzero(faults.good)
+        if len(readable) == 0:
+            return pa.table({name: pa.array([], pa.string()) for name in only})
         ragged: list[tuple[int, int, int]] = []
 
         def note(row: Any) -> str:
             ragged.append((row.number - 1, row.expected_columns, row.actual_columns))
             return "skip"
 
-        wanted = self.columns if self._all_fields else (self._rule.split_by or self.columns[0],)
-        if len(readable) == 0:
-            return pa.table({name: pa.array([], pa.string()) for name in wanted}), good
-        only = [*wanted, TRAILING] if self.dialect.trailing_delimiter else [*wanted]
+        text = _joined(batch, records, readable)
         table = read_fields(text, self.dialect, self.columns, only=only, ragged=note)
         for position, expected, actual in ragged:
             reason = f"{expected} fields expected, {actual} found"
-            self._reject(batch, records, int(readable[position]), "ragged_row", reason)
-            good[readable[position]] = False
+            faults.reject(readable[[position]], "ragged_row", reason)
         if table.num_rows + len(ragged) != len(readable):
             msg = f"{len(readable)} records were found, {table.num_rows} read"
             raise AssertionError(msg)
-        if self.dialect.trailing_delimiter:
-            table = self._reject_trailing(batch, records, good, table)
-        return table, good
+        return table
 
-    def _reject_unreadable(self, batch: bytes, records: Records, good: np.ndarray) -> None:
-        """Set records aside that are no UTF-8: no text in the member's encoding."""
-        if _is_utf8(batch):
-            return
-        for index in range(len(records)):
-            start, end = records.span(index)
-            try:
-                batch[start:end].decode()
-            except UnicodeDecodeError as error:
-                good[index] = False
-                reason = (
-                    f"it is no text in {self.dialect.encoding}, from byte {error.start} of the "
-                    "record on; if the member is right, declare dialect.encoding of the feed"
-                )
-                self._reject(batch, records, index, "encoding", reason)
-
-    def _reject_zero_bytes(self, batch: bytes, records: Records, good: np.ndarray) -> None:
-        """Set records aside that have a NUL: no text has one, and other readers end there."""
-        if b"\0" not in batch:
-            return
-        places = np.flatnonzero(np.frombuffer(batch, np.uint8)[: records.end] == 0)
-        raw = np.unique(np.searchsorted(records.offsets, places, side="right") - 1)
-        for index in np.flatnonzero(np.isin(records.filled, raw) & good).tolist():
-            good[index] = False
-            start, _ = records.span(index)
-            reason = f"it has a NUL byte, as byte {batch.index(0, start) - start} of the record"
-            self._reject(batch, records, index, ZERO_BYTE, reason)
-
-    def _reject_long_fields(self, batch: bytes, records: Records, good: np.ndarray) -> None:
-        """Set records aside that have a field over the limit; few records are long enough."""
-        limit = self._limits.field_bytes
-        lengths = np.diff(records.offsets)[records.filled]
-        for index in np.flatnonzero(good & (lengths > limit)).tolist():
-            start, end = records.span(index)
-            longest = max(map(len, parse_record(batch[start:end], self.dialect)), default=0)
-            if longest > limit:
-                good[index] = False
-                reason = (
-                    f"a field has {longest} bytes, the feed's limit is {limit}; if it is right, "
-                    "raise limits.field_bytes of the feed"
-                )
-                self._reject(batch, records, index, "field_bytes", reason)
-
-    def _reject_trailing(
-        self, batch: bytes, records: Records, good: np.ndarray, table: pa.Table
-    ) -> pa.Table:
+    def _reject_trailing(self, faults: RowFaults, table: pa.Table) -> pa.Table:
         """Set records aside that have something after the trailing delimiter."""
         empty = np.asarray(pc.equal(table.column(TRAILING), ""))
-        indices = np.flatnonzero(good)
-        for position in np.flatnonzero(~empty).tolist():
-            good[indices[position]] = False
-            reason = f"there is a field after the last of {len(self.columns)} columns"
-            self._reject(batch, records, int(indices[position]), "ragged_row", reason)
+        reason = f"there is a field after the last of {len(self.columns)} columns"
+        faults.reject(np.flatnonzero(faults.good)[~empty], "ragged_row", reason)
         return table.drop_columns([TRAILING]).filter(pa.array(empty))
-
-    def _reject(self, batch: bytes, records: Records, index: int, rule: str, reason: str) -> None:
-        start, end = records.span(index)
-        self.rejected.append(
-            RejectedRow(
-                line=self._lines + count_lines(batch[:start]),
-                row=self.rows_read + index + 1,
-                rows=1,
-                rule=rule,
-                reason=reason,
-                text=shown_record(batch[start:end]),
-            )
-        )
 
     def _header_error(self, what: str) -> MemberHeaderError:
         found = f"; it has {', '.join(map(repr, self.columns))}" if self.columns else ""
@@ -395,8 +442,14 @@ class MemberRows:
         )
 
 
+def in_utf8(rule: MemberRule) -> MemberRule:
+    """The rule, for a member of which a guess at its encoding was refuted by the rest of it."""
+    dialect = rule.dialect.model_copy(update={"encoding": "utf-8"})
+    return rule.model_copy(update={"dialect": dialect})
+
+
 def _beginning(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first `SAMPLE_BYTES` or a little more, and what follows."""
+    """The first `SAMPLE_BYTES`, whatever the chunks are, and what follows."""
     rest = iter(chunks)
     gathered: list[bytes] = []
     size = 0
@@ -405,7 +458,8 @@ def _beginning(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
         size += len(chunk)
         if size >= SAMPLE_BYTES:
             break
-    return b"".join(gathered), rest
+    head = b"".join(gathered)
+    return head[:SAMPLE_BYTES], chain([head[SAMPLE_BYTES:]], rest)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
@@ -421,16 +475,6 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
             own = f"{own}_{number}"
         given.append(own)
     return tuple(given)
-
-
-def _is_utf8(text: bytes) -> bool:
-    offsets = np.array([0, len(text)], np.int64)
-    whole = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(text))
-    try:
-        whole.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _records(batch: bytes, records: Records, kept: np.ndarray) -> Any:

@@ -23,6 +23,7 @@ from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
 from rwt_assets.records import shown_record
+from rwt_assets.same_names import INSENSITIVE, Case
 from rwt_assets.split_values import SplitValues
 from rwt_assets.splitting import SplitPart, parts, record_table
 
@@ -79,6 +80,7 @@ class OnePass:
         check: called with each enriched batch; raises if it is not as it must be.
         keep_shards: whether the records are wanted as CSV, too.
         only: the values whose shards are wanted; None for all.
+        case: how column names are compared, unless the rule says it.
     """
 
     def __init__(  # noqa: PLR0913 - each says one thing about the member
@@ -92,8 +94,9 @@ class OnePass:
         check: Callable[[pa.Table], None],
         keep_shards: bool = True,
         only: Collection[str | None] | None = None,
+        case: Case = INSENSITIVE,
     ) -> None:
-        self.rows = MemberRows(rule, limits, where=where, all_fields=True)
+        self.rows = MemberRows(rule, limits, where=where, all_fields=True, case=case)
         self.values = SplitValues(
             rule, limits, archive=archive, member=member, where=where, only=only
         )

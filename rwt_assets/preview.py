@@ -403,8 +403,11 @@ class _LocalArchive:
 
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:  # noqa: ARG002
         """Note the first entries of what would be quarantined, and forget the rest."""
-        data = body if isinstance(body, bytes | memoryview) else body.read()
-        table = pq.read_table(BytesIO(data), columns=FIELDS)
+        file = pq.ParquetFile(BytesIO(body) if isinstance(body, bytes | memoryview) else body)
+        for batch in file.iter_batches(columns=FIELDS):
+            self._note(pa.Table.from_batches([batch]))
+
+    def _note(self, table: pa.Table) -> None:
         kinds = table.group_by(["member", "rule"]).aggregate([]).to_pylist()
         for kind in kinds:
             found = _first(table, kind["member"], kind["rule"])

@@ -150,6 +150,7 @@ class ShardRun:
                 rule=one.rule,
                 reason=one.reason,
                 text=shown_record(data[begin + start : begin + end]),
+                lines=None if first is None else 1,
             )
 
     def _write_quarantine(self) -> None:
@@ -202,6 +203,9 @@ class OnePassRun:
             "member": pa.repeat(key.member, rows),
             "line": pa.nulls(rows, pa.int64()) if line is None else line,
             "rows": pa.repeat(pa.scalar(1, pa.int64()), rows),
+            "lines": pa.nulls(rows, pa.int64())
+            if line is None
+            else pa.repeat(pa.scalar(1, pa.int64()), rows),
             **{name: rejected.column(name) for name in rejected.column_names},
         }
         return pa.table(

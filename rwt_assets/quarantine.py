@@ -24,7 +24,7 @@ from rwt_assets.markdown_tables import in_table
 from rwt_assets.object_store import ObjectStore
 
 UNKNOWN = "unknown"  # made before rules were counted
-FIELDS = ["member", "line", "row", "rows", "rule", "reason", "text"]
+FIELDS = ["member", "line", "row", "rows", "rule", "reason", "text", "lines"]
 BATCH_ROWS = 4_096
 SHOWN = 20
 SAMPLE = 5
@@ -174,7 +174,8 @@ def _entries(
 ) -> Iterator[QuarantineEntry]:
     for key in keys:
         body = pq.ParquetFile(BytesIO(store.read(bucket, key)))
-        for batch in body.iter_batches(batch_size=BATCH_ROWS, columns=FIELDS):
+        there = [name for name in FIELDS if name in body.schema_arrow.names]  # once without lines
+        for batch in body.iter_batches(batch_size=BATCH_ROWS, columns=there):
             for row in batch.to_pylist():
                 if matches(row["rule"], rule):
                     yield QuarantineEntry(**row)
@@ -196,6 +197,9 @@ def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> str
 
 
 def place_of(entry: QuarantineEntry) -> str:
-    """Where an entry was in its archive: member, and line or row as far as they are known."""
+    """Where an entry was in its archive: member, and lines or row as far as they are known."""
+    if entry.line is not None and (entry.lines or 1) > 1:
+        last = entry.line + (entry.lines or 1) - 1
+        return f"{entry.member}, lines {entry.line} to {last}, row {entry.row}"
     places = [("line", entry.line), ("row", entry.row)]
     return ", ".join([entry.member, *(f"{name} {n}" for name, n in places if n is not None)])

@@ -70,6 +70,10 @@ class Account:
         rows = {one.name: one.rows_read - one.rows_quarantined for one in self.manifest.members}
         for one in self.objects:
             rows[one.member] = rows.get(one.member, 0) - one.rows - one.rows_quarantined
+        for one in self.manifest.members:
+            # Rows as they were sent, counted by the lines of the text.
+            if one.outcome == "split" and one.lines is not None:
+                rows[one.name] = rows[one.name] or one.lines.rows - one.rows_read
         return [member for member, left in rows.items() if left]
 
     @property

@@ -1,16 +1,19 @@
 """Where CSV records begin and end, without looking at one at a time.
 
-What belongs here: record boundaries in bytes. What does not: fields (`splitting.py` leaves
-them to Arrow). Rule: RFC 4180, section 2, rules 5 to 7 (quotes); a quote within an unquoted
-field is an ordinary character, as for Python's `csv` module and for Arrow. LF, CRLF and a
-lone CR end a record. A dialect may name other characters; the rules are the same.
+What belongs here: record boundaries in bytes, of records whose quotes are taken as they come. What
+does not: which quotes are at fault (`quoting.py`) and fields (`fields.py`). Rule: RFC 4180, section
+2, rules 5 to 7 (quotes); a quote within an unquoted field is an ordinary character, as for Python's
+`csv` module and for Arrow. LF, CRLF and a lone CR end a record. A dialect may name other
+characters; the rules are the same.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rwt_assets.dialect import CsvDialect
 
@@ -25,7 +28,9 @@ SHOWN_BYTES: Final = 500
 class Records:
     """Complete records of a text, as `offsets` of all and the indices of those that are rows.
 
-    The others are blank lines and comments. `lines` counts the physical lines that they take.
+    The others are blank lines and comments. `lines` counts the physical lines that all take,
+    `comments` are the indices of those that are comments. `faults` says of each of `offsets` what is wrong with its
+    quotes (see `quoting.py`), 0 for nothing; None if nothing is wrong with any.
 
     Record `i` is `text[offsets[filled[i]] : offsets[filled[i] + 1]]`, line end included.
     """
@@ -33,6 +38,8 @@ class Records:
     offsets: np.ndarray
     filled: np.ndarray
     lines: int
+    comments: np.ndarray
+    faults: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.filled)
@@ -46,6 +53,36 @@ class Records:
     def plain(self) -> bool:
         """There are no blank lines and no comments."""
         return len(self.filled) == len(self.offsets) - 1
+
+    @property
+    def blank(self) -> int:
+        """How many blank lines are left out."""
+        return len(self.offsets) - 1 - len(self.filled) - len(self.comments)
+
+    @property
+    def joined(self) -> int:
+        """How many line ends lie within records."""
+        return self.lines - (len(self.offsets) - 1)
+
+    def line_bounds(self, text: bytes) -> np.ndarray:
+        """The physical line on which each of `offsets` lies, the first of the text being 0."""
+        if self.joined == 0:
+            return np.arange(len(self.offsets))
+        ends = line_ends(text, np.frombuffer(text, np.uint8), last=True)
+        lines: np.ndarray = np.searchsorted(ends, self.offsets, side="right")
+        return lines
+
+    def up_to(self, text: bytes, end: int) -> "Records":
+        """Those that end here or before."""
+        count = int(np.searchsorted(self.offsets, end, side="right")) - 1
+        offsets = self.offsets[: max(count, 0) + 1]
+        return Records(
+            offsets,
+            self.filled[self.filled < count],
+            count_lines(text, int(offsets[-1])) if self.joined else len(offsets) - 1,
+            self.comments[self.comments < count],
+            None if self.faults is None else self.faults[: len(offsets) - 1],
+        )
 
     def span(self, index: int) -> tuple[int, int]:
         """Where a record begins and ends."""
@@ -64,19 +101,27 @@ def find_records(text: bytes, dialect: CsvDialect, *, last: bool) -> Records:
     Returns:
         The records.
     """
-    marks = _Marks.of(dialect)
+    marks = Marks.of(dialect)
     view = np.frombuffer(text, np.uint8)
     ends = _ends(text, view, marks, last=last)
     offsets = np.concatenate([[0], ends]).astype(np.int64)
-    lengths = np.diff(offsets)
-    first = view[offsets[:-1]] if len(ends) else view[:0]
-    left_out = (lengths <= 2) & ((first == LF) | (first == CR))  # noqa: PLR2004
-    if marks.comment is not None:
-        left_out |= first == marks.comment
+    blank, comment = left_out(view, offsets, marks, blank_rows=dialect.blank_rows)
     # Where nothing can hide a line end, each record is a line.
     plain = not marks.quotes(text) and not marks.escapes(text)
     lines = len(ends) if plain else count_lines(text, int(offsets[-1]))
-    return Records(offsets, np.flatnonzero(~left_out), lines)
+    return Records(offsets, np.flatnonzero(~(blank | comment)), lines, np.flatnonzero(comment))
+
+
+def left_out(
+    view: np.ndarray, offsets: np.ndarray, marks: "Marks", *, blank_rows: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which records are blank lines that are no rows, and which are comments."""
+    first = view[offsets[:-1]]
+    blank = (np.diff(offsets) <= 2) & ((first == LF) | (first == CR))  # noqa: PLR2004
+    if blank_rows:
+        blank = np.zeros(len(first), np.bool_)
+    comment = np.zeros(len(first), np.bool_) if marks.comment is None else first == marks.comment
+    return blank, comment
 
 
 def count_lines(text: bytes, end: int | None = None) -> int:
@@ -102,8 +147,84 @@ def shown_record(record: bytes) -> str:
     return record[:SHOWN_BYTES].decode(errors="backslashreplace").rstrip("\r\n")
 
 
+def shown_records(text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray) -> Any:
+    """Records as texts for a report, as `shown_record` has one; an Arrow array."""
+    ends = np.minimum(ends, starts + SHOWN_BYTES)
+    bounds = np.concatenate([[0], np.cumsum(ends - starts)])
+    data = b"".join(map(text.__getitem__, map(slice, starts.tolist(), ends.tolist())))
+    if not data.isascii():
+        data, bounds = escaped(data, bounds)
+    texts = pa.LargeStringArray.from_buffers(
+        len(starts), pa.py_buffer(bounds.astype(np.int64)), pa.py_buffer(data)
+    )
+    return pc.ascii_rtrim(texts, "\r\n").cast(pa.string())
+
+
+def shown_binary(records: Any) -> Any:
+    """Records in an Arrow array as texts for a report."""
+    _, offsets, data = records.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[records.offset : records.offset + len(records) + 1]
+    return shown_records(memoryview(data), bounds[:-1], bounds[1:])
+
+
+def escaped(data: bytes, bounds: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Texts with `\\xff` for every byte that is no UTF-8, and the bounds that they have then."""
+    wrong = np.sort(not_utf8(data, bounds))
+    if len(wrong) == 0:
+        return data, bounds
+    room = np.ones(len(data), np.int64)
+    room[wrong] = 4
+    places = np.concatenate([[0], np.cumsum(room)])
+    view = np.frombuffer(data, np.uint8)
+    made = np.repeat(view, room)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    for place, byte in enumerate((ord("\\"), ord("x"))):
+        made[places[wrong] + place] = byte
+    made[places[wrong] + 2] = digits[view[wrong] >> 4]
+    made[places[wrong] + 3] = digits[view[wrong] & 15]
+    return made.tobytes(), places[bounds]
+
+
+def not_utf8(data: bytes, bounds: np.ndarray) -> np.ndarray:
+    """Where bytes stand that are no part of a character in UTF-8 (RFC 3629, section 4).
+
+    Args:
+        data: texts, one after another.
+        bounds: where they begin and end; a character does not go on in the next.
+    """
+    view = np.frombuffer(data, np.uint8)
+    high = np.flatnonzero(view >= 0x80)  # noqa: PLR2004
+    byte = view[high]
+    after = np.concatenate([view, np.zeros(3, np.uint8)])
+    ends = bounds[np.searchsorted(bounds, high, side="right")] if len(high) else high
+    good = np.zeros(len(view) + 3, np.bool_)
+    for least, most, length, low, top in _SEQUENCES:
+        leads = (byte >= least) & (byte <= most) & (high + length <= ends)
+        start = high[leads]
+        fits = (after[start + 1] >= low) & (after[start + 1] <= top)
+        for more in range(2, length):
+            fits &= (after[start + more] & 0xC0) == 0x80  # noqa: PLR2004
+        start = start[fits]
+        for more in range(length):
+            good[start + more] = True
+    return high[~good[high]]
+
+
+# First byte from and to, length, second byte from and to.
+_SEQUENCES: Final = (
+    (0xC2, 0xDF, 2, 0x80, 0xBF),
+    (0xE0, 0xE0, 3, 0xA0, 0xBF),
+    (0xE1, 0xEC, 3, 0x80, 0xBF),
+    (0xED, 0xED, 3, 0x80, 0x9F),
+    (0xEE, 0xEF, 3, 0x80, 0xBF),
+    (0xF0, 0xF0, 4, 0x90, 0xBF),
+    (0xF1, 0xF3, 4, 0x80, 0xBF),
+    (0xF4, 0xF4, 4, 0x80, 0x8F),
+)
+
+
 @dataclass(frozen=True, slots=True)
-class _Marks:
+class Marks:
     """A dialect as bytes."""
 
     delimiter: int
@@ -127,7 +248,8 @@ class _Marks:
         return re.compile(b"[" + re.escape(special) + b"]")
 
     @classmethod
-    def of(cls, dialect: CsvDialect) -> "_Marks":
+    def of(cls, dialect: CsvDialect) -> "Marks":
+        """The marks of a dialect."""
         return cls(
             delimiter=ord(dialect.delimiter),
             quote=None if dialect.quote is None else ord(dialect.quote),
@@ -136,28 +258,28 @@ class _Marks:
         )
 
 
-def _ends(text: bytes, view: np.ndarray, marks: _Marks, *, last: bool) -> np.ndarray:
+def _ends(text: bytes, view: np.ndarray, marks: Marks, *, last: bool) -> np.ndarray:
     """Where records end, comments being records too."""
     has_quotes, has_escapes = marks.quotes(text), marks.escapes(text)
     if not has_quotes and not has_escapes:
-        return _line_ends(text, view, last=last)
+        return line_ends(text, view, last=last)
     if _has_comment(text, marks):
         return _ends_one_by_one(text, marks, last=last)
     if has_escapes:
-        view = _without_escaped(view, marks.escape)
+        view = without_escaped(view, marks.escape)
         text = view.tobytes()
     if not has_quotes:
-        return _line_ends(text, view, last=last)
+        return line_ends(text, view, last=last)
     quotes = np.flatnonzero(view == marks.quote)
-    if not _regular(view, quotes, marks):
+    if not regular(view, quotes, marks):
         return _ends_one_by_one(text, marks, last=last)
-    lines = _line_ends(text, view, last=last)
+    lines = line_ends(text, view, last=last)
     # Regular quotes come in pairs: a line end among an odd number is within a field.
     outside: np.ndarray = lines[np.searchsorted(quotes, lines) % 2 == 0]
     return outside
 
 
-def _has_comment(text: bytes, marks: _Marks) -> bool:
+def _has_comment(text: bytes, marks: Marks) -> bool:
     """Whether a line begins as a comment does; its quotes would not count."""
     if marks.comment is None:
         return False
@@ -165,20 +287,29 @@ def _has_comment(text: bytes, marks: _Marks) -> bool:
     return text.startswith(mark) or b"\n" + mark in text or b"\r" + mark in text
 
 
-def _without_escaped(view: np.ndarray, escape: int | None) -> np.ndarray:
-    """The text with every escape, and what it escapes, as an ordinary character."""
+def active_escapes(view: np.ndarray, escape: int | None) -> np.ndarray:
+    """Where characters stand that escape the next one, and are not escaped themselves."""
     escapes = np.flatnonzero(view == escape)
+    if len(escapes) == 0:
+        return escapes
     run_starts = np.concatenate([[True], np.diff(escapes) > 1])
     first_of_run = np.maximum.accumulate(np.where(run_starts, np.arange(len(escapes)), 0))
     # Within a run every second one is escaped by the one before.
-    active = escapes[(np.arange(len(escapes)) - first_of_run) % 2 == 0]
+    active: np.ndarray = escapes[(np.arange(len(escapes)) - first_of_run) % 2 == 0]
+    return active
+
+
+def without_escaped(view: np.ndarray, escape: int | None) -> np.ndarray:
+    """The text with every escape, and what it escapes, as an ordinary character."""
+    active = active_escapes(view, escape)
     masked = view.copy()
-    masked[escapes] = _ORDINARY
+    masked[view == escape] = _ORDINARY
     masked[active[active + 1 < len(view)] + 1] = _ORDINARY
     return masked
 
 
-def _line_ends(text: bytes, view: np.ndarray, *, last: bool) -> np.ndarray:
+def line_ends(text: bytes, view: np.ndarray, *, last: bool) -> np.ndarray:
+    """Where physical lines end; a CR at the end of the text is one only if nothing follows."""
     ends = np.flatnonzero(view == LF) + 1
     if b"\r" not in text:
         return ends
@@ -192,7 +323,7 @@ def _line_ends(text: bytes, view: np.ndarray, *, last: bool) -> np.ndarray:
     return np.sort(np.concatenate([ends, alone, alone_at_end]))
 
 
-def _regular(view: np.ndarray, quotes: np.ndarray, marks: _Marks) -> bool:
+def regular(view: np.ndarray, quotes: np.ndarray, marks: Marks) -> bool:
     """Whether quotes only open fields, close fields, or are doubled within."""
     opening, closing = quotes[::2], quotes[1::2]
     neighbours = [byte for byte in (marks.delimiter, LF, CR, marks.quote) if byte is not None]
@@ -215,7 +346,7 @@ def _doubled_is_inside(
 
 
 def _ends_one_by_one(  # noqa: C901, PLR0912 - one branch for each special byte
-    text: bytes, marks: _Marks, *, last: bool
+    text: bytes, marks: Marks, *, last: bool
 ) -> np.ndarray:
     """The exact way, for texts with quotes in odd places or in comments."""
     ends: list[int] = []

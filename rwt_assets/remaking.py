@@ -12,10 +12,11 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from rwt_assets.archive import read_member
-from rwt_assets.errors import SPLIT_AGAIN, ShardDamagedError
+from rwt_assets.errors import SPLIT_AGAIN, EncodingGuessError, ShardDamagedError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.manifest import ArchiveManifest, Shard
+from rwt_assets.member_rows import in_utf8
 from rwt_assets.nesting import Found, Walk
 from rwt_assets.object_store import ObjectRanges, ObjectStore
 from rwt_assets.one_pass import OnePass
@@ -79,6 +80,14 @@ class _Remaking:
     def _member(
         self, found: Found, rule: MemberRule, wanted: dict[str | None, Shard]
     ) -> Iterator[OnePassRun]:
+        try:
+            yield from self._remade(found, rule, wanted)
+        except EncodingGuessError:  # before any shard
+            yield from self._remade(found, in_utf8(rule), wanted)
+
+    def _remade(
+        self, found: Found, rule: MemberRule, wanted: dict[str | None, Shard]
+    ) -> Iterator[OnePassRun]:
         member, limits = found.member, self.feed.limits
         where = f"{self._where}, member {member.name!r}"
         one_pass = OnePass(
@@ -90,6 +99,7 @@ class _Remaking:
             check=lambda table: self.check(rule, table),
             keep_shards=False,
             only=wanted,
+            case=self.feed.case,
         )
         chunks = read_member(found.source, member, limits, where=where, password=self.password)
         for shard in one_pass.shards(chunks):

@@ -11,7 +11,6 @@ folder or an object. Every way of an archive (shards kept, one pass, made again)
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,25 +20,16 @@ import pyarrow.compute as pc
 from rwt_assets.contract import ShardContract
 from rwt_assets.errors import LimitError
 from rwt_assets.feed import Limits, MemberRule
-from rwt_assets.member_rows import RejectedRow, RowBatch
+from rwt_assets.member_rows import RowBatch
 from rwt_assets.partitions import ShardKey
-from rwt_assets.records import shown_record
+from rwt_assets.records import shown_binary
+from rwt_assets.rejections import REJECTED_ROWS, Rejections
 
 TOO_LONG: Final = "split_value_too_long"
 # Dagster keeps a partition key in index rows, which in PostgreSQL have at most 2,704 bytes (its
 # documentation: "B-Tree Indexes") together with the key of the asset and the type of the event.
 PARTITION_KEY_BYTES: Final = 2_400
 NO_SHARD: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejected:
-    """Rows without a shard: their ordinals, why, and their records."""
-
-    rows: np.ndarray
-    rules: list[str]
-    reasons: list[str]
-    texts: list[str]
 
 
 class SplitValues:
@@ -69,7 +59,7 @@ class SplitValues:
         self._where = where
         self._only = only
         self._numbers: dict[str | None, int] = {}
-        self._rejected: list[_Rejected] = []
+        self._rejected = Rejections()
         own = None if self._column is None else rule.columns.get(self._column)
         self._rule = (
             None
@@ -107,26 +97,21 @@ class SplitValues:
             batch.records.filter(mask), batch.fields.filter(mask), batch.row_numbers[kept]
         )
 
-    def rejected(self, first_row_line: int | None) -> list[RejectedRow]:
-        """The rows without a shard.
+    def rejected(self, first_row_line: int | None) -> Iterator[pa.Table]:
+        """The rows without a shard, tables of `REJECTED_ROWS`.
 
         Args:
             first_row_line: of the member, if every row has exactly one line.
         """
-        return [
-            RejectedRow(
-                line=None if first_row_line is None else first_row_line + row - 1,
-                row=row,
-                rows=1,
-                rule=rule,
-                reason=reason,
-                text=text,
-            )
-            for one in self._rejected
-            for row, rule, reason, text in zip(
-                one.rows.tolist(), one.rules, one.reasons, one.texts, strict=True
-            )
-        ]
+        for table in self._rejected.tables():
+            if first_row_line is None:
+                yield table
+            else:
+                line = pc.add(table.column("row"), first_row_line - 1)
+                place = table.schema.get_field_index("line")
+                lined = table.set_column(place, "line", line)
+                lines = pa.repeat(pa.scalar(1, pa.int64()), table.num_rows)
+                yield lined.set_column(table.schema.get_field_index("lines"), "lines", lines)
 
     def __iter__(self) -> Iterator[str | None]:
         """The values by number. A member that is not split has one, also without rows."""
@@ -202,16 +187,21 @@ class SplitValues:
         if not reasons:
             return
         places = np.flatnonzero(np.isin(indices, np.fromiter(reasons, np.int64)))
-        told = [reasons[index] for index in indices[places].tolist()]
-        records = batch.records.take(pa.array(places)).to_pylist()
-        self._rejected.append(
-            _Rejected(
-                rows=batch.row_numbers[places],
-                rules=[rule for rule, _ in told],
-                reasons=[reason for _, reason in told],
-                texts=[shown_record(record) for record in records],
-            )
-        )
+        codes = {index: code for code, index in enumerate(reasons)}
+        which = pa.array([codes[index] for index in indices[places].tolist()], pa.int32())
+        rules = pa.array([rule for rule, _ in reasons.values()], pa.string())
+        told = pa.array([reason for _, reason in reasons.values()], pa.string())
+        count = len(places)
+        columns = [
+            pa.nulls(count, pa.int64()),
+            pa.array(batch.row_numbers[places]),
+            pa.repeat(pa.scalar(1, pa.int64()), count),
+            pa.nulls(count, pa.int64()),
+            rules.take(which),
+            told.take(which),
+            shown_binary(batch.records.take(pa.array(places))),
+        ]
+        self._rejected.add(pa.table(columns, schema=REJECTED_ROWS))
 
 
 def _written(values: Any) -> list[str | None]:

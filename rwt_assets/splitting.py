@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
+from rwt_assets.same_names import INSENSITIVE, Case
 from rwt_assets.split_values import SplitValues
 
 PART_BYTES: Final = 16 << 20
@@ -57,12 +58,20 @@ class MemberSplitter:
         archive: object key of the archive.
         member: name of the member.
         where: named in errors.
+        case: how column names are compared, unless the rule says it.
     """
 
-    def __init__(
-        self, rule: MemberRule, limits: Limits, *, archive: str = "", member: str = "", where: str
+    def __init__(  # noqa: PLR0913 - each says one thing about the member
+        self,
+        rule: MemberRule,
+        limits: Limits,
+        *,
+        archive: str = "",
+        member: str = "",
+        where: str,
+        case: Case = INSENSITIVE,
     ) -> None:
-        self.rows = MemberRows(rule, limits, where=where)
+        self.rows = MemberRows(rule, limits, where=where, case=case)
         self.values = SplitValues(rule, limits, archive=archive, member=member, where=where)
         self._held_bytes = limits.buffer_bytes
 

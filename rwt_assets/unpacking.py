@@ -10,32 +10,31 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import new as new_digest
-from io import BytesIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from isal import isal_zlib
 from pydantic import SecretStr
 
 from rwt_assets.archive import Member, read_member
 from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.concurrency import Room, map_ahead
-from rwt_assets.contract import QuarantineEntry, count_by_rule, quarantine_table
+from rwt_assets.contract import QuarantineEntry, quarantine_table
 from rwt_assets.control_file import AT_MOST_BYTES, joined, read_control_file
 from rwt_assets.dialect import CsvDialect
-from rwt_assets.documents import write_document
 from rwt_assets.errors import (
+    EncodingGuessError,
     LimitError,
     MemberError,
     NoMatchingMemberError,
     NoReadableMemberError,
+    ShardDamagedError,
 )
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version
 from rwt_assets.layout import Generation, Layout
 from rwt_assets.manifest import ArchiveManifest, ControlReport, MemberReport, Part, Shard
-from rwt_assets.member_rows import MemberRows
+from rwt_assets.member_rows import MemberRows, in_utf8
 from rwt_assets.memory import give_back_small_pieces
 from rwt_assets.nesting import CONTROL, Found, Walk
 from rwt_assets.notifications import ArchiveRevision
@@ -43,12 +42,13 @@ from rwt_assets.object_store import ObjectRanges, ObjectStore
 from rwt_assets.one_pass import OnePass, OnePassShard
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
+from rwt_assets.quarantine_file import as_quarantine, write_quarantine
+from rwt_assets.rejections import Rejections
 from rwt_assets.row_numbers import (
     OBJECT_BYTES,
     ROW_NUMBER,
     RowNumberWriter,
     consecutive,
-    damaged,
 )
 from rwt_assets.same_names import spelled_apart, spelled_pattern
 from rwt_assets.split_values import SplitValues
@@ -71,7 +71,8 @@ class _Unpacked:
     report: MemberReport
     numbers: RowNumberWriter | None = None
     shards: list[Shard] = field(default_factory=list)
-    quarantined: list[QuarantineEntry] = field(default_factory=list)
+    whole: QuarantineEntry | None = None
+    rejected: Rejections = field(default_factory=Rejections)
     broken: MemberError | LimitError | None = None
 
 
@@ -184,7 +185,6 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     broken = [(one.report.name, one.broken) for one in done if one.broken is not None]
     if len(broken) == len(done):
         raise _nothing_readable(feed, members, broken, where)
-    quarantined = [entry for one in done for entry in one.quarantined]
     return ArchiveManifest(
         feed=feed.name,
         bucket=revision.bucket,
@@ -194,7 +194,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         split_id=split_id,
         members=members,
         shards=tuple(shard for one in done for shard in one.shards),
-        quarantine_keys=unpacker.write_quarantine(quarantined),
+        quarantine_keys=unpacker.write_quarantine(),
         control=unpacker.control,
     )
 
@@ -322,24 +322,30 @@ class _Unpacker:
         if before is not None and before.numbers:
             before.numbers.flush()
 
-    def write_quarantine(self, entries: list[QuarantineEntry]) -> tuple[str, ...]:
+    def write_quarantine(self) -> tuple[str, ...]:
         """Write what was set aside; the keys of what was written."""
-        if not entries:
-            return ()
-        table = quarantine_table(
-            entries, archive=self._revision.key, revision=self._revision.revision
-        )
-        body = BytesIO()
-        pq.write_table(table, body, compression="zstd")
-        data = body.getvalue()
-        checksum = f"{isal_zlib.crc32(data):08x}"
-        key = self._layout.member_quarantine(self._generation, self._revision.key, checksum)
-        bucket = self._feed.target.bucket
-        if not write_document(self._store, bucket, key, data, replaces=""):
-            error = damaged(bucket, key, "its checksum is not the one in its name")
-            error.archive = self._revision.key
-            raise error
-        return (key,)
+        bucket, archive = self._feed.target.bucket, self._revision.key
+
+        def key_of(checksum: str) -> str:
+            return self._layout.member_quarantine(self._generation, archive, checksum)
+
+        try:
+            key = write_quarantine(self._store, bucket, self._set_aside(), key_of)
+        except ShardDamagedError as error:
+            error.archive = archive
+            raise
+        return () if key is None else (key,)
+
+    def _set_aside(self) -> Iterator[pa.Table]:
+        """What was set aside of each member, in their order, as it is kept."""
+        archive, revision = self._revision.key, self._revision.revision
+        for one in self.done:
+            if one.whole is not None:
+                yield quarantine_table([one.whole], archive=archive, revision=revision)
+            for table in one.rejected.tables():
+                yield as_quarantine(
+                    table, archive=archive, revision=revision, member=one.report.name
+                )
 
     def _cuts(self, found: Found) -> Iterator[_Cut]:
         """The shards of one member, after it was read as a whole; none if it cannot be."""
@@ -352,10 +358,21 @@ class _Unpacker:
             yield from self._cut(found.source, found.member, found.rule)
 
     def _cut(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
+        try:
+            yield from self._cut_once(source, member, rule)
+        except EncodingGuessError:  # before any shard
+            yield from self._cut_once(source, member, in_utf8(rule))
+
+    def _cut_once(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
         where = self._place(member)
         limits = self._feed.limits
         splitter: MemberSplitter | OnePass = MemberSplitter(
-            rule, limits, archive=self._revision.key, member=member.name, where=where
+            rule,
+            limits,
+            archive=self._revision.key,
+            member=member.name,
+            where=where,
+            case=self._feed.case,
         )
         if self._enriched is not None:
             splitter = self._one_pass(self._enriched, rule, member, where)
@@ -367,6 +384,8 @@ class _Unpacker:
         )
         try:
             shard = next(shards, None)
+        except EncodingGuessError:
+            raise
         except (MemberError, LimitError) as error:
             self._quarantine_whole(member, splitter.rows, error)
             return
@@ -395,6 +414,7 @@ class _Unpacker:
             where=where,
             check=lambda table: enriched.check(rule, table),
             keep_shards=self._feed.keep_shards,
+            case=self._feed.case,
         )
 
     def _run(
@@ -413,25 +433,25 @@ class _Unpacker:
     def _unpacked(
         self, member: Member, rows: MemberRows, values: SplitValues, digests: "_Digests"
     ) -> _Unpacked:
-        without_shard = values.rejected(rows.first_row_line)
-        rejected = [
-            QuarantineEntry(member.name, r.line, r.row, r.rows, r.rule, r.reason, r.text)
-            for r in sorted([*rows.rejected, *without_shard], key=lambda one: one.row or 0)
-        ]
+        rejected = rows.rejected
+        for table in values.rejected(rows.first_row_line):
+            rejected.add(table)
         report = MemberReport(
             name=member.name,
             stored_name=_stored_name(member),
             outcome="split",
             reason=member.note,
             rows_read=rows.rows_read,
-            rows_quarantined=sum(entry.rows for entry in rejected),
-            rows_by_rule=count_by_rule(rejected),
+            rows_quarantined=rejected.rows,
+            rows_by_rule=dict(rejected.by_rule),
             bytes=member.uncompressed_bytes,
             crc32=member.crc32,
             columns=rows.columns,
             dialect=rows.dialect,
             first_row_line=rows.first_row_line,
             digests=digests.hexadecimal,
+            lines=rows.lines,
+            trailer=rows.trailer,
         )
         generation, archive = self._generation, self._revision.key
         numbers = RowNumberWriter(
@@ -439,7 +459,7 @@ class _Unpacker:
             self._feed.target.bucket,
             lambda index: self._layout.row_numbers(generation, archive, member.name, index),
         )
-        return _Unpacked(report, numbers, [], rejected)
+        return _Unpacked(report, numbers, [], rejected=rejected)
 
     def _keep_with_room(self, cut: _Cut) -> tuple[_Cut, list[_KeptPart]]:
         """Keep a shard when those under way leave room: at most a part of it is in memory."""
@@ -529,7 +549,7 @@ class _Unpacker:
             columns=read.columns if read else (),
             dialect=read.dialect if read else CsvDialect(),
         )
-        self.done.append(_Unpacked(report, None, [], [entry], error))
+        self.done.append(_Unpacked(report, None, [], whole=entry, broken=error))
 
 
 def _shard(cut: _Cut, kept: list[_KeptPart], *, numbered: bool = True) -> Shard:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, orc
 
-from rwt_assets.dialect import find_encoding
+from rwt_assets.encodings import find_encoding
 from rwt_assets.errors import MemberHeaderError, MemberNotTextError
 from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
@@ -75,7 +75,7 @@ def rows(data, chunk=None, **dialect):
     step = chunk or max(len(data), 1)
     pieces = [data[start : start + step] for start in range(0, len(data), step)]
     count = sum(len(batch.row_numbers) for batch in member.batches(pieces))
-    return count, member.rejected
+    return count, [*member.rejected]
 
 
 @pytest.mark.parametrize("name", OTHERS)

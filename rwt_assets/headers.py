@@ -1,0 +1,97 @@
+"""Which columns of a header are the ones that a feed declares.
+
+What belongs here: the comparison of written and declared names. What does not: reading the header
+(`member_rows.py`), what becomes of columns that are new or missing (`contract.py`). Rule: Unicode
+Standard Annex #15 (NFC: `é` has one form).
+"""
+
+import unicodedata
+from collections.abc import Collection, Sequence
+
+from rwt_assets.errors import MemberHeaderError
+from rwt_assets.feed import MemberRule
+from rwt_assets.same_names import EXACT, Case
+
+_MARK = "\ufeff"
+_FATE = "The whole member was set aside; the others were processed."
+
+
+def name_key(name: str) -> str:
+    """What two names must share to be one: without spaces around, byte order marks and case."""
+    return unicodedata.normalize("NFC", name.replace(_MARK, "").strip().casefold())
+
+
+def find_names(names: Collection[str], wanted: Collection[str], case: Case) -> set[str]:
+    """Those of the wanted names that a header has."""
+    if case == EXACT:
+        return {*wanted} & {*names}
+    keys = {name_key(name) for name in names}
+    return {name for name in wanted if name in names or name_key(name) in keys}
+
+
+def declared_names(
+    names: Sequence[str], rule: MemberRule, case: Case, *, where: str
+) -> tuple[str, ...]:
+    """The names of a header, with those that the rule declares written as it has them.
+
+    Args:
+        names: of the header, in their order.
+        rule: names the columns that the feed relies on.
+        case: whether names that differ by case, spaces around or Unicode form are one.
+        where: archive, member and line, for errors.
+
+    Raises:
+        MemberHeaderError: a declared column is there twice, or is not there but one whose name
+            differs from it by case, spaces and punctuation alone.
+    """
+    declared = dict.fromkeys([*rule.columns, *rule.required_columns])
+    for name in declared:
+        if names.count(name) > 1:
+            raise _error(f"the header has the column {name!r} twice", names, where)
+    given = list(names)
+    if case != EXACT:
+        by_key: dict[str, list[str]] = {}
+        for name in declared:
+            by_key.setdefault(name_key(name), []).append(name)
+        for key, owners in by_key.items():
+            own = [place for place, name in enumerate(names) if name_key(name) == key]
+            if len(owners) > 1:  # told apart by what they differ in, so character by character
+                continue
+            if len(own) > 1:
+                same = " and ".join(repr(names[place]) for place in own)
+                told = f"the header's columns {same} are all the declared {owners[0]!r}"
+                raise _error(told, names, where, "or set `case: exact` and declare each")
+            for place in own:
+                given[place] = owners[0]
+    _refuse_near_misses(given, declared, names, where)
+    return tuple(given)
+
+
+def _refuse_near_misses(
+    given: Sequence[str], declared: Collection[str], names: Sequence[str], where: str
+) -> None:
+    """A declared column must not become null while a column of nearly its name is there."""
+    others = [name for name in given if name not in declared]
+    for wanted in declared:
+        if wanted in given:
+            continue
+        near = [name for name in others if _letters(name) and _letters(name) == _letters(wanted)]
+        if near:
+            told = (
+                f"the column {wanted!r} is missing; nearly so named: {', '.join(map(repr, near))}"
+            )
+            raise _error(told, names, where, "or declare the column under the name that is sent")
+
+
+def _letters(name: str) -> str:
+    return "".join(one for one in name_key(name) if one.isalnum())
+
+
+def _error(what: str, names: Sequence[str], where: str, more: str = "") -> MemberHeaderError:
+    remedy = "Ask the sender, or mend the feed's dialect, split_by, key_column or columns"
+    return MemberHeaderError(
+        f"{what}; it has {', '.join(map(repr, names))}",
+        where=where,
+        fate=_FATE,
+        remedy=f"{remedy}, {more}." if more else f"{remedy}.",
+    )

@@ -1,0 +1,98 @@
+"""Quarantined rows on their way to one Parquet object, in bounded memory.
+
+What belongs here: writing them to a file and the file to its place. What does not: which rows
+these are (`unpacking.py`, `processing.py`) and reading them (`quarantine.py`). Rule: Parquet format
+specification, "File format".
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from tempfile import TemporaryFile
+from typing import BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from isal import isal_zlib
+
+from rwt_assets.contract import QUARANTINE_SCHEMA
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.row_numbers import damaged
+
+ROW_GROUP_ROWS: Final = 16 << 10
+READ_BYTES: Final = 1 << 20
+AT_ONCE_BYTES: Final = 8 << 20  # up to this size an object is written by one request
+
+
+def as_quarantine(table: pa.Table, *, archive: str, revision: str, member: str) -> pa.Table:
+    """Rejected rows of a member as a table of `QUARANTINE_SCHEMA`."""
+    rows = table.num_rows
+    told = {"archive": archive, "revision": revision, "member": member}
+    columns = {name: pa.repeat(value, rows) for name, value in told.items()}
+    columns.update({name: table.column(name) for name in table.column_names})
+    return pa.table([columns[name] for name in QUARANTINE_SCHEMA.names], schema=QUARANTINE_SCHEMA)
+
+
+def write_quarantine(
+    store: ObjectStore, bucket: str, tables: Iterable[pa.Table], key_of: Callable[[str], str]
+) -> str | None:
+    """Keep quarantined rows.
+
+    Args:
+        store: where they are kept.
+        bucket: in which.
+        tables: of `QUARANTINE_SCHEMA`. The same rows give the same bytes, however they are cut.
+        key_of: the key of an object, by the checksum of its bytes.
+
+    Returns:
+        The key; None if there is no row.
+
+    Raises:
+        ShardDamagedError: the object that is in its place is not what its name says.
+    """
+    with TemporaryFile() as file:
+        groups = _groups(tables)
+        first = next(groups, None)
+        if first is None:
+            return None
+        with pq.ParquetWriter(file, QUARANTINE_SCHEMA, compression="zstd") as writer:
+            writer.write_table(first)
+            for group in groups:
+                writer.write_table(group)
+        size = file.tell()
+        key = key_of(f"{_crc32(file):08x}")
+        file.seek(0)
+        body = file.read() if size <= AT_ONCE_BYTES else file
+        if not store.put_if(bucket, key, body, etag="") and not _is(store, bucket, key, file, size):
+            raise damaged(bucket, key, "its checksum is not the one in its name")
+        return key
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows in tables of one size."""
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        while rows >= ROW_GROUP_ROWS:
+            joined = pa.concat_tables(held)
+            yield joined.slice(0, ROW_GROUP_ROWS).combine_chunks()
+            held, rows = [joined.slice(ROW_GROUP_ROWS)], rows - ROW_GROUP_ROWS
+    if rows:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _crc32(file: BinaryIO) -> int:
+    file.seek(0)
+    crc = 0
+    while data := file.read(READ_BYTES):
+        crc = isal_zlib.crc32(data, crc)
+    return crc
+
+
+def _is(store: ObjectStore, bucket: str, key: str, file: BinaryIO, size: int) -> bool:
+    """Whether the object in this place has the bytes of a file."""
+    file.seek(0)
+    for start in range(0, size, READ_BYTES):
+        if store.read(bucket, key, start, min(start + READ_BYTES, size)) != file.read(READ_BYTES):
+            return False
+    return store.head(bucket, key).size == size

@@ -1,0 +1,334 @@
+"""Which records are whole, where quotes may stand in the wrong place.
+
+What belongs here: where a record begins and ends if quotes are held to RFC 4180, section 2, rules 5
+to 7, and which records break them. What does not: records whose quotes are taken as they come
+(`records.py`), fields (`fields.py`) and what is told of a broken record (`member_rows.py`).
+
+A physical line is read in one of two ways: *afresh*, as the beginning of a record, or *within* a
+quoted field that an earlier line opened. Read either way it is closed at its end, open, or has a
+*stray* quote: one within an unquoted field, or one that closes a field and is followed by more of
+it. A record of one line is whole if it is closed. One that is open goes on to the first line that
+closes it, unless a stray quote, the end of the member or `record_bytes` comes first: then only its
+first line is at fault, and the next is read afresh. So a line is never lost to a quote in another.
+
+A closed record of several lines may still be two records with a broken quote each and whole rows
+between them. It is held against the other reading, in which its second line begins a record. At the
+end of every line just one of the two is within a quoted field, so one of them will be contradicted:
+by a stray quote, by a record of another number of fields than the header has, or by the end of the
+member. The reading that is contradicted first is wrong. A text in which people wrote a few lines
+is contradicted by its own closing quote. If neither is within `LOOK_AHEAD`, the record stands.
+
+Nothing here depends on where a batch ends: what cannot be decided yet is left for the next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from rwt_assets.dialect import CsvDialect
+from rwt_assets.records import (
+    CR,
+    LF,
+    Marks,
+    Records,
+    count_lines,
+    find_records,
+    left_out,
+    line_ends,
+    regular,
+    without_escaped,
+)
+
+LOOK_AHEAD: Final = 64 << 10
+STRAY: Final = 1
+UNCLOSED: Final = 2
+ROWS_WITHIN: Final = 3
+_CLOSED, _OPEN, _STRAY = 0, 1, 2  # what a line is at its end
+_NEVER: Final = np.iinfo(np.int64).max
+_UNKNOWN: Final = -1
+
+
+def judge_records(
+    text: bytes, dialect: CsvDialect, *, width: int | None, last: bool, record_bytes: int
+) -> Records:
+    """Find the complete records of a text that begins at a record, and those that are broken.
+
+    Args:
+        text: the bytes, UTF-8; what comes after the last record that is decided is left alone.
+        dialect: which characters quote, escape, delimit and begin comments.
+        width: how many fields a record has; None if that is not known yet, then a closed record
+            of several lines stands.
+        last: nothing comes after the text, which ends in a line end.
+        record_bytes: a quoted field that makes its record longer is taken for one never closed.
+
+    Returns:
+        The records. Those with a fault have one line each.
+    """
+    marks = Marks.of(dialect)
+    if dialect.lenient_quotes or not marks.quotes(text):
+        return find_records(text, dialect, last=last)
+    view = np.frombuffer(text, np.uint8)
+    if marks.escapes(text):
+        view = _masked(text, view, marks)
+    lines = _Lines.of(view, marks, dialect, last=last)
+    physical = len(lines.ends)
+    if lines.all_closed:
+        records = Records(
+            lines.offsets,
+            np.flatnonzero(~lines.left_out),
+            physical,
+            np.flatnonzero(lines.comment),
+        )
+    else:
+        records = _Judge(lines, width, last=last, record_bytes=record_bytes).records()
+    if marks.escapes(text):  # which may hide line ends
+        physical = count_lines(text, records.end)
+    else:
+        physical = int(np.searchsorted(lines.ends, records.end, side="right"))
+    return Records(records.offsets, records.filled, physical, records.comments, records.faults)
+
+
+def _masked(text: bytes, view: np.ndarray, marks: Marks) -> np.ndarray:
+    """The text with what is escaped as ordinary characters; comments escape nothing."""
+    masked = without_escaped(view, marks.escape)
+    if marks.comment is None:
+        return masked
+    ends = line_ends(text, view, last=True)
+    starts = np.concatenate([[0], ends])
+    starts = starts[starts < len(view)]
+    for place in np.flatnonzero(view[starts] == marks.comment).tolist():
+        end = int(ends[place]) if place < len(ends) else len(view)
+        masked[starts[place] : end] = view[starts[place] : end]
+    return masked
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The complete lines of a text, escapes masked, and what each is at its end.
+
+    `afresh` and `within` are of the two ways to read a line. Comments are closed.
+    """
+
+    text: bytes
+    view: np.ndarray
+    marks: Marks
+    offsets: np.ndarray
+    blank: np.ndarray
+    comment: np.ndarray
+    quotes: np.ndarray
+    all_closed: bool
+
+    @classmethod
+    def of(cls, view: np.ndarray, marks: Marks, dialect: CsvDialect, *, last: bool) -> "_Lines":
+        text = view.tobytes()
+        ends = line_ends(text, view, last=last)
+        offsets = np.concatenate([[0], ends]).astype(np.int64)
+        blank, comment = left_out(view, offsets, marks, blank_rows=dialect.blank_rows)
+        quotes = np.flatnonzero(view[: offsets[-1]] == marks.quote)
+        closed = not comment.any() and bool((np.searchsorted(quotes, ends) % 2 == 0).all())
+        closed = closed and regular(view, quotes, marks)
+        return cls(text, view, marks, offsets, blank, comment, quotes, closed)
+
+    @property
+    def ends(self) -> np.ndarray:
+        return self.offsets[1:]
+
+    @property
+    def starts(self) -> np.ndarray:
+        return self.offsets[:-1]
+
+    @property
+    def left_out(self) -> np.ndarray:
+        return self.blank | self.comment
+
+    def kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How many quotes each line has, and what it is read afresh and read within a field."""
+        count, quotes, view = len(self.ends), self.quotes, self.view
+        bounds = np.append(np.searchsorted(quotes, self.starts), len(quotes))
+        number = np.diff(bounds)
+        line = np.repeat(np.arange(count), number)
+        odd = (np.arange(len(quotes)) - bounds[line]) % 2 == 1
+        edges = np.array([self.marks.delimiter, LF, CR, self.marks.quote], np.uint8)
+        before = np.where(quotes > 0, view[np.maximum(quotes - 1, 0)], LF)
+        cannot_open = ~np.isin(before, edges)
+        cannot_close = ~np.isin(view[quotes + 1], edges)
+        ends_open = number % 2 == 1
+        kinds: list[np.ndarray] = []
+        for opens in (~odd, odd):
+            stray = np.bincount(line[np.where(opens, cannot_open, cannot_close)], minlength=count)
+            kinds.append(np.where(stray > 0, _STRAY, np.where(ends_open, _OPEN, _CLOSED)))
+        afresh, within = kinds
+        # Within a field an odd number of quotes closes it.
+        within = np.where(within == _STRAY, _STRAY, np.where(ends_open, _CLOSED, _OPEN))
+        afresh[self.comment] = _CLOSED
+        return number, afresh, within
+
+    def fields(self, first: int, last: int) -> int:
+        """How many fields the record on these lines has, if its quotes are right."""
+        record = self.text[int(self.offsets[first]) : int(self.offsets[last + 1])]
+        quote, delimiter = bytes([self.marks.quote or 0]), bytes([self.marks.delimiter])
+        if quote not in record:
+            return record.count(delimiter) + 1
+        return sum(piece.count(delimiter) for piece in record.split(quote)[::2]) + 1
+
+
+class _Judge:
+    """Decides on lines of which not all are closed."""
+
+    def __init__(self, lines: _Lines, width: int | None, *, last: bool, record_bytes: int) -> None:
+        self.lines, self.width, self.last, self.record_bytes = lines, width, last, record_bytes
+        self._numbers, self._afresh, self._within = lines.kinds()
+        # Where a quoted field that is open cannot go on.
+        self._stops = np.flatnonzero(self._within != _OPEN)
+
+    def records(self) -> Records:
+        """The records."""
+        lines, count = self.lines, len(self.lines.ends)
+        faults = np.zeros(count, np.uint8)
+        faults[self._afresh == _STRAY] = STRAY
+        opening = np.flatnonzero(self._afresh == _OPEN)
+        stops, found = self._stop_of(opening)
+        size = np.where(found, lines.ends[np.minimum(stops, count - 1)], len(lines.text))
+        too_long = size - lines.starts[opening] > self.record_bytes
+        closes = found & ~too_long & (self._within[np.minimum(stops, count - 1)] == _CLOSED)
+        faults[opening[found & ~too_long & ~closes]] = STRAY
+        faults[opening[too_long]] = UNCLOSED
+        waiting = np.zeros(count, np.bool_)
+        if self.last:
+            faults[opening[~found]] = UNCLOSED
+        else:
+            waiting[opening[~found & ~too_long]] = True
+        first, final, broken, undecided = self._decided(opening[closes], stops[closes])
+        faults[broken] = ROWS_WITHIN
+        waiting[undecided] = True
+        inner = np.zeros(count + 1, np.int64)
+        np.add.at(inner, first + 1, 1)
+        np.add.at(inner, final + 1, -1)
+        begins = np.cumsum(inner)[:-1] == 0
+        cuts = np.flatnonzero(waiting & begins)
+        if len(cuts):
+            begins[cuts[0] :] = False
+        end = int(lines.starts[cuts[0]]) if len(cuts) else int(lines.offsets[-1])
+        offsets = np.append(lines.starts[begins], end)
+        faults = faults[begins]
+        comments = np.flatnonzero(lines.comment[begins])
+        filled = np.flatnonzero(~lines.left_out[begins])
+        return Records(offsets, filled, 0, comments, faults if faults.any() else None)
+
+    def _stop_of(self, opening: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The line on which the field that each of these lines leaves open ends, if one does."""
+        place = np.searchsorted(self._stops, opening, side="right")
+        found = place < len(self._stops)
+        stops = np.full(len(opening), len(self.lines.ends), np.int64)
+        stops[found] = self._stops[place[found]]
+        return stops, found
+
+    def _decided(
+        self, opening: np.ndarray, closing: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, Sequence[int], Sequence[int]]:
+        """Of closed records of several lines those that stand, by their first and last line.
+
+        And the first lines of those that do not stand, and of the one that is not decided yet.
+        """
+        doubtful = np.zeros(len(opening), np.bool_) if self.width is None else self._doubt(opening)
+        if not doubtful.any() and not (opening[1:] <= closing[:-1]).any():
+            return opening, closing, [], []
+        stands: list[int] = []
+        broken: list[int] = []
+        reached = -1
+        for place, (first, final) in enumerate(
+            zip(opening.tolist(), closing.tolist(), strict=True)
+        ):
+            if first <= reached:  # within the record before
+                continue
+            verdict = self._stands(first, final) if doubtful[place] else True
+            if verdict is None:
+                kept = np.array(stands, np.int64)
+                return opening[kept], closing[kept], broken, [first]
+            if verdict:
+                stands.append(place)
+                reached = final
+            else:
+                broken.append(first)
+        kept = np.array(stands, np.int64)
+        return opening[kept], closing[kept], broken, []
+
+    def _doubt(self, opening: np.ndarray) -> np.ndarray:
+        """Records whose second line could begin a record."""
+        second = opening + 1
+        delimiters = np.flatnonzero(self.lines.view == self.lines.marks.delimiter)
+        starts, ends = self.lines.starts[second], self.lines.ends[second]
+        fields = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts) + 1
+        plain = (self._numbers[second] == 0) & ~self.lines.left_out[second]
+        doubt: np.ndarray = (self._afresh[second] != _STRAY) & ~(plain & (fields != self.width))
+        return doubt
+
+    def _stands(self, first: int, final: int) -> bool | None:
+        """Whether a closed record is one, or its second line begins one; None if it is open yet."""
+        limit = int(self.lines.ends[final]) + LOOK_AHEAD
+        other = self._contradicted(first + 1, limit)
+        seen = self.last or len(self.lines.text) > limit
+        if self.lines.fields(first, final) != self.width:
+            # It is at fault in both readings; where a row begins right after it, that is one.
+            if other == _NEVER:
+                return False if seen else None
+            return other <= self._end_of_first(first + 1)
+        if other <= final:
+            return True
+        own = self._contradicted(final + 1, limit)
+        if own == other == _NEVER and not seen:
+            return None
+        return own >= other
+
+    def _end_of_first(self, line: int) -> int:
+        """The last line of the first record from this line on."""
+        while line < len(self.lines.ends) and self.lines.left_out[line]:
+            line += 1
+        if line < len(self.lines.ends) and self._afresh[line] == _OPEN:
+            stops, _ = self._stop_of(np.array([line]))
+            return int(stops[0])
+        return line
+
+    def _contradicted(self, line: int, limit: int) -> int:
+        """The line that contradicts a reading in which this one begins a record."""
+        found = self._fate(line)
+        if found == _NEVER:
+            return _NEVER
+        count = len(self.lines.ends)
+        end = int(self.lines.ends[found]) if found < count else len(self.lines.text)
+        return found if end <= limit else _NEVER
+
+    def _fate(self, line: int) -> int:
+        """The same without a limit. Each line is looked at once, whatever is asked."""
+        fates, lines, count, path = self._fates, self.lines, len(self.lines.ends), list[int]()
+        fate = int(_NEVER)
+        while line < count:
+            if fates[line] != _UNKNOWN:
+                fate = int(fates[line])
+                break
+            path.append(line)
+            kind, final = self._afresh[line], line
+            if lines.left_out[line]:
+                line += 1
+                continue
+            if kind == _OPEN:
+                stops, found = self._stop_of(np.array([line]))
+                final = int(stops[0])
+                if not found[0]:
+                    fate = count if self.last else int(_NEVER)
+                    break
+                kind = self._within[final]
+            if kind == _STRAY or lines.fields(line, final) != self.width:
+                fate = final
+                break
+            line = final + 1
+        for passed in path:
+            fates[passed] = fate
+        return fate
+
+    @cached_property
+    def _fates(self) -> np.ndarray:
+        return np.full(len(self.lines.ends), _UNKNOWN, np.int64)

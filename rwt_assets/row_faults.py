@@ -1,0 +1,168 @@
+"""Which records of a batch are no rows, and why, without looking at one at a time.
+
+What belongs here: what can be said of a record before its fields are split. What does not: where
+records are (`records.py`, `quoting.py`), their fields (`fields.py`) and their values
+(`contract.py`). A record that breaks several rules is rejected by the first.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rwt_assets.dialect import CsvDialect
+from rwt_assets.fields import parse_record
+from rwt_assets.quoting import ROWS_WITHIN, STRAY, UNCLOSED
+from rwt_assets.records import Records, not_utf8, shown_records
+from rwt_assets.rejections import REJECTED_ROWS
+
+STRAY_QUOTE: Final = "stray_quote"
+UNCLOSED_QUOTE: Final = "unclosed_quote"
+ZERO_BYTE: Final = "zero_byte"
+_LENIENT: Final = "dialect.quotes: lenient of the feed takes quotes as they come"
+_QUOTES: Final = (
+    (
+        STRAY,
+        STRAY_QUOTE,
+        "a quote stands where none can, within a field that is not quoted or before more of a "
+        f"field that it closes; the next line was read as another record; {_LENIENT}",
+    ),
+    (
+        UNCLOSED,
+        UNCLOSED_QUOTE,
+        "a quote is opened and never closed; the next line was read as another record",
+    ),
+    (
+        ROWS_WITHIN,
+        UNCLOSED_QUOTE,
+        "a quote is opened and not closed before lines that are rows by themselves; the next line "
+        f"was read as another record; {_LENIENT}",
+    ),
+)
+
+
+class RowFaults:
+    """What is wrong with the records of one batch. `good` has those that nothing is wrong with."""
+
+    def __init__(self, text: bytes, records: Records, dialect: CsvDialect) -> None:
+        self.good = np.ones(len(records), np.bool_)
+        self._text = text
+        self._records = records
+        self._dialect = dialect
+        self._found: list[tuple[np.ndarray, str, Any]] = []
+
+    def reject(self, indices: np.ndarray, rule: str, reasons: Any) -> None:
+        """Reject records; `reasons` is one text, or an Arrow array of one for each."""
+        still = self.good[indices]
+        if not still.any():
+            return
+        if not isinstance(reasons, str):
+            reasons = reasons.filter(pa.array(still))
+        self.good[indices] = False
+        self._found.append((indices[still], rule, reasons))
+
+    def table(self, *, first_line: int, first_row: int) -> pa.Table:
+        """The rejected rows in their order, a table of `REJECTED_ROWS`.
+
+        Args:
+            first_line: physical line on which the batch begins.
+            first_row: ordinal of its first record.
+        """
+        if not self._found:
+            return REJECTED_ROWS.empty_table()
+        records, count = self._records, [len(indices) for indices, _, _ in self._found]
+        indices = np.concatenate([indices for indices, _, _ in self._found])
+        rules = pa.concat_arrays(
+            [pa.repeat(rule, n) for (_, rule, _), n in zip(self._found, count, strict=True)]
+        )
+        reasons = pa.concat_arrays(
+            [
+                pa.repeat(told, n) if isinstance(told, str) else told
+                for (_, _, told), n in zip(self._found, count, strict=True)
+            ]
+        )
+        order = np.argsort(indices, kind="stable")
+        indices = indices[order]
+        raw = records.filled[indices]
+        bounds = records.line_bounds(self._text)
+        texts = shown_records(self._text, records.offsets[raw], records.offsets[raw + 1])
+        return pa.table(
+            [
+                pa.array(bounds[raw] + first_line),
+                pa.array(indices + first_row),
+                pa.repeat(pa.scalar(1, pa.int64()), len(indices)),
+                pa.array(bounds[raw + 1] - bounds[raw]),
+                rules.take(pa.array(order)),
+                reasons.take(pa.array(order)),
+                texts,
+            ],
+            schema=REJECTED_ROWS,
+        )
+
+    def broken_quotes(self) -> None:
+        """Reject what is broken by a quote."""
+        if self._records.faults is None:
+            return
+        faults = self._records.faults[self._records.filled]
+        for fault, rule, reason in _QUOTES:
+            self.reject(np.flatnonzero(faults == fault), rule, reason)
+
+    def not_text(self) -> None:
+        """Reject what is no UTF-8: no text in the member's encoding."""
+        records = self._records
+        if is_utf8(self._text):
+            return
+        text = self._text[: records.end]
+        self._reject_first(
+            not_utf8(text, records.offsets),
+            "encoding",
+            f"it is no text in {self._dialect.encoding}, from byte ",
+            " of the record on; if the member is right, declare dialect.encoding of the feed",
+        )
+
+    def zero_bytes(self) -> None:
+        """Reject what has a NUL: no text has one, and other readers end there."""
+        if b"\0" not in self._text:
+            return
+        view = np.frombuffer(self._text, np.uint8)[: self._records.end]
+        places = np.flatnonzero(view == 0)
+        self._reject_first(places, ZERO_BYTE, "it has a NUL byte, as byte ", " of the record")
+
+    def long_fields(self, limit: int) -> None:
+        """Reject what has a field over the limit; few records are long enough."""
+        records = self._records
+        lengths = np.diff(records.offsets)[records.filled]
+        for index in np.flatnonzero(self.good & (lengths > limit)).tolist():
+            start, end = records.span(index)
+            fields = parse_record(self._text[start:end], self._dialect)
+            longest = max(map(len, fields), default=0)
+            if longest > limit:
+                reason = (
+                    f"a field has {longest} bytes, the feed's limit is {limit}; if it is right, "
+                    "raise limits.field_bytes of the feed"
+                )
+                self.reject(np.array([index]), "field_bytes", reason)
+
+    def _reject_first(self, places: np.ndarray, rule: str, before: str, after: str) -> None:
+        """Reject the records that these bytes are in; the reason names the first of each."""
+        records = self._records
+        raw = np.searchsorted(records.offsets, places, side="right") - 1
+        raw, first = np.unique(raw, return_index=True)
+        index = np.searchsorted(records.filled, raw)
+        index[index == len(records)] = 0
+        rows = records.filled[index] == raw if len(records) else np.zeros(len(raw), np.bool_)
+        within = (places[first] - records.offsets[raw])[rows]
+        reasons = pc.binary_join_element_wise(before, pa.array(within).cast(pa.string()), after, "")
+        self.reject(index[rows], rule, reasons)
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether all of a text is UTF-8."""
+    offsets = np.array([0, len(text)], np.int64)
+    whole = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(text))
+    try:
+        whole.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
