@@ -124,4 +124,6 @@ attributes:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
     return scalar(value) if isinstance(value, str) else str(value)

@@ -172,5 +172,7 @@ def _cast(column: Any, kind: str) -> Any:
         whole = pc.and_(inside, pc.equal(pc.floor(column), column))
         return pc.if_else(whole, column, None).cast(wanted)
     texts = column.cast(pa.string())
+    if pa.types.is_decimal(own):
+        texts = pc.replace_substring_regex(texts, "[.]0*$", "")
     present = pc.if_else(pc.equal(texts, ""), None, texts)
     return read_texts(present, kind, Notation())[0]

@@ -32,13 +32,14 @@ from rwt_assets.feed import AUTO, NONE, Dialect, Feed, MemberRule
 from rwt_assets.member_rows import MemberRows
 from rwt_assets.nesting import Walk
 from rwt_assets.preview import Preview, preview_archive
-from rwt_assets.table_profile import ColumnProfile, TableProfile, keeps
+from rwt_assets.table_profile import ColumnProfile, TableProfile, keeps, settle_together
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".psv", ".tab", ".txt", ".dat")
 REJECTED_AT_MOST: Final = 0.05  # of its records, or a member is no table
 ROUNDS: Final = 3
 READ, HELD = "is read", "is held against the declaration"
 NAMES_SHOWN: Final = 5
+KEY_NAMES: Final = ("id", "key")  # ends of the names of columns that refer to another table
 ALL_BUT_ARCHIVES: Final = MemberRule(include=("*",), exclude=("*.[zZ][iI][pP]",))
 # What a member is read as first, and what it is read as if that does not fit.
 GUESSES: Final = (
@@ -155,6 +156,7 @@ def infer_feed(sample: Sample) -> Inference:
             remedy="Declare the feed by hand; docs/feeds.md has one in ten lines.",
         )
     rules = _grouped(tables)
+    _settle_types(rules)
     _name_members(rules, tables, not_taken)
     feed, found = _loosened(sample, rules)
     text = _written(sample, rules, not_taken)
@@ -261,7 +263,7 @@ class _MemberReader:
 
 
 def _is_named_by_a_value(column: ColumnProfile) -> bool:
-    return column.type != "string" and keeps(column.name, column.type)
+    return column.type != "string" and keeps(column.name, column.reading)
 
 
 def _no_table(member: Member, rows: MemberRows) -> str:
@@ -289,6 +291,19 @@ def _grouped(tables: Sequence[_Table]) -> list[_Rule]:
             rule.profile.join(table.profile)
         rule.tables.append(table)
     return [*rules.values()]
+
+
+def _settle_types(rules: Sequence[_Rule]) -> None:
+    """Types that need a look at other columns, or at other tables: a key has one type in all."""
+    named: dict[str, list[ColumnProfile]] = {}
+    for rule in rules:
+        rule.profile.settle()
+        for column in rule.profile.columns.values():
+            named.setdefault(column.name, []).append(column)
+    for name, columns in named.items():
+        is_key = name.lower().endswith(KEY_NAMES) or any(one.is_key for one in columns)
+        if is_key and len({one.reading for one in columns}) > 1:
+            settle_together(columns)
 
 
 def _name_members(rules: list[_Rule], tables: Sequence[_Table], others: list[NoTable]) -> None:
@@ -374,7 +389,13 @@ def _column(column: ColumnProfile) -> dict[str, Any]:
         told["type"] = column.type
     if not column.nullable:
         told["nullable"] = False
-    return told
+    settings = {
+        name: [*value] if isinstance(value, tuple) else value
+        for name, value in column.reading.settings
+    }
+    if column.null_values:
+        settings["null_values"] = column.null_values
+    return told | settings
 
 
 def _dialect(found: CsvDialect) -> dict[str, Any]:

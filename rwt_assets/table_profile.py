@@ -1,8 +1,9 @@
 """What the columns of a table are, as far as its rows tell.
 
 What belongs here: types, empty fields, values that repeat, for one table or several of the same
-columns. What does not: reading members and writing a declaration (`inference.py`). A type is
-proposed only if every value keeps it by the contract's own code (`contract.py`).
+columns. What does not: reading members and writing a declaration (`inference.py`), and which types
+and notations are tried (`value_guesses.py`). A type is proposed only if every value keeps it by the
+contract's own code (`contract.py`).
 """
 
 from collections import Counter
@@ -14,24 +15,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rwt_assets.contract import fitting
-from rwt_assets.feed import ColumnRule
 from rwt_assets.uniqueness import SeenKeys
+from rwt_assets.value_guesses import (
+    DECIMAL_DIGITS,
+    GUESSES,
+    NEVER_TEXT,
+    NULL_WORDS,
+    TEXT,
+    Guess,
+    point_of,
+    proposed,
+)
 
-# In the order of preference: eight digits that are days all through are days.
-CANDIDATES: Final[tuple[str, ...]] = ("boolean", "date", "timestamp", "integer", "number")
-# Texts that would keep a type and lose something, or that chance makes look like it.
-REFUSED: Final[Mapping[str, str]] = {
-    "boolean": "^[01]$",  # as likely a number
-    "date": "^([013-9]|1[0-8]|2[1-9])[0-9]+$",  # eight digits, but no year from 1900 to 2099
-    "timestamp": "^$",
-    "integer": "^([+]|-?0[0-9])",  # a number loses the plus of a telephone, the 0 of a postcode
-    "number": "^([+]|-?0[0-9]|-?[0-9]{16,}$)",  # likewise, and the digits of a long identifier
-}
 MISFITS_AT_MOST: Final = 3  # different texts, and
 MISFIT_ROWS_AT_MOST: Final = 0.1  # of the rows: beyond it they are no exceptions
+VERY_FIRST: Final = 10
+FIRST_LOOK: Final = 1_000  # values by which most guesses are given up
 SPLIT_VALUES_AT_MOST: Final = 1_000
 FEW_VALUES: Final = 100
+FINE: Final = ("number", "decimal", "timestamp")  # of types whose values hardly repeat
 SPLIT_ROWS_AT_LEAST: Final = 5  # rows of a value, on average
 SPLIT_EMPTY_AT_MOST: Final = 0.01
 
@@ -40,17 +42,24 @@ SPLIT_EMPTY_AT_MOST: Final = 0.01
 class ColumnProfile:
     """One column.
 
-    `misfits` has, for each type that it may nearly be, the texts that are not of it.
-    `counts` is None if there are too many values to split by.
+    `misfits` has, for each reading that it may nearly have, the texts that do not fit.
+    `counts` is None if there are too many values to split by. `null_words` counts the rows of words
+    that may stand for null. `fractions` has the numbers of digits after the last comma or point.
+    `comma` says whether the table has a decimal comma, or a decimal point; None if it has neither.
+    `settled` is a reading that other tables have a part in.
     """
 
     name: str
     rows: int = 0
     empty: int = 0
     unique: bool = True
-    misfits: dict[str, Counter[str]] = field(
-        default_factory=lambda: {kind: Counter() for kind in CANDIDATES}
+    misfits: dict[Guess, Counter[str]] = field(
+        default_factory=lambda: {guess: Counter() for guess in GUESSES}
     )
+    null_words: Counter[str] = field(default_factory=Counter)
+    fractions: set[int] = field(default_factory=set)
+    comma: bool | None = None
+    settled: Guess | None = None
     counts: Counter[str] | None = field(default_factory=Counter)
     _seen: SeenKeys = field(default_factory=SeenKeys)
 
@@ -69,20 +78,40 @@ class ColumnProfile:
                 self.counts = None
         filled = np.asarray(pc.not_equal(values, ""))
         self.empty += int(counts[~filled].sum())
-        present, counts = values.filter(pa.array(filled)), counts[filled]
-        for kind in [*self.misfits]:
-            unfit = np.flatnonzero(~_of_type(present, kind))
+        words = np.asarray(pc.is_in(values, value_set=pa.array(NULL_WORDS)))
+        if words.any():
+            found = values.filter(pa.array(words)).to_pylist()
+            self.null_words.update(dict(zip(found, counts[words].tolist(), strict=True)))
+        filled &= ~words
+        self._try(values.filter(pa.array(filled)), counts[filled])
+
+    def _try(self, present: Any, counts: np.ndarray) -> None:
+        """Read values, each there once, in all ways that are left."""
+        few = present.slice(0, FIRST_LOOK)
+        first = few.slice(0, VERY_FIRST).to_pylist()
+        for guess in [*self.misfits]:
+            if not all(map(guess.may_fit, first)):
+                del self.misfits[guess]
+        for guess in [*self.misfits]:
+            unfit = np.flatnonzero(~guess.fits(few))
+            if len(unfit) <= MISFITS_AT_MOST and len(present) > len(few):
+                unfit = np.flatnonzero(~guess.fits(present))
             if len(unfit) <= MISFITS_AT_MOST:
                 texts = present.take(pa.array(unfit)).to_pylist()
-                self.misfits[kind].update(dict(zip(texts, counts[unfit].tolist(), strict=True)))
-            if len(unfit) > MISFITS_AT_MOST or len(self.misfits[kind]) > MISFITS_AT_MOST:
-                del self.misfits[kind]
+                self.misfits[guess].update(dict(zip(texts, counts[unfit].tolist(), strict=True)))
+            if len(unfit) > MISFITS_AT_MOST or len(self.misfits[guess]) > MISFITS_AT_MOST:
+                del self.misfits[guess]
+        if any(guess.type == "number" for guess in self.misfits):
+            after = pc.replace_substring_regex(present, "^[^.,]*$|^.*[.,]", "")
+            self.fractions.update(pc.unique(pc.binary_length(after)).to_pylist())
 
     def join(self, other: "ColumnProfile") -> None:
         """Take the same column of another member."""
         self.rows += other.rows
         self.empty += other.empty
         self.unique = self.unique and other.unique
+        self.null_words += other.null_words
+        self.fractions |= other.fractions
         both = {
             kind: own + other.misfits[kind]
             for kind, own in self.misfits.items()
@@ -95,24 +124,54 @@ class ColumnProfile:
             self.counts = None
 
     @property
+    def fit(self) -> list[Guess]:
+        """The readings that all values have; none if there is no value."""
+        there = self.empty + self.null_words.total() < self.rows
+        return [guess for guess, misfits in self.misfits.items() if not misfits] if there else []
+
+    @property
+    def reading(self) -> Guess:
+        """How the values are proposed to be read: text if there are none, or nothing else is sure.
+
+        Numbers with marks, all of which have the same digits after the decimal mark or none, are
+        decimals: amounts, most likely.
+        """
+        if self.settled is not None:
+            return self.settled
+        found = proposed(self.fit, self.counts, comma=self.comma)
+        digits = {*self.fractions} - {0}
+        if found.type == "number" and found.settings and len(digits) == 1:
+            return Guess(f"decimal({DECIMAL_DIGITS}, {digits.pop()})", found.settings)
+        return found
+
+    @property
     def type(self) -> str:
         """The type that all values keep; text if there is no value."""
-        kinds = [kind for kind, misfits in self.misfits.items() if not misfits]
-        return kinds[0] if kinds and self.empty < self.rows else "string"
+        return self.reading.type
+
+    @property
+    def null_values(self) -> list[str]:
+        """The words that stand for null: in text those that mean nothing else."""
+        known = NEVER_TEXT if self.reading == TEXT else NULL_WORDS
+        return [word for word in known if self.null_words[word]]
 
     @property
     def nearly(self) -> tuple[str, Counter[str]] | None:
         """The type that a text column has but for a few texts, and these with their rows."""
         if self.type != "string":
             return None
-        most = MISFIT_ROWS_AT_MOST * (self.rows - self.empty)
-        near = [one for one in self.misfits.items() if 0 < one[1].total() <= most]
-        return near[0] if near else None
+        words = self.null_words.total()
+        most = MISFIT_ROWS_AT_MOST * (self.rows - self.empty - words)
+        for guess, misfits in self.misfits.items():
+            # Of readings with settings of their own, chance makes some fit most of any texts.
+            if not guess.settings and 0 < misfits.total() <= most:
+                return guess.type, misfits
+        return None
 
     @property
     def nullable(self) -> bool:
-        """Whether a field was empty, or no row told."""
-        return self.empty > 0 or self.rows == 0
+        """Whether a field was empty or null, or no row told."""
+        return self.empty > 0 or self.rows == 0 or bool(self.null_values)
 
     @property
     def is_key(self) -> bool:
@@ -141,6 +200,13 @@ class TableProfile:
         for name, column in self.columns.items():
             column.join(other.columns[name])
 
+    def settle(self) -> None:
+        """Let columns that have a decimal mark for sure decide on those that may have either."""
+        points = {point_of(column.fit) for column in self.columns.values()} - {""}
+        if len(points) == 1:
+            for column in self.columns.values():
+                column.comma = points == {","}
+
     def key_column(self) -> ColumnProfile | None:
         """The first column whose values tell all rows apart."""
         return next((column for column in self.columns.values() if column.is_key), None)
@@ -155,20 +221,29 @@ class TableProfile:
         return max(fit, key=_split_merit, default=None)
 
 
-def keeps(text: str, kind: str) -> bool:
-    """Whether a text by itself would be proposed to be of this type."""
-    return bool(_of_type(pa.array([text], pa.string()), kind)[0])
+def keeps(text: str, guess: Guess) -> bool:
+    """Whether a text by itself would be proposed to be read so."""
+    plain = Guess("number", guess.settings) if guess.type.startswith("decimal") else guess
+    return bool(plain.fits(pa.array([text], pa.string()))[0])
 
 
-def _of_type(values: Any, kind: str) -> np.ndarray:
-    """Which values may be of a type."""
-    refused = np.asarray(pc.match_substring_regex(values, REFUSED[kind]))
-    fit: np.ndarray = ~refused & fitting(values, ColumnRule(type=kind))
-    return fit
+def settle_together(columns: Sequence[ColumnProfile]) -> None:
+    """Give columns of several tables one reading: the one that fits all of their values.
+
+    Args:
+        columns: of one name, such as a key and what refers to it.
+    """
+    joined = ColumnProfile(columns[0].name)
+    for column in columns:
+        joined.join(column)
+    commas = {column.comma for column in columns}
+    joined.comma = commas.pop() if len(commas) == 1 else None
+    for column in columns:
+        column.settled = joined.reading
 
 
 def _splits(column: ColumnProfile) -> bool:
-    if column.counts is None or column.type in ("number", "timestamp"):
+    if column.counts is None or column.type.partition("(")[0] in FINE:
         return False
     values = len(column.counts)
     return (

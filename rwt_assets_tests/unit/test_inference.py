@@ -68,9 +68,33 @@ def test_types_nulls_key_and_split_are_found(file):
 
 
 def test_a_few_texts_that_make_a_column_text_are_named(file):
-    rows = "".join(f"{n},{'#N/A' if n == 7 else n}\n" for n in range(20))
+    rows = "".join(f"{n},{'old' if n == 7 else n}\n" for n in range(20))
     found = infer(file({"m.csv": f"k,v\n{rows}"}))
-    assert "        v: { nullable: false }  # integer but for '#N/A' in 1 rows\n" in found.text
+    assert "        v: { nullable: false }  # integer but for 'old' in 1 rows\n" in found.text
+
+
+def test_values_as_people_write_them_get_types_and_nothing_is_set_aside(file):
+    lines = "".join(
+        f"{n};K{n % 7};{n % 28 + 1}.{n % 12 + 1}.2025;{'J' if n % 3 else 'N'};"
+        f"{n}.{n:03d},{n % 100:02d};{'NA' if n % 5 == 0 else n};{'NULL' if n % 4 else 'x'};0{n}\n"
+        for n in range(1, 100)
+    )
+    head = "id;kunde;datum;bezahlt;betrag;menge;text;plz\n"
+    customers = "kunde;name\n" + "".join(f"{n};n{n}\n" for n in range(9))
+    found = infer(file({"orders.csv": head + lines, "customers.csv": customers}))
+    assert (found.sample.rows_read, found.sample.rows_quarantined) == (108, 0)
+    orders = found.feed.rule_for("orders.csv").columns
+    assert {name: one.type for name, one in orders.items()} == {
+        **{"id": "integer", "kunde": "string", "datum": "date", "bezahlt": "boolean"},
+        **{"betrag": "decimal(18, 2)", "menge": "integer", "text": "string", "plz": "string"},
+    }
+    assert orders["betrag"].decimal_mark == ","
+    assert orders["betrag"].thousands_mark == "."
+    assert orders["datum"].formats == ("%d.%m.%Y",)
+    assert (orders["bezahlt"].true_values, orders["bezahlt"].false_values) == (("J",), ("N",))
+    assert (orders["menge"].null_values, orders["text"].null_values) == (("NA",), ("NULL",))
+    # A key has one type in all tables: K1 is no number, so 1 is none, either.
+    assert found.feed.rule_for("customers.csv").columns["kunde"].type == "string"
 
 
 def test_the_proposed_split_can_be_taken_as_it_stands(file):

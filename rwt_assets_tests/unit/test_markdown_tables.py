@@ -2,7 +2,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.markdown_tables import HEAD_COLUMNS, HEAD_ROWS, first_rows
+from rwt_assets.markdown_tables import (
+    HEAD_COLUMNS,
+    HEAD_ROWS,
+    decoration,
+    decorations,
+    first_rows,
+)
 
 
 def test_the_first_rows_are_shown_as_they_are():
@@ -20,3 +26,20 @@ def test_whatever_is_in_a_cell_the_table_keeps_its_shape(values, width):
     for line in rows:
         assert line.replace("\\|", "").count("|") == shown + 1
         assert len(line) < shown * 90
+
+
+def test_what_cannot_be_shown_is_said_and_fails_nothing():
+    assert decoration(first_rows, None).startswith("(cannot be shown: AttributeError: ")
+    assert decorations(lambda: {"a": 1 / 0}) == {
+        "not_shown": "(cannot be shown: ZeroDivisionError: division by zero)"
+    }
+    assert decoration(str, 1) == "1"
+    assert decorations(dict, {"a": 1}) == {"a": 1}
+
+
+def test_days_and_times_that_python_does_not_know_are_shown():
+    days = pa.array([-719_529, 2_932_897, None], pa.int32()).cast(pa.date32())
+    stamps = pa.array([2**62, -(2**62), 0], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    lines = first_rows(pa.table({"day": days, "at": stamps})).split("\n")
+    assert [line.count("|") for line in lines] == [3] * 5
+    assert "-12-31" in lines[2]

@@ -2,11 +2,12 @@
 
 import zlib
 from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -151,3 +152,57 @@ def test_the_source_of_a_column_is_known_through_its_names():
         "hash": "item",
         "price": "price",
     }
+
+
+VALUES = st.one_of(
+    st.sampled_from([1.5, 1e10, 2.0**63, -(2.0**63), float("nan"), float("inf"), 0.0, None]),
+    st.floats(),
+    st.integers(-(2**70), 2**70).map(float),
+)
+WHOLE = st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(2**53 - 2, 2**53 + 2)
+CAST_TEXTS = (
+    st.none() | st.text() | WHOLE.map(str) | VALUES.map(str) | st.sampled_from(["", "0x1F"])
+)
+EXACT = st.none() | st.decimals(-(10**15), 10**15, places=3, allow_nan=False)
+
+
+@given(
+    st.one_of(
+        st.tuples(st.just(pa.float64()), st.lists(VALUES, min_size=1, max_size=6)),
+        st.tuples(st.just(pa.int64()), st.lists(WHOLE, min_size=1, max_size=6)),
+        st.tuples(st.just(pa.string()), st.lists(CAST_TEXTS, min_size=1, max_size=6)),
+        st.tuples(st.just(pa.decimal128(20, 3)), st.lists(EXACT, min_size=1, max_size=6)),
+        st.tuples(st.just(pa.bool_()), st.lists(st.none() | st.booleans(), min_size=1)),
+        st.tuples(st.just(pa.date32()), st.lists(st.none() | st.dates(), min_size=1)),
+        st.tuples(st.just(pa.time64("us")), st.lists(st.none() | st.times(), min_size=1)),
+    ),
+    st.sampled_from(["string", "integer", "number"]),
+)
+@example((pa.float64(), [10_000_000_000.0, 1.5]), "integer")
+def test_a_cast_makes_the_same_of_a_value_whatever_its_neighbours(column, kind):
+    arrow, values = column
+    cast = {"use": "cast", "column": "x", "type": kind}
+
+    def made(some):
+        return applied(rows(x=pa.array(some, arrow)), cast)["x"].to_pylist()
+
+    alone = [repr(made([value])[0]) for value in values]
+    assert [*map(repr, made(values))] == alone
+    assert [*map(repr, made(values[::-1]))] == alone[::-1]
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "found"),
+    [
+        (pa.array([1e10, 1.5, 2.0**63, float("nan"), None]), "integer", [10**10, *[None] * 4]),
+        (pa.array([2**53, 2**53 + 1, 2**63 - 1, None]), "number", [2.0**53, None, None, None]),
+        (pa.array(["10000000000", "1.5", "0x1F", "", " 5"]), "integer", [10**10, *[None] * 4]),
+        (pa.array(["1e3", "1e999", "x"]), "number", [1000.0, None, None]),
+        (pa.array([True, False, None]), "integer", [1, 0, None]),
+        (pa.array([Decimal("2.00"), Decimal("2.50")]), "number", [2.0, 2.5]),
+        (pa.array([Decimal("2.00"), Decimal("2.50")]), "integer", [2, None]),
+    ],
+)
+def test_a_cast_keeps_what_the_other_type_has_and_else_makes_null(column, kind, found):
+    made = applied(rows(x=column), {"use": "cast", "column": "x", "type": kind})["x"]
+    assert made.to_pylist() == found
