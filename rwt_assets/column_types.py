@@ -185,6 +185,12 @@ TYPES: Final[Mapping[str, ColumnType]] = {
 }
 # Types that are declared with their digits, as `decimal(12, 2)`.
 WITH_DIGITS: Final[Mapping[str, Callable[[int, int], ColumnType]]] = {"decimal": _decimal}
+TYPE_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"enum": [*TYPES]},
+        *({"type": "string", "pattern": rf"^{name}\([0-9, ]+\)$"} for name in WITH_DIGITS),
+    ]
+}
 NAMES: Final = (*TYPES, *(f"{name}(precision, scale)" for name in WITH_DIGITS))
 
 

@@ -17,11 +17,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from rwt_assets.column_types import column_type, typed_bound
+from rwt_assets.column_types import TYPE_SCHEMA, column_type, typed_bound
 from rwt_assets.expectations import Check, Control, Expected, Severity, Volume, parse_reference
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 from rwt_assets.notation import Notation, ValueSettings, notation_of
@@ -135,7 +136,7 @@ class ColumnRule(ValueSettings):
     `false_values` hold in any case of their letters (`true`, `1`, `false`, `0` by default).
     """
 
-    type: Annotated[str, AfterValidator(_column_type)] = "string"
+    type: Annotated[str, AfterValidator(_column_type), WithJsonSchema(TYPE_SCHEMA)] = "string"
     nullable: bool = True
     minimum: Bound = None
     maximum: Bound = None

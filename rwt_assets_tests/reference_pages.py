@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from rwt_assets import errors, expectations, feed, named_enrichments
 from rwt_assets.errors import RwtError
 from rwt_assets.metrics import FIGURES
+from rwt_assets.notation import ValueSettings
 
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "docs" / "reference"
@@ -93,9 +94,14 @@ def feed_page() -> str:
         required = set(definition.get("required", ()))
         parts += [
             f"| `{name}` | {_cell(_value(one))} | {_default(one, required=name in required)} |\n"
-            for name, one in definition["properties"].items()
+            for name, one in _shared_last(definition["properties"])
         ]
     return "".join(parts)
+
+
+def _shared_last(properties: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Settings in their order; how values are written, which rules and columns share, at the end."""
+    return sorted(properties.items(), key=lambda item: item[0] in ValueSettings.model_fields)
 
 
 def _value(schema: dict[str, Any]) -> str:

@@ -85,8 +85,14 @@ def test_values_as_people_write_them_get_types_and_nothing_is_set_aside(file):
     assert (found.sample.rows_read, found.sample.rows_quarantined) == (108, 0)
     orders = found.feed.rule_for("orders.csv").columns
     assert {name: one.type for name, one in orders.items()} == {
-        **{"id": "integer", "kunde": "string", "datum": "date", "bezahlt": "boolean"},
-        **{"betrag": "decimal(18, 2)", "menge": "integer", "text": "string", "plz": "string"},
+        "id": "integer",
+        "kunde": "string",
+        "datum": "date",
+        "bezahlt": "boolean",
+        "betrag": "decimal(18, 2)",
+        "menge": "integer",
+        "text": "string",
+        "plz": "string",
     }
     assert orders["betrag"].decimal_mark == ","
     assert orders["betrag"].thousands_mark == "."
