@@ -100,7 +100,7 @@ def feed_page() -> str:
 
 
 def _shared_last(properties: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Settings in their order; how values are written, which rules and columns share, at the end."""
+    """Settings in their order, those on how values are written at the end: several have them."""
     return sorted(properties.items(), key=lambda item: item[0] in ValueSettings.model_fields)
 
 
