@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rwt_assets.added_columns import RESCUED
+from rwt_assets.column_rule import ColumnRule
 from rwt_assets.column_types import arrow_type, read_texts
 from rwt_assets.enrichment import added_names
 from rwt_assets.errors import ArchiveSchemaError, MemberHeaderError, MemberSchemaError, RwtError
-from rwt_assets.feed import ColumnRule, MemberRule
+from rwt_assets.feed import MemberRule
 from rwt_assets.notation import Notation, notation_of
 from rwt_assets.patterns import whole_match
 from rwt_assets.uniqueness import SeenKeys, row_keys

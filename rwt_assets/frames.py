@@ -32,9 +32,10 @@ from dagster_pandas.constraints import (
 
 from rwt_assets.added_columns import ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.beta import accept_beta_features
+from rwt_assets.column_rule import ColumnRule
 from rwt_assets.column_types import arrow_type
 from rwt_assets.enrichment import NAME_TYPE
-from rwt_assets.feed import ColumnRule, MemberRule
+from rwt_assets.feed import MemberRule
 from rwt_assets.patterns import whole_match
 
 accept_beta_features()

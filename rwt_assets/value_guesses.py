@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.compute as pc
 
+from rwt_assets.column_rule import ColumnRule
 from rwt_assets.contract import fitting
-from rwt_assets.feed import ColumnRule
 from rwt_assets.notation import Notation, notation_of
 
 # Words for null beside values of another type; in a column of text only those that mean nothing

@@ -164,6 +164,9 @@ def test_feeds_declared_in_one_file_are_told_apart_by_their_lines():
     assert f"shop/defs.yaml:{len(first.splitlines()) + 1 + 6}" in reason
 
 
+COLUMN = "      columns:\n        a:\n          type: integer\n          {}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
@@ -172,6 +175,12 @@ def test_feeds_declared_in_one_file_are_told_apart_by_their_lines():
         (HEAD.replace("*.csv", "[a.csv"), 8, "bad pattern"),
         (HEAD.replace("bucket: incoming, ", ""), 5, "Field required"),
         (HEAD.replace("bucket: incoming", "bucket: X"), 5, "no bucket name"),
+        (HEAD + COLUMN.format("pattern: (?!x)"), 12, "no regular expression of RE2"),
+        (HEAD + COLUMN.format("minimum: x"), 12, "'x' is no number"),
+        (HEAD + COLUMN.format("maximum: 9223372036854775808"), 12, "beyond a 64-bit integer"),
+        (HEAD + COLUMN.format("formats: ['%d']"), 12, "needs one year"),
+        (HEAD + COLUMN.format("decimal_mark: ','"), 10, "needs a column of type decimal, number"),
+        (HEAD + COLUMN.format("timezone: Mars"), 12, "no time zone"),
     ],
 )
 def test_a_wrong_declaration_is_reported_with_file_and_line(text, line, says):

@@ -1,17 +1,23 @@
 """Values as people write them: what each type takes, keeps and refuses."""
 
+import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rwt_assets.calendar_texts import NAMED, NUMBERED
+from rwt_assets.column_types import TYPES, WITH_DIGITS
 from rwt_assets.contract import ShardContract
 from rwt_assets.feed import ColumnRule, MemberRule
+from rwt_assets.notation import ValueSettings
 
 GERMAN = {"decimal_mark": ",", "thousands_mark": "."}
 
@@ -336,3 +342,35 @@ def test_rows_repeat_if_their_typed_values_are_equal(kind, same, columns):
         result = contract.apply(pa.table({"x": [text], "y": ["a"]}), np.array([number]))
         found += [one.reason for one in result.rejected]
     assert found == [f"{', '.join(columns)}: the same as in row 0"] * (len(same) - 1)
+
+
+INPUT = Path(__file__).parents[2] / "docs" / "input.md"
+
+
+def test_the_example_of_the_documentation_reads_what_it_says():
+    text = INPUT.read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (rule,) = [MemberRule.model_validate(one) for one in yaml.safe_load(block)["members"]]
+    names = ["order", "placed", "due", "total", "paid"]
+    row = ["7", "31.12.2025 10:30", "31.12.2025", "1.234,56", "J"]
+    nulls = ["8", "NULL", "-", "", "NULL"]
+    table = pa.table({n: [*texts] for n, *texts in zip(names, row, nulls, strict=True)})
+    result = ShardContract(rule).apply(table, np.array([1, 2]))
+    assert [[*one.values()] for one in result.valid.to_pylist()] == [
+        [
+            *(7, datetime(2025, 12, 31, 9, 30, tzinfo=UTC), date(2025, 12, 31)),
+            *(Decimal("1234.56"), True),
+        ],
+        [8, None, None, None, None],
+    ]
+
+
+def test_the_documentation_knows_every_type_and_every_directive():
+    text = INPUT.read_text(encoding="utf-8")
+    for name in (*TYPES, *WITH_DIGITS):
+        assert re.search(rf"^\| `{name}[`(]", text, re.MULTILINE)
+    known = [*NUMBERED, *NAMED]
+    (told,) = re.findall(r"^Known are `([^`]*)`", text, re.MULTILINE)
+    assert sorted(told.split()) == sorted(f"%{one}" for one in known)
+    for name in ValueSettings.model_fields:
+        assert f"`{name}`" in text
