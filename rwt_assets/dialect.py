@@ -41,7 +41,7 @@ class CsvDialect(BaseModel):
     `encoding` is that of the member; shards are always UTF-8. `encoding_guessed` says that neither
     the feed nor the member states it. `quote`, `escape` and `comment` are one ASCII character or
     None. With `lenient_quotes` quotes are taken as they come, with `blank_rows` a blank line is a
-    row.
+    row; a member of several columns never has them.
     """
 
     # A later version may have written fields that this one does not know: it reads past them.
@@ -102,7 +102,6 @@ def find_dialect(
             escape=escape,
             comment=comment,
             lenient_quotes=declared.quotes == "lenient",
-            blank_rows=declared.blank_lines == "row",
         )
         begun = [
             judge.guess(own.model_copy(update={"skip_lines": skip}))

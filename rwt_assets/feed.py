@@ -117,8 +117,8 @@ class Dialect(_Declaration):
     With `quotes: strict` a record that has a quote where RFC 4180 has none, or one that is never
     closed, is set aside, and the next line is read as if nothing had been before it; `lenient`
     takes a quote within an unquoted field for a character, and what follows a closing quote for
-    the rest of the field. `blank_lines: row` makes a row with an empty field of a blank line,
-    which is for members of one column; `skip` leaves it out.
+    the rest of the field. `blank_lines: row` makes a row with an empty field of a blank line in a
+    member of one column; `skip` leaves it out.
     """
 
     encoding: Annotated[str, AfterValidator(_encoding_name)] = AUTO

@@ -182,8 +182,18 @@ class MemberRows:
                 remedy="Ask the sender for CSV, or let no rule of the feed take the member.",
             )
 
+    @property
+    def _held(self) -> int:
+        """How many bytes at the end are held back, because they may be of the trailer."""
+        return TRAILER_BYTES + 1 if self._rule.trailer is not None else 0
+
+    @property
+    def _width(self) -> int:
+        """How many fields a record has."""
+        return len(physical_columns(self.columns, self.dialect))
+
     def _find(self, text: bytes, *, last: bool) -> Records:
-        width = len(physical_columns(self.columns, self.dialect)) if self._begun else None
+        width = self._width if self._begun else None
         return judge_records(
             text, self.dialect, width=width, last=last, record_bytes=self._limits.record_bytes
         )
@@ -192,7 +202,7 @@ class MemberRows:
         """Whole records, some MiB at a time."""
         gathered: list[bytes] = []
         size, wanted = 0, BATCH_BYTES
-        held = TRAILER_BYTES + 1 if self._rule.trailer is not None else 0
+        held = self._held
         for chunk in chunks:
             gathered.append(chunk)
             size += len(chunk)
@@ -224,7 +234,8 @@ class MemberRows:
 
     def _taken(self, data: bytes, records: Records) -> Iterator[tuple[bytes, Records]]:
         """A batch, if it has rows; its lines are counted."""
-        if (np.diff(records.offsets) > self._limits.record_bytes).any():
+        limit = self._limits.record_bytes
+        if records.end > limit and (np.diff(records.offsets) > limit).any():
             raise self._too_long()
         self._counts["blank"] += records.blank
         self._counts["comments"] += len(records.comments)
@@ -257,6 +268,8 @@ class MemberRows:
         found = self._find(data[:HEADER_BYTES], last=whole)
         if self._first_of(found, last=False) is None:
             found = self._find(data, last=last)
+        if not last and not self.dialect.header:
+            found = found.up_to(data, len(data) - self._held)  # what follows may be the trailer
         place = self._first_of(found, last=last)
         if place is None:
             if last and len(found) == 0 and not data[found.end :].strip():
@@ -274,7 +287,8 @@ class MemberRows:
             self.header = data[start:end]
             self._count_before(data, found, int(found.filled[place]))
             self._counts["header"] += count_lines(self.header)
-        self._begin(data[start:end])
+        broken = found.faults is not None and bool(found.faults[found.filled[place]])
+        self._begin(data[start:end], quoted=not broken)
         if self.dialect.header:
             self._lines += count_lines(data[:end])
             data = data[end:]
@@ -296,7 +310,7 @@ class MemberRows:
         self._counts["comments"] += comments
         self._counts["blank"] += count_lines(data, int(found.offsets[end])) - comments
 
-    def _begin(self, first: bytes) -> None:
+    def _begin(self, first: bytes, *, quoted: bool = True) -> None:
         """Name the columns after the first record, or after the rule if it is no header."""
         self._begun = True
         try:
@@ -305,7 +319,11 @@ class MemberRows:
             raise self._header_error(f"the header is no UTF-8: {error}") from error
         if b"\0" in first:
             raise self._header_error("the header has a NUL byte")
-        names = read_names(first, self.dialect)
+        dialect = self.dialect if quoted else self.dialect.model_copy(update={"quote": None})
+        try:
+            names = read_names(first, dialect)
+        except pa.ArrowInvalid as error:
+            raise self._header_error(f"the first record cannot be read: {error}") from error
         trails = self.dialect.trailing_delimiter and len(names) > 1
         if trails and (not self.dialect.header or names[-1] == ""):
             names = names[:-1]
@@ -321,6 +339,8 @@ class MemberRows:
         where = f"{self._where}, line {self._lines}"
         names = declared_names(names, self._rule, self._case, where=where)
         self.columns = _distinct(names)
+        blank_rows = self._rule.dialect.blank_lines == "row" and self._width == 1
+        self.dialect = self.dialect.model_copy(update={"blank_rows": blank_rows})
         check_columns(self.columns, self._rule, where=f"{self._where}, line {self._lines}")
 
     def _reject_rest(self, rest: bytes) -> None:
@@ -386,7 +406,7 @@ class MemberRows:
             lengths = np.diff(records.offsets)[records.filled[readable]]
             bounds = np.concatenate([[0], np.cumsum(lengths)])
             found = count_fields(text, bounds, self.dialect)
-        width = len(physical_columns(self.columns, self.dialect))
+        width = self._width
         wrong = found != width
         reasons = pc.binary_join_element_wise(
             f"{width} fields expected, ", pa.array(found[wrong]).cast(pa.string()), " found", ""

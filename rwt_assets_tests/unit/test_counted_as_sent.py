@@ -112,7 +112,11 @@ def test_a_clean_file_comes_back_as_it_was(clean, batch):
     assert not len(reader.rejected)
 
 
-@given(clean_files(), st.data(), st.integers(1, 80))
+# A field that ends in a line end or a delimiter has a closing quote that looks like an opening one.
+ORDINARY_CELLS = CELLS.map(lambda cell: f"{cell}." if "\n" in cell else cell)
+
+
+@given(clean_files(ORDINARY_CELLS), st.data(), st.integers(1, 80))
 def test_a_quote_in_one_line_loses_that_record_at_most(clean, data, batch):
     records, rows = clean
     single = [place for place, record in enumerate(records) if place and record.count("\n") == 1]

@@ -1,0 +1,105 @@
+"""The encoding of a member: found in the same bytes whatever the chunks, and guesses are told."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rwt_assets import member_rows
+from rwt_assets.encodings import SAMPLE_BYTES, find_encoding, is_guess
+from rwt_assets.feed import Dialect, Limits, MemberRule
+from rwt_assets.member_rows import MemberRows
+from rwt_assets_tests.pure_way import take_member
+
+RULE = MemberRule(include=("*",))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "cities"),
+    [
+        ("cp1252", ["München", "Köln", "Besançon"]),
+        ("cp1251", ["Москва", "Новосибирск"]),
+        ("koi8-r", ["Москва", "Санкт-Петербург", "Новосибирск", "Екатеринбург"]),
+        ("cp932", ["東京", "大阪", "カタカナ"]),
+        ("gb18030", ["北京", "上海"]),
+        ("big5", ["臺北", "高雄"]),
+        ("euc_jp", ["東京", "大阪", "名古屋"]),
+        ("euc_kr", ["서울특별시", "부산"]),
+    ],
+)
+def test_a_code_page_is_guessed_and_the_guess_is_told(encoding, cities):
+    data = "".join(["id,city\n", *(f"{n},{city}\n" for n, city in enumerate(cities))])
+    taken = take_member(data.encode(encoding), RULE)
+    (member,) = taken.manifest.members
+    assert [row["city"] for row in taken.rows] == cities
+    assert (member.dialect.encoding, member.dialect.encoding_guessed) == (encoding, True)
+    declared = RULE.model_copy(update={"dialect": Dialect(encoding=encoding)})
+    (member,) = take_member(data.encode(encoding), declared).manifest.members
+    assert not member.dialect.encoding_guessed
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_what_says_itself_what_it_is_is_no_guess(encoding):
+    (member,) = take_member("a,b\n1,é\n".encode(encoding), RULE).manifest.members
+    assert not member.dialect.encoding_guessed
+
+
+def test_utf8_with_some_other_records_is_utf8_also_if_those_come_first():
+    late = "".join(f"{n},München {n}\n" for n in range(20_000)).encode()
+    early = b"0,caf\xe9\n" + b"1,plain\n" * 60_000
+    taken = take_member(b"id,city\n" + early + late, RULE)
+    (member,) = taken.manifest.members
+    assert (member.dialect.encoding, member.dialect.encoding_guessed) == ("utf-8", False)
+    assert member.rows_by_rule == {"encoding": 1}
+    assert taken.rows[-1]["city"] == "München 19999"
+
+
+def test_a_code_page_that_goes_on_as_one_stays_one():
+    data = b"id,city\n0,caf\xe9\n" + b"1,plain\n" * 60_000 + b"2,caf\xe9\n" * 100
+    (member,) = take_member(data, RULE).manifest.members
+    assert (member.dialect.encoding, member.rows_quarantined) == ("cp1252", 0)
+
+
+def read(data, sizes):
+    rows = MemberRows(RULE, Limits(), where="here", all_fields=True)
+    chunks, start = [], 0
+    for size in sizes:
+        chunks.append(data[start : start + size])
+        start += size
+    chunks.append(data[start:])
+    found = [row for one in rows.batches(chunks) for row in one.fields.to_pylist()]
+    return found, rows.dialect, [*rows.rejected]
+
+
+PIECES = st.sampled_from(
+    [
+        b"1,a\n",
+        "2,é\n".encode(),
+        b"3,\xe9\n",
+        b"4;b\n",
+        b'5,"c\n',
+        b"\r\n",
+        "6,東\n".encode("cp932"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=30), st.lists(st.integers(0, 60), max_size=8))
+def test_the_same_bytes_are_read_the_same_whatever_the_chunks(pieces, sizes):
+    data = b"a,b\n" + b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(member_rows, "SAMPLE_BYTES", 40)
+        assert read(data, sizes) == read(data, [])
+
+
+def test_the_sample_is_the_same_at_its_border():
+    data = b"a,b\n" + b"1,x\n" * (SAMPLE_BYTES // 4 - 1) + "2,é\n".encode("cp1252") * 9
+    for size in (SAMPLE_BYTES - 1, SAMPLE_BYTES, SAMPLE_BYTES + 20):
+        _, dialect, _ = read(data, [size])
+        assert dialect.encoding == "utf-8"
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_have_an_encoding_that_python_reads(data):
+    encoding = find_encoding(data)
+    assert isinstance(is_guess(encoding, "auto"), bool)
+    data.decode(encoding, errors="replace")
