@@ -60,7 +60,7 @@ class CsvDialect(BaseModel):
     blank_rows: bool = False
 
 
-def find_dialect(
+def find_dialect(  # noqa: PLR0913 - each says one thing about the member
     sample: bytes,
     declared: Dialect,
     needed: Sequence[str],

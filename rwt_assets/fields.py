@@ -117,10 +117,11 @@ def count_fields(text: Any, bounds: np.ndarray, dialect: CsvDialect) -> np.ndarr
 
 
 def _with_escapes_doubled(text: Any, dialect: CsvDialect) -> Any:
-    """Arrow drops every escape; one that escapes nothing stays: `\\N` of a database is no `N`."""
-    if dialect.escape is None:
+    """Arrow drops every escape; one that escapes nothing stays: a null of a database is no `N`."""
+    marks = Marks.of(dialect)
+    if marks.escape is None:
         return text
-    marks, view = Marks.of(dialect), np.frombuffer(text, np.uint8)
+    view = np.frombuffer(text, np.uint8)
     escapes = active_escapes(view, marks.escape)
     if len(escapes) == 0:
         return text

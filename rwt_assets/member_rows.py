@@ -279,21 +279,25 @@ class MemberRows:
                 raise self._too_long()
             return unread
         start, end = found.span(place)
-        if self.dialect.header:
-            if found.faults is not None and found.faults[found.filled[place]]:
-                raise self._header_error(
-                    "the header has a quote where none can be, or one that is never closed"
-                )
-            self.header = data[start:end]
-            self._count_before(data, found, int(found.filled[place]))
-            self._counts["header"] += count_lines(self.header)
         broken = found.faults is not None and bool(found.faults[found.filled[place]])
+        if self.dialect.header:
+            self._take_header(data, found, place, broken=broken)
         self._begin(data[start:end], quoted=not broken)
         if self.dialect.header:
             self._lines += count_lines(data[:end])
             data = data[end:]
         self._body_line = self._lines
         return data
+
+    def _take_header(self, data: bytes, found: Records, place: int, *, broken: bool) -> None:
+        if broken:
+            raise self._header_error(
+                "the header has a quote where none can be, or one that is never closed"
+            )
+        start, end = found.span(place)
+        self.header = data[start:end]
+        self._count_before(data, found, int(found.filled[place]))
+        self._counts["header"] += count_lines(self.header)
 
     def _first_of(self, found: Records, *, last: bool) -> int | None:
         """The header, or without one the first record that nothing is wrong with, if one is."""

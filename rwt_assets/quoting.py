@@ -189,7 +189,8 @@ class _Lines:
 
     @property
     def left_out(self) -> np.ndarray:
-        return self.blank | self.comment
+        out: np.ndarray = self.blank | self.comment
+        return out
 
     @property
     def edges(self) -> np.ndarray:

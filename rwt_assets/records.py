@@ -29,8 +29,8 @@ class Records:
     """Complete records of a text, as `offsets` of all and the indices of those that are rows.
 
     The others are blank lines and comments. `lines` counts the physical lines that all take,
-    `comments` are the indices of those that are comments. `faults` says of each of `offsets` what is wrong with its
-    quotes (see `quoting.py`), 0 for nothing; None if nothing is wrong with any.
+    `comments` are the indices of those that are comments. `faults` says of each of `offsets` what
+    is wrong with its quotes (see `quoting.py`), 0 for nothing; None if nothing is wrong with any.
 
     Record `i` is `text[offsets[filled[i]] : offsets[filled[i] + 1]]`, line end included.
     """
@@ -168,7 +168,7 @@ def shown_binary(records: Any) -> Any:
 
 
 def escaped(data: bytes, bounds: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """Texts with `\\xff` for every byte that is no UTF-8, and the bounds that they have then."""
+    """Texts in which every byte that is no UTF-8 is spelled out, and the bounds they have then."""
     wrong = np.sort(not_utf8(data, bounds))
     if len(wrong) == 0:
         return data, bounds

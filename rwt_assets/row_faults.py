@@ -25,8 +25,10 @@ _QUOTES: Final = (
     (
         STRAY,
         STRAY_QUOTE,
-        "a quote stands where none can, within a field that is not quoted or before more of a "
-        f"field that it closes; the next line was read as another record; {_LENIENT}",
+        (
+            "a quote stands where none can, within a field that is not quoted or before more of a "
+            f"field that it closes; the next line was read as another record; {_LENIENT}"
+        ),
     ),
     (
         UNCLOSED,
@@ -36,8 +38,10 @@ _QUOTES: Final = (
     (
         ROWS_WITHIN,
         UNCLOSED_QUOTE,
-        "a quote is opened and not closed before lines that are rows by themselves; the next line "
-        f"was read as another record; {_LENIENT}",
+        (
+            "a quote is opened and not closed before lines that are rows by themselves; the next "
+            f"line was read as another record; {_LENIENT}"
+        ),
     ),
 )
 

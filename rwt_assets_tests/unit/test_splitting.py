@@ -156,7 +156,7 @@ def test_ragged_rows_are_set_aside_with_their_line():
         (5, 3, "ragged_row", "3"),
         (7, 4, "ragged_row", "4,x,5"),
     ]
-    assert [*splitter.rejected][0].reason == "2 fields expected, 1 found"
+    assert next(iter(splitter.rejected)).reason == "2 fields expected, 1 found"
 
 
 def test_a_quote_that_is_never_closed_sets_its_line_aside_and_no_other():
@@ -169,7 +169,7 @@ def test_a_quote_that_is_never_closed_sets_its_line_aside_and_no_other():
 def test_a_value_that_is_no_utf8_is_set_aside():
     splitter, (part,) = split(b"a,b\n1,x\n2,\xff\n3,x\n")
     assert part.row_numbers.tolist() == [1, 3]
-    assert [*splitter.rejected][0].rule == "encoding"
+    assert next(iter(splitter.rejected)).rule == "encoding"
 
 
 @pytest.mark.parametrize(
