@@ -246,7 +246,10 @@ def _differ(found: Sequence[Any]) -> np.ndarray:
 
 def _iso_days(texts: Any) -> list[Any]:
     """Days written as 2024-02-29, and as 20240229."""
-    return [_by_places(texts, calendar_format(one))[0] for one in ("%Y-%m-%d", "%Y%m%d")]
+    dashed, fitting = _by_places(texts, calendar_format("%Y-%m-%d"))
+    if fitting.sum() == len(texts) - texts.null_count:
+        return [dashed]
+    return [dashed, _by_places(texts, calendar_format("%Y%m%d"))[0]]
 
 
 def _iso_times(texts: Any) -> Any:

@@ -212,6 +212,7 @@ def column_type(name: str) -> ColumnType:
     return WITH_DIGITS[found[1]](precision, scale)
 
 
+@cache
 def typed_bound(name: str, value: Any, which: str) -> Any:
     """A declared `minimum` or `maximum` (`which`) as a value of the type of this name.
 

@@ -22,7 +22,7 @@ from pydantic import (
 from rwt_assets.column_rule import ColumnRule
 from rwt_assets.expectations import Check, Control, Expected, Severity, Volume, parse_reference
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
-from rwt_assets.notation import Notation, ValueSettings, notation_of
+from rwt_assets.notation import Notation, ValueSettings, known_notation
 from rwt_assets.patterns import check_pattern
 from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
 
@@ -252,8 +252,7 @@ class MemberRule(Expected, ValueSettings):
 
     def notation(self, column: str) -> Notation:
         """How the values of a declared column are written."""
-        rule, declared = dict(self.written), self.columns[column]
-        return notation_of(declared.kind, dict(declared.written), rule)
+        return known_notation(self.columns[column].kind, self.columns[column].written, self.written)
 
     @model_validator(mode="after")
     def _enrichments_fit(self) -> Self:

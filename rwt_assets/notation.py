@@ -6,7 +6,7 @@ to for one column. What does not: reading values by them (`column_types.py`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -68,8 +68,12 @@ class ValueSettings(BaseModel):
     @property
     def written(self) -> tuple[tuple[str, Any], ...]:
         """The settings that are given, by which what they come to is remembered."""
-        values = ((name, getattr(self, name)) for name in ValueSettings.model_fields)
+        given = (name for name in _NAMES if name in self.model_fields_set)
+        values = ((name, getattr(self, name)) for name in given)
         return tuple((name, value) for name, value in values if value is not None)
+
+
+_NAMES: Final = tuple(ValueSettings.model_fields)
 
 
 @dataclass(frozen=True)
@@ -128,3 +132,11 @@ def notation_of(
     if both:
         raise ValueError(f"{', '.join(sorted(both))!r}: among true_values and false_values")
     return found
+
+
+@cache
+def known_notation(
+    kind: str, column: tuple[tuple[str, Any], ...], rule: tuple[tuple[str, Any], ...]
+) -> Notation:
+    """The same, remembered: thousands of shards of one rule ask for it."""
+    return notation_of(kind, dict(column), dict(rule))
