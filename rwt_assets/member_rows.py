@@ -367,7 +367,8 @@ class MemberRows:
     def _good_rows(self, batch: bytes, records: Records) -> RowBatch:
         faults = RowFaults(batch, records, self.dialect)
         fields = self._read_fields(batch, records, faults)
-        self.rejected.add(faults.table(first_line=self._lines, first_row=self.rows_read + 1))
+        for table in faults.tables(first_line=self._lines, first_row=self.rows_read + 1):
+            self.rejected.add(table)
         kept = np.flatnonzero(faults.good)
         row_numbers = kept + (self.rows_read + 1)
         self.rows_read += len(records)

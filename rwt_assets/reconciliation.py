@@ -70,11 +70,11 @@ class Account:
         rows = {one.name: one.rows_read - one.rows_quarantined for one in self.manifest.members}
         for one in self.objects:
             rows[one.member] = rows.get(one.member, 0) - one.rows - one.rows_quarantined
-        for member in self.manifest.members:
+        for report in self.manifest.members:
             # Rows as they were sent, counted by the lines of the text.
-            if member.outcome == "split" and member.lines is not None:
-                rows[member.name] = rows[member.name] or member.lines.rows - member.rows_read
-        return [name for name, left in rows.items() if left]
+            if report.outcome == "split" and report.lines is not None:
+                rows[report.name] = rows[report.name] or report.lines.rows - report.rows_read
+        return [member for member, left in rows.items() if left]
 
     @property
     def members_verified(self) -> int:

@@ -5,6 +5,7 @@ records are (`records.py`, `quoting.py`), their fields (`fields.py`) and their v
 (`contract.py`). A record that breaks several rules is rejected by the first.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from rwt_assets.dialect import CsvDialect
 from rwt_assets.fields import parse_record
 from rwt_assets.quoting import ROWS_WITHIN, STRAY, UNCLOSED
 from rwt_assets.records import Records, not_utf8, shown_records
-from rwt_assets.rejections import REJECTED_ROWS
+from rwt_assets.rejections import REJECTED_ROWS, SLICE_ROWS
 
 STRAY_QUOTE: Final = "stray_quote"
 UNCLOSED_QUOTE: Final = "unclosed_quote"
@@ -66,43 +67,44 @@ class RowFaults:
         self.good[indices] = False
         self._found.append((indices[still], rule, reasons))
 
-    def table(self, *, first_line: int, first_row: int) -> pa.Table:
-        """The rejected rows in their order, a table of `REJECTED_ROWS`.
+    def tables(self, *, first_line: int, first_row: int) -> Iterator[pa.Table]:
+        """The rejected rows in their order, tables of `REJECTED_ROWS`.
 
         Args:
             first_line: physical line on which the batch begins.
             first_row: ordinal of its first record.
         """
         if not self._found:
-            return REJECTED_ROWS.empty_table()
-        records, count = self._records, [len(indices) for indices, _, _ in self._found]
-        indices = np.concatenate([indices for indices, _, _ in self._found])
-        rules = pa.concat_arrays(
-            [pa.repeat(rule, n) for (_, rule, _), n in zip(self._found, count, strict=True)]
-        )
-        reasons = pa.concat_arrays(
+            return
+        told = [pa.array([one]) if isinstance(one, str) else one for _, _, one in self._found]
+        reasons = pa.concat_arrays(told)
+        rules = pa.array([rule for _, rule, _ in self._found])
+        size = [len(indices) for indices, _, _ in self._found]
+        starts = np.cumsum([0, *map(len, told)])
+        reason = np.concatenate(
             [
-                pa.repeat(told, n) if isinstance(told, str) else told
-                for (_, _, told), n in zip(self._found, count, strict=True)
+                np.full(count, start) if len(own) == 1 else np.arange(start, start + count)
+                for own, count, start in zip(told, size, starts[:-1].tolist(), strict=True)
             ]
         )
+        rule = np.repeat(np.arange(len(size)), size)
+        indices = np.concatenate([indices for indices, _, _ in self._found])
         order = np.argsort(indices, kind="stable")
-        indices = indices[order]
-        raw = records.filled[indices]
-        bounds = records.line_bounds(self._text)
-        texts = shown_records(self._text, records.offsets[raw], records.offsets[raw + 1])
-        return pa.table(
-            [
+        bounds = self._records.line_bounds(self._text)
+        offsets = self._records.offsets
+        for start in range(0, len(order), SLICE_ROWS):
+            own = order[start : start + SLICE_ROWS]
+            raw = self._records.filled[indices[own]]
+            columns = [
                 pa.array(bounds[raw] + first_line),
-                pa.array(indices + first_row),
-                pa.repeat(pa.scalar(1, pa.int64()), len(indices)),
+                pa.array(indices[own] + first_row),
+                pa.repeat(pa.scalar(1, pa.int64()), len(own)),
                 pa.array(bounds[raw + 1] - bounds[raw]),
-                rules.take(pa.array(order)),
-                reasons.take(pa.array(order)),
-                texts,
-            ],
-            schema=REJECTED_ROWS,
-        )
+                rules.take(pa.array(rule[own])),
+                reasons.take(pa.array(reason[own])),
+                shown_records(self._text, offsets[raw], offsets[raw + 1]),
+            ]
+            yield pa.table(columns, schema=REJECTED_ROWS)
 
     def broken_quotes(self) -> None:
         """Reject what is broken by a quote."""

@@ -23,7 +23,7 @@ from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.member_rows import RowBatch
 from rwt_assets.partitions import ShardKey
 from rwt_assets.records import shown_binary
-from rwt_assets.rejections import REJECTED_ROWS, Rejections
+from rwt_assets.rejections import REJECTED_ROWS, SLICE_ROWS, Rejections
 
 TOO_LONG: Final = "split_value_too_long"
 # Dagster keeps a partition key in index rows, which in PostgreSQL have at most 2,704 bytes (its
@@ -188,20 +188,21 @@ class SplitValues:
             return
         places = np.flatnonzero(np.isin(indices, np.fromiter(reasons, np.int64)))
         codes = {index: code for code, index in enumerate(reasons)}
-        which = pa.array([codes[index] for index in indices[places].tolist()], pa.int32())
         rules = pa.array([rule for rule, _ in reasons.values()], pa.string())
         told = pa.array([reason for _, reason in reasons.values()], pa.string())
-        count = len(places)
-        columns = [
-            pa.nulls(count, pa.int64()),
-            pa.array(batch.row_numbers[places]),
-            pa.repeat(pa.scalar(1, pa.int64()), count),
-            pa.nulls(count, pa.int64()),
-            rules.take(which),
-            told.take(which),
-            shown_binary(batch.records.take(pa.array(places))),
-        ]
-        self._rejected.add(pa.table(columns, schema=REJECTED_ROWS))
+        for start in range(0, len(places), SLICE_ROWS):
+            own = places[start : start + SLICE_ROWS]
+            which = pa.array([codes[index] for index in indices[own].tolist()], pa.int32())
+            columns = [
+                pa.nulls(len(own), pa.int64()),
+                pa.array(batch.row_numbers[own]),
+                pa.repeat(pa.scalar(1, pa.int64()), len(own)),
+                pa.nulls(len(own), pa.int64()),
+                rules.take(which),
+                told.take(which),
+                shown_binary(batch.records.take(pa.array(own))),
+            ]
+            self._rejected.add(pa.table(columns, schema=REJECTED_ROWS))
 
 
 def _written(values: Any) -> list[str | None]:
