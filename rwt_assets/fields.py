@@ -129,7 +129,7 @@ def _with_escapes_doubled(text: Any, dialect: CsvDialect) -> Any:
     special = [marks.delimiter, LF, CR, marks.escape]
     special += [] if marks.quote is None else [marks.quote]
     plain = escapes[~np.isin(after, np.array(special, np.uint8))]
-    return np.insert(view, plain, ord(dialect.escape)).tobytes() if len(plain) else text
+    return np.insert(view, plain, marks.escape).tobytes() if len(plain) else text
 
 
 def _with_mark_doubled(text: Any) -> Any:
