@@ -117,11 +117,10 @@ def count_fields(text: Any, bounds: np.ndarray, dialect: CsvDialect) -> np.ndarr
 
 
 def _with_escapes_doubled(text: Any, dialect: CsvDialect) -> Any:
-    """Arrow drops every escape; one that escapes nothing stays: a null of a database is no `N`."""
-    marks = Marks.of(dialect)
-    if marks.escape is None:
+    r"""Arrow drops every escape; one that escapes nothing stays: `\N` of a database is no `N`."""
+    if dialect.escape is None:
         return text
-    view = np.frombuffer(text, np.uint8)
+    marks, view = Marks.of(dialect), np.frombuffer(text, np.uint8)
     escapes = active_escapes(view, marks.escape)
     if len(escapes) == 0:
         return text
@@ -129,7 +128,7 @@ def _with_escapes_doubled(text: Any, dialect: CsvDialect) -> Any:
     special = [marks.delimiter, LF, CR, marks.escape]
     special += [] if marks.quote is None else [marks.quote]
     plain = escapes[~np.isin(after, np.array(special, np.uint8))]
-    return np.insert(view, plain, marks.escape).tobytes() if len(plain) else text
+    return np.insert(view, plain, ord(dialect.escape)).tobytes() if len(plain) else text
 
 
 def _with_mark_doubled(text: Any) -> Any:

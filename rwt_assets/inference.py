@@ -459,6 +459,8 @@ def _rule_text(rule: _Rule) -> str:
         lines.append("      # Each row has a value of its own here; its CRC-32 is added.")
         lines.append(f"      key_column: {scalar(told['key_column'])}")
     if "dialect" in told:
+        if rule.tables[0].dialect.encoding_guessed:
+            lines.append("      # The encoding is a guess: nothing in the member states it.")
         lines.append(f"      dialect: {flow(told['dialect'])}")
     columns = told.get("columns", {})
     lines += ["      columns:"] if columns else []

@@ -39,7 +39,7 @@ from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectHead
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
-from rwt_assets.quarantine import FIELDS, breaches
+from rwt_assets.quarantine import BATCH_ROWS, FIELDS, breaches
 from rwt_assets.reconciliation import Account
 from rwt_assets.table_checks import asks_rows, find_in_rows
 from rwt_assets.unpacking import OnePassWriter, unpack_archive
@@ -404,7 +404,7 @@ class _LocalArchive:
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:  # noqa: ARG002
         """Note the first entries of what would be quarantined, and forget the rest."""
         file = pq.ParquetFile(BytesIO(body) if isinstance(body, bytes | memoryview) else body)
-        for batch in file.iter_batches(columns=FIELDS):
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=FIELDS):
             self._note(pa.Table.from_batches([batch]))
 
     def _note(self, table: pa.Table) -> None:

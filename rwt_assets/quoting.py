@@ -189,8 +189,8 @@ class _Lines:
 
     @property
     def left_out(self) -> np.ndarray:
-        out: np.ndarray = self.blank | self.comment
-        return out
+        left: np.ndarray = self.blank | self.comment
+        return left
 
     @property
     def edges(self) -> np.ndarray:

@@ -168,7 +168,7 @@ def shown_binary(records: Any) -> Any:
 
 
 def escaped(data: bytes, bounds: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """Texts in which every byte that is no UTF-8 is spelled out, and the bounds they have then."""
+    r"""Texts with `\xff` for every byte that is no UTF-8, and the bounds that they have then."""
     wrong = np.sort(not_utf8(data, bounds))
     if len(wrong) == 0:
         return data, bounds

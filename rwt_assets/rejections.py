@@ -15,7 +15,7 @@ from weakref import finalize
 import pyarrow as pa
 
 HELD_BYTES: Final = 4 << 20
-SLICE_ROWS: Final = 16 << 10  # that many are looked at together
+SLICE_ROWS: Final = 8 << 10  # that many are looked at together
 REJECTED_ROWS: Final = pa.schema(
     [
         ("line", pa.int64()),

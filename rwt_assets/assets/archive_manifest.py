@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import SecretStr
 
 from rwt_assets.assets.columns import csv_schema
+from rwt_assets.assets.encoding_check import encoding_check_result, encoding_check_spec
 from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.fence import refuse_superseded
@@ -95,7 +96,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         owners=[*feed.owners],
         tags=feed.tags,
         pool=feed.pool,
-        check_specs=[schema_check_spec(feed)],
+        check_specs=[schema_check_spec(feed), encoding_check_spec(feed)],
         kinds={"s3", "python"},
         required_resource_keys=resource_keys,
         code_version=splitting_version(feed),
@@ -128,7 +129,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
             )
         return dg.MaterializeResult(
             metadata=_metadata(feed, manifest, monotonic() - began),
-            check_results=[schema_check_result(schemas)],
+            check_results=[schema_check_result(schemas), encoding_check_result(manifest)],
         )
 
     return archive_manifest

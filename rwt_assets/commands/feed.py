@@ -317,7 +317,8 @@ def _line(text: str, style: str = "") -> None:
 
 
 def _tell_dialect(dialect: CsvDialect) -> str:
-    told = [dialect.encoding, f"delimiter {dialect.delimiter!r}"]
+    guess = " (a guess: if it is right, declare dialect.encoding)"
+    told = [dialect.encoding + guess * dialect.encoding_guessed, f"delimiter {dialect.delimiter!r}"]
     for name in ("quote", "escape", "comment"):
         value = getattr(dialect, name)
         if value != CsvDialect.model_fields[name].default:
@@ -326,6 +327,10 @@ def _tell_dialect(dialect: CsvDialect) -> str:
         told.append(f"{dialect.skip_lines} lines skipped")
     if not dialect.header:
         told.append("no header")
+    if dialect.lenient_quotes:
+        told.append("quotes as they come")
+    if dialect.blank_rows:
+        told.append("blank lines are rows")
     if dialect.trailing_delimiter:
         told.append("a delimiter at the end of each record")
     return ", ".join(told)

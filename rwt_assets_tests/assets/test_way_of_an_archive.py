@@ -56,7 +56,14 @@ def test_an_archive_is_split_enriched_and_delivered(shop):
     assert shop.rows(archive, "sales.csv")["item"].tolist() == ["pen", "ink", "pen"]
     assert shop.quarantined(archive) == []
     assert checks_on_record(shop) == dict.fromkeys(
-        ["schema_unchanged", "reconciled", "quarantine_within_tolerance", "contract_kept"], True
+        [
+            "schema_unchanged",
+            "encodings_stated",
+            "reconciled",
+            "quarantine_within_tolerance",
+            "contract_kept",
+        ],
+        True,
     )
     assert shop.counts() == (4, 0, 0, 0)
 

@@ -1,7 +1,7 @@
 """`make bench`: what the data path costs beside scripts, and what the daemon adds.
 
     python -m rwt_assets_tests.benchmarks
-        [scripts] [memory] [daemon] [shards] [scale] [sweep] [growth] [cluster]
+        [scripts] [memory] [rejected] [daemon] [shards] [scale] [sweep] [growth] [cluster]
         [--size small|medium|large] [--rounds N] [--archives N] [--shards N] [--only NAME ...]
         [--results FOLDER] [--plots FOLDER] [--storage sqlite|postgresql]
         [--catalog ARCHIVES SHARDS]
@@ -25,6 +25,7 @@ from rwt_assets_tests.benchmarks.event_size import measure_event
 from rwt_assets_tests.benchmarks.generated import CACHE, SIZES
 from rwt_assets_tests.benchmarks.memory import measure_memory
 from rwt_assets_tests.benchmarks.orchestration import measure_orchestration
+from rwt_assets_tests.benchmarks.rejected import measure_rejected
 from rwt_assets_tests.benchmarks.scale import measure_scale
 from rwt_assets_tests.benchmarks.scripts import run_scripts
 from rwt_assets_tests.benchmarks.storage_growth import measure_growth
@@ -42,8 +43,13 @@ def machine() -> str:
 
 def main() -> None:
     """Run what is named; everything if nothing is."""
+    _run(_arguments())
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench")
-    everything = ["scripts", "memory", "daemon", "shards", "scale", "sweep", "growth", "cluster"]
+    everything = ["scripts", "memory", "rejected", "daemon", "shards", "scale", "sweep", "growth"]
+    everything.append("cluster")
     parser.add_argument("what", nargs="*", default=everything)
     parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--archives", type=int, default=40, help="of `cluster`, 20 MB each")
@@ -59,6 +65,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := {*arguments.what} - {*everything}:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def _run(arguments: argparse.Namespace) -> None:
     results: Path = arguments.results
     plots: Path = arguments.plots or results
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}\n", flush=True)
@@ -67,6 +77,8 @@ def main() -> None:
         run_scripts(SIZES[size], size, arguments.rounds, results, plots, arguments.only)
     if "memory" in arguments.what:
         measure_memory([arguments.size] if arguments.size else list(SIZES), results, plots)
+    if "rejected" in arguments.what:
+        measure_rejected()
     if "daemon" in arguments.what:
         measure_daemon(arguments.rounds, arguments.storage)
     if "shards" in arguments.what:

@@ -1,0 +1,103 @@
+"""What rejected rows cost beside good ones: processor seconds and peak memory by rule and share.
+
+What belongs here: which rows, and the table. Each figure is of a process of its own that previews
+an archive of one member, which is the whole way of an archive but for the network.
+"""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from zipfile import ZIP_DEFLATED, ZipFile
+
+GOOD: Final = b"%d,name,2026-01-01,5\n"
+BAD: Final = {
+    "ragged_row": b"%d,name,2026-01-01,5,6\n",
+    "blank": b" \n",
+    "stray_quote": b'%d,na"me,2026-01-01,5\n',
+    "unclosed_quote": b'%d,"name,2026-01-01,5\n',
+    "encoding": b"%d,na\xff\xc3\xa9\xc3\xa9,2026-01-01,5\n",
+    "zero_byte": b"%d,na\0me,2026-01-01,5\n",
+    "split value": b"%d,name,2026-99-01,5\n",
+    "qty: integer": b"%d,name,2026-01-01,x\n",
+    "qty: minimum": b"%d,name,2026-01-01,-5\n",
+}
+SHARES: Final = (0.0, 0.05, 1.0)
+ROWS: Final = (200_000, 2_000_000)
+_PREVIEW: Final = """
+import json, resource, sys, time
+from pathlib import Path
+from rwt_assets.feed import Feed
+from rwt_assets.preview import preview_archive
+feed = Feed.model_validate(json.loads(sys.argv[2]))
+began = time.process_time()
+found = preview_archive(Path(sys.argv[1]), feed)
+member, = found.members
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([time.process_time() - began, peak, member.rows_read, member.rows_quarantined]))
+"""
+
+
+def member_of(rule: str, share: float, rows: int) -> bytes:
+    """A member of which a share of the rows is rejected by a rule."""
+    chosen = random.Random(1)
+    lines = [b"id,name,day,qty\n"]
+    for number in range(rows):
+        line = BAD[rule] if chosen.random() < share else GOOD
+        lines.append(line % number if b"%d" in line else line)
+    return b"".join(lines)
+
+
+def declaration(rule: str) -> dict[str, object]:
+    """A feed that takes such a member."""
+    columns = {
+        "id": {"type": "integer"},
+        "name": {},
+        "day": {"type": "date"},
+        "qty": {"type": "integer", "minimum": 0},
+    }
+    taken: dict[str, object] = {"include": ["*"], "columns": columns}
+    if rule == "split value":
+        taken["split_by"] = "day"
+    return {
+        "name": "rejected",
+        "source": {"bucket": "incoming", "queue": "rejected"},
+        "target": {"bucket": "results", "prefix": "rejected"},
+        "limits": {"ratio": 1_000_000},
+        "members": [taken],
+    }
+
+
+def measure_rejected() -> None:
+    """Print seconds and peaks, and what they are to those of good rows."""
+    print("\n| rule | rows | share | cpu s | to good | peak MB | to good |\n"
+          "|---|---:|---:|---:|---:|---:|---:|")  # fmt: skip
+    for rows in ROWS:
+        for rule in BAD:
+            good: tuple[float, float] | None = None
+            for share in SHARES:
+                seconds, peak = _measured(rule, share, rows)
+                good = good or (seconds, peak)
+                print(
+                    f"| {rule} | {rows:,} | {share:.0%} | {seconds:.2f} | {seconds / good[0]:.1f} "
+                    f"| {peak:.0f} | {peak / good[1]:.2f} |",
+                    flush=True,
+                )
+
+
+def _measured(rule: str, share: float, rows: int) -> tuple[float, float]:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rejected.zip"
+        with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("a.csv", member_of(rule, share, rows))
+        done = subprocess.run(
+            [sys.executable, "-c", _PREVIEW, str(file), json.dumps(declaration(rule))],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    seconds, peak, _, _ = json.loads(done.stdout)
+    return float(seconds), float(peak)
