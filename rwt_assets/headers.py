@@ -77,9 +77,8 @@ def _refuse_near_misses(
             continue
         near = [name for name in others if _letters(name) and _letters(name) == _letters(wanted)]
         if near:
-            told = (
-                f"the column {wanted!r} is missing; nearly so named: {', '.join(map(repr, near))}"
-            )
+            named = ", ".join(map(repr, near))
+            told = f"the column {wanted!r} is missing; nearly so named: {named}"
             raise _error(told, names, where, "or declare the column under the name that is sent")
 
 

@@ -272,12 +272,8 @@ class MemberRows:
             found = found.up_to(data, len(data) - self._held)  # what follows may be the trailer
         place = self._first_of(found, last=last)
         if place is None:
-            if last and len(found) == 0 and not data[found.end :].strip():
-                self._count_before(data, found, len(found.offsets) - 1)
-                return b""
-            if last or len(data) > self._limits.record_bytes:
-                raise self._too_long()
-            return unread
+            room = self._limits.record_bytes + LOOK_AHEAD + self._held
+            return self._nothing(data, found) if last or len(data) > room else unread
         start, end = found.span(place)
         broken = found.faults is not None and bool(found.faults[found.filled[place]])
         if self.dialect.header:
@@ -298,6 +294,13 @@ class MemberRows:
         self.header = data[start:end]
         self._count_before(data, found, int(found.filled[place]))
         self._counts["header"] += count_lines(self.header)
+
+    def _nothing(self, data: bytes, found: Records) -> bytes:
+        """What is left of a member without a single record."""
+        if len(found) or data[found.end :].strip():
+            raise self._too_long()
+        self._count_before(data, found, len(found.offsets) - 1)
+        return b""
 
     def _first_of(self, found: Records, *, last: bool) -> int | None:
         """The header, or without one the first record that nothing is wrong with, if one is."""

@@ -119,9 +119,13 @@ class RowFaults:
         records = self._records
         if is_utf8(self._text):
             return
-        text = self._text[: records.end]
+        places: list[np.ndarray] = []
+        for start in range(0, len(records.offsets) - 1, SLICE_ROWS):
+            bounds = records.offsets[start : start + SLICE_ROWS + 1]
+            begin, end = int(bounds[0]), int(bounds[-1])
+            places.append(not_utf8(self._text[begin:end], bounds - begin) + begin)
         self._reject_first(
-            not_utf8(text, records.offsets),
+            np.sort(np.concatenate(places)) if places else np.zeros(0, np.int64),
             "encoding",
             f"it is no text in {self._dialect.encoding}, from byte ",
             " of the record on; if the member is right, declare dialect.encoding of the feed",
