@@ -24,12 +24,14 @@ from rwt_assets.errors import ArchiveSchemaError, MemberHeaderError, MemberSchem
 from rwt_assets.feed import MemberRule
 from rwt_assets.notation import Notation, notation_of
 from rwt_assets.patterns import whole_match
+from rwt_assets.records import SHOWN_BYTES
 from rwt_assets.uniqueness import SeenKeys, row_keys
 
 NOT_NULL: Final = "not null"
 UNIQUE: Final = "unique"
 BOUNDS: Final = ("minimum", "maximum")
 SHOWN: Final = 100  # characters of a value in a reason
+TEXT_BYTES: Final = "rwt.text_bytes"  # up to how many bytes the text of a record is whole
 QUARANTINE_SCHEMA: Final = pa.schema(
     [
         pa.field("archive", pa.string(), nullable=False),
@@ -42,7 +44,8 @@ QUARANTINE_SCHEMA: Final = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("lines", pa.int64()),
-    ]
+    ],
+    metadata={TEXT_BYTES: str(SHOWN_BYTES)},
 )
 
 

@@ -30,6 +30,7 @@ business of the asset, sensor or command that meets them.
     ├── DeliveryError              the delivery does not reconcile
     │   ├── ToleranceError         more was set aside than the feed tolerates
     │   └── IncompleteError        the archive has not what its feed or its sender says
+    ├── CorrectionError            corrected rows that cannot be taken back
     └── StackError                 a local server did not start, stop or answer
 
 `terminal` is true where the same input fails the same way each time; Dagster is then told
@@ -193,6 +194,10 @@ class IncompleteError(DeliveryError):
     """The archive does not hold what its feed, its control file or a check says."""
 
     terminal = True
+
+
+class CorrectionError(RwtError):
+    """Corrected rows cannot be taken back as they are; nothing of them was."""
 
 
 class StackError(RwtError):

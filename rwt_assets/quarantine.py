@@ -17,15 +17,17 @@ from itertools import islice
 
 import pyarrow.parquet as pq
 
-from rwt_assets.contract import QuarantineEntry
+from rwt_assets.contract import TEXT_BYTES, QuarantineEntry
 from rwt_assets.feed import Tolerance
 from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject
 from rwt_assets.markdown_tables import in_table
 from rwt_assets.object_store import ObjectStore
+from rwt_assets.records import CUT
 
 UNKNOWN = "unknown"  # made before rules were counted
 FIELDS = ["member", "line", "row", "rows", "rule", "reason", "text", "lines"]
-BATCH_ROWS = 4_096
+BATCH_ROWS = 512
+OLD_TEXT_BYTES = 480  # about: line ends after the 500 bytes that were kept are left out
 SHOWN = 20
 SAMPLE = 5
 
@@ -174,11 +176,31 @@ def _entries(
 ) -> Iterator[QuarantineEntry]:
     for key in keys:
         body = pq.ParquetFile(BytesIO(store.read(bucket, key)))
+        told = TEXT_BYTES.encode() in (body.schema_arrow.metadata or {})
         there = [name for name in FIELDS if name in body.schema_arrow.names]  # once without lines
         for batch in body.iter_batches(batch_size=BATCH_ROWS, columns=there):
             for row in batch.to_pylist():
                 if matches(row["rule"], rule):
-                    yield QuarantineEntry(**row)
+                    yield _cut_marked(QuarantineEntry(**row), whole_texts=told)
+
+
+def iter_entries(
+    store: ObjectStore, bucket: str, keys: Sequence[str], *, rule: str = ""
+) -> Iterator[QuarantineEntry]:
+    """All entries in these quarantine objects, as they are read."""
+    return _entries(store, bucket, keys, rule)
+
+
+def is_cut(entry: QuarantineEntry) -> bool:
+    """Whether the record was too long for its text to be kept whole."""
+    return entry.text.endswith(CUT)
+
+
+def _cut_marked(entry: QuarantineEntry, *, whole_texts: bool) -> QuarantineEntry:
+    """The entry; versions that kept 500 bytes of a text did not say whether they had cut it."""
+    if whole_texts or len(entry.text.encode()) < OLD_TEXT_BYTES:
+        return entry
+    return replace(entry, text=entry.text + CUT)
 
 
 def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> str:

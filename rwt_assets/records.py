@@ -21,7 +21,8 @@ LF: Final = ord("\n")
 CR: Final = ord("\r")
 _ORDINARY: Final = ord("x")
 _HEADER_BYTES: Final = 64 << 10
-SHOWN_BYTES: Final = 500
+SHOWN_BYTES: Final = 64 << 10
+CUT: Final = f" ... [cut after {SHOWN_BYTES:,} bytes]"  # ends the text of a record that is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,9 @@ def header_end(text: bytes, dialect: CsvDialect) -> int:
 
 
 def shown_record(record: bytes) -> str:
-    """A record as text for a report: without its line end, its beginning if it is long."""
-    return record[:SHOWN_BYTES].decode(errors="backslashreplace").rstrip("\r\n")
+    """A record as text: without its line end; its beginning and `CUT` if it is too long."""
+    text = record[:SHOWN_BYTES].decode(errors="backslashreplace").rstrip("\r\n")
+    return text if len(record) <= SHOWN_BYTES else f"{text}{CUT}"
 
 
 def shown_records(text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray) -> Any:

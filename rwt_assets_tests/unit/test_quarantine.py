@@ -11,6 +11,8 @@ from rwt_assets.quarantine import (
     Broken,
     breaches,
     count_set_aside,
+    is_cut,
+    iter_entries,
     place_of,
     quarantine_report,
     read_entries,
@@ -153,6 +155,19 @@ def test_entries_are_read_up_to_a_number_and_by_rule(store):
 
 def test_no_more_objects_are_read_than_needed(store):
     assert len(read_entries(store, "results", ["q1", "gone"], limit=2)) == 2
+
+
+def test_texts_of_versions_that_kept_500_bytes_count_as_cut(store):
+    long, short = entry(text="x" * 500), entry(text="x" * 400)
+    old = quarantine_table([long, short], archive="shop/a.zip", revision="r1")
+    body = BytesIO()
+    pq.write_table(old.replace_schema_metadata(None), body)
+    store.put("results", "old", body.getvalue())
+    assert [is_cut(one) for one in iter_entries(store, "results", ["old"])] == [True, False]
+    body = BytesIO()
+    pq.write_table(old, body)
+    store.put("results", "new", body.getvalue())
+    assert [is_cut(one) for one in iter_entries(store, "results", ["new"])] == [False, False]
 
 
 def test_the_report_says_what_why_and_how_to_see_all(store):
