@@ -41,7 +41,7 @@ def machine() -> str:
     )
 
 
-def main() -> None:  # noqa: C901 - one branch for each benchmark
+def main() -> None:
     """Run what is named; everything if nothing is."""
     _run(_arguments())
 
