@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwt_assets import member_rows
+from rwt_assets.assets.encoding_check import encoding_check_result
 from rwt_assets.encodings import SAMPLE_BYTES, find_encoding, is_guess
 from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
@@ -103,3 +104,10 @@ def test_any_bytes_have_an_encoding_that_python_reads(data):
     encoding = find_encoding(data)
     assert isinstance(is_guess(encoding, "auto"), bool)
     data.decode(encoding, errors="replace")
+
+
+def test_the_check_warns_of_a_guess_and_of_nothing_else():
+    guessed = encoding_check_result(take_member("a,b\n1,Köln\n".encode("cp1252"), RULE).manifest)
+    assert (guessed.passed, guessed.severity.value) == (False, "WARN")
+    assert "m.csv: cp1252" in str(guessed.description)
+    assert encoding_check_result(take_member("a,b\n1,Köln\n".encode(), RULE).manifest).passed
