@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rwt_assets.added_columns import RESCUED
+from rwt_assets.column_names import is_ours
 from rwt_assets.column_rule import ColumnRule
 from rwt_assets.column_types import arrow_type, read_texts
 from rwt_assets.enrichment import added_names
@@ -123,11 +124,13 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
     new, missing = new_columns(columns, rule), [n for n in rule.columns if n not in columns]
     needed = [name for name in rule.required_columns if name not in columns]
     taken = [name for name in columns if name in added_names(rescues=evolution.rescues)]
+    ours = [name for name in columns if is_ours(name)]
     verdicts: list[tuple[bool, type[RwtError], str]] = [
         (bool(missing) and evolution.missing_columns == "fail", ArchiveSchemaError, "missing"),
         (bool(new) and evolution.new_columns == "fail", ArchiveSchemaError, "new"),
         (bool(needed), MemberHeaderError, "needed"),
         (bool(taken), MemberHeaderError, "taken"),
+        (bool(ours), MemberHeaderError, "ours"),
         (bool(missing) and evolution.missing_columns == "quarantine", MemberSchemaError, "missing"),
         (bool(new) and evolution.new_columns == "quarantine", MemberSchemaError, "new"),
     ]
@@ -136,6 +139,7 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
         "new": f"{_named(new)} not declared by the feed",
         "needed": f"{_named(needed)} missing; {found}",
         "taken": f"{_named(taken)} one that enrichment adds; {found}",
+        "ours": f"{_named(ours)} named like a folder of the results; {found}",
     }
     for broken, error, what in verdicts:
         if broken:
@@ -157,6 +161,7 @@ _REMEDIES: Final = {
     "new": "Declare it in the feed's columns, or set evolution.new_columns.",
     "needed": "Ask the sender, or mend the feed's split_by, key_column, unique or columns.",
     "taken": "Ask the sender to give the column another name.",
+    "ours": "Ask the sender to give the column another name.",
 }
 
 

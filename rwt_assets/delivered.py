@@ -8,14 +8,16 @@ revision or of a run that is under way are never among the rows. Apache Arrow do
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import boto3
 import duckdb
 import pyarrow.dataset as ds
 from pyarrow import fs
 
+from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery as read_document
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.errors import ArchiveMissingError, FeedError
@@ -26,10 +28,12 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.table_names import table_name
+from rwt_assets.table_names import distinct_columns, further_names, table_names, unified_schema
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FOOTERS_AT_ONCE: Final = 16
 
 
 def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFrame":
@@ -72,10 +76,28 @@ def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
     return _dataset(declared, by_member[wanted])
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveredTable:
+    """A member of a feed as a table: its rows of all deliveries that were asked for.
+
+    `columns` are the names by which SQL knows the columns of `dataset`, in their order. `called`
+    are other names of the table, of which each is always this member's or no table's.
+    """
+
+    feed: str
+    name: str
+    member: str
+    dataset: ds.Dataset
+    columns: tuple[str, ...]
+    called: tuple[str, ...] = ()
+
+
 def delivered_tables(
     store: ObjectStore, feed: Feed, archives: Iterable[str] = ()
-) -> Mapping[str, ds.Dataset]:
-    """The members of all deliveries of a feed, each as one dataset, by the name of a table.
+) -> Sequence[DeliveredTable]:
+    """The members of all deliveries of a feed, each as one table.
+
+    A table has the columns of all its objects; one that an object lacks is null in its rows.
 
     Args:
         store: where deliveries lie.
@@ -87,20 +109,28 @@ def delivered_tables(
     """
     wanted = list(archives)
     found = (
-        [read_document(store, feed.target, archive) for archive in wanted]
+        [read_document(store, feed.target, one) for one in wanted]
         if wanted
         else list(_deliveries(store, feed))
     )
-    tables: dict[str, ds.Dataset] = {}
-    for member, objects in _objects_by_member(found).items():
-        name = _free_name(table_name(member), tables)
-        tables[name] = _dataset(feed, objects)
-    return tables
+    by_member = _objects_by_member(found)
+    names, further = table_names(by_member), further_names(by_member)
+    return [
+        DeliveredTable(
+            feed.name,
+            names[member],
+            member,
+            dataset := _dataset(feed, objects),
+            tuple(distinct_columns(dataset.schema.names).values()),
+            tuple(name for name, one in further.items() if one == member),
+        )
+        for member, objects in by_member.items()
+    ]
 
 
 def delivered_by(
     store: ObjectStore, wanted: Iterable[tuple[Feed, Iterable[str]]]
-) -> Mapping[str, ds.Dataset]:
+) -> Mapping[str, DeliveredTable]:
     """The tables of several feeds; where two have one of the same name, as `feed.table`.
 
     Args:
@@ -110,22 +140,22 @@ def delivered_by(
     Raises:
         ArchiveMissingError: one of the archives was never delivered.
     """
-    found = [(feed.name, delivered_tables(store, feed, archives)) for feed, archives in wanted]
-    names = Counter(name for _, tables in found for name in tables)
+    found = [table for feed, keys in wanted for table in delivered_tables(store, feed, keys)]
+    names = Counter(table.name for table in found)
     return {
-        name if names[name] == 1 else f"{feed}.{name}": dataset
-        for feed, tables in found
-        for name, dataset in tables.items()
+        table.name if names[table.name] == 1 else f"{table.feed}.{table.name}": table
+        for table in found
     }
 
 
-def query(tables: Mapping[str, ds.Dataset], sql: str) -> duckdb.DuckDBPyRelation | None:
+def query(tables: Mapping[str, DeliveredTable], sql: str) -> duckdb.DuckDBPyRelation | None:
     """Run SQL over tables; only the columns and row groups that it needs are read.
 
-    Nothing is downloaded: DuckDB is told not to fetch extensions.
+    Nothing is downloaded: DuckDB is told not to fetch extensions. Nor is a variable of this program
+    ever taken for a table.
 
     Args:
-        tables: by their names in the query; of `feed.table` the feed is a schema.
+        tables: by their names in the query; each is also `feed.table`.
         sql: one statement of DuckDB's SQL.
 
     Returns:
@@ -137,23 +167,26 @@ def query(tables: Mapping[str, ds.Dataset], sql: str) -> duckdb.DuckDBPyRelation
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
     }
     connection = duckdb.connect(config=settings)
-    for name, dataset in tables.items():
-        connection.register(name, dataset)
-        schema, _, table = name.rpartition(".")
-        if schema:
-            connection.execute(f'create schema if not exists "{schema}"')
-            connection.execute(f'create view "{schema}"."{table}" as from "{name}"')
+    called = Counter(name for table in tables.values() for name in table.called)
+    plain = {name for name in tables if "." not in name}
+    for number, table in enumerate(tables.values()):
+        source = f"rwt_delivered_{number}"
+        connection.register(source, table.dataset)
+        connection.execute(f"create schema if not exists {_quoted(table.feed)}")
+        names = [f"{_quoted(table.feed)}.{_quoted(one)}" for one in (table.name, *table.called)]
+        names += [_quoted(table.name)] if table.name in tables else []
+        names += [_quoted(one) for one in table.called if called[one] == 1 and one not in plain]
+        columns = ", ".join(map(_quoted, table.columns))
+        for name in names:
+            connection.execute(f"create or replace view {name}({columns}) as from {source}")
     return connection.sql(sql)
 
 
-def _free_name(name: str, taken: Mapping[str, Any]) -> str:
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}_{number}"
-    return free
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _feed(name: str, key: str) -> Feed:
@@ -187,7 +220,14 @@ def _objects_by_member(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:
 
 def _dataset(feed: Feed, keys: Iterable[str]) -> ds.Dataset:
     paths = [f"{feed.target.bucket}/{key}" for key in keys]
-    return ds.dataset(paths, format="parquet", filesystem=_filesystem())
+    found = ds.dataset(paths, format="parquet", filesystem=_filesystem(), partitioning=None)
+    schemas = map_ahead(
+        lambda fragment: fragment.physical_schema,
+        found.get_fragments(),
+        workers=FOOTERS_AT_ONCE,
+        ahead=FOOTERS_AT_ONCE,
+    )
+    return found.replace_schema(unified_schema([*schemas]))
 
 
 def _filesystem() -> fs.S3FileSystem:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.column_names import FOLDER_KEYS
 from rwt_assets.column_types import arrow_type, read_texts
 from rwt_assets.enrichment import crc32_of
 from rwt_assets.errors import EnrichmentError
@@ -41,6 +42,7 @@ class EnrichmentChain:
         self._enrichments = tuple(enrichments)
         self._where = where
         self._schema: pa.Schema | None = None
+        self._left_out: set[str] = set()  # of a batch: columns without a type
 
     def apply(self, table: pa.Table) -> pa.Table:
         """The table with what the enrichments make of it; the same table if there are none.
@@ -51,6 +53,7 @@ class EnrichmentChain:
         if not self._enrichments:
             return table
         result = table
+        self._left_out = set()
         for one in self._enrichments:
             try:
                 result = (
@@ -60,6 +63,7 @@ class EnrichmentChain:
                 raise
             except Exception as error:
                 raise self._error(one, f"raised {type(error).__name__}: {error}") from error
+            self._check_names(one, result.column_names)
         return self._same_schema(result)
 
     def _own(self, one: OwnFunction, table: pa.Table) -> pa.Table:
@@ -79,6 +83,43 @@ class EnrichmentChain:
                 name not in made.column_names or not made.column(name).equals(table.column(name))
             ):
                 raise self._error(one, f"changed the column {name!r} or the order of the rows")
+        return self._with_types(one, table, made)
+
+    def _check_names(self, one: Enrichment, names: Sequence[str]) -> None:
+        """Raise if readers could not tell the columns apart."""
+        first: dict[str, str] = {name: f"{name}, a folder of the results" for name in FOLDER_KEYS}
+        for name in names:
+            if name.casefold() in first:
+                raise self._error(
+                    one,
+                    f"gave a column {name!r} beside {first[name.casefold()]!r}: names must differ "
+                    "by more than their case",
+                )
+            first[name.casefold()] = name
+
+    def _with_types(self, one: OwnFunction, before: pa.Table, made: pa.Table) -> pa.Table:
+        """What a function made, whose columns have the same types whatever rows it was given.
+
+        A column that is null in every row has no type of its own. It gets the declared one, or
+        that which it had before. Else it is left out, so that readers take it to be null, with the
+        type that it has in other objects of the member.
+        """
+        for place, name in reversed([*enumerate(made.column_names)]):
+            column, wanted = made.column(place), None
+            if name in one.columns:
+                wanted = arrow_type(one.columns[name])
+            elif pa.types.is_null(column.type) and name in before.column_names:
+                wanted = before.schema.field(name).type
+            elif pa.types.is_null(column.type):
+                made = made.remove_column(place)
+                self._left_out.add(name)
+            if wanted is not None and column.type != wanted:
+                try:
+                    made = made.set_column(place, name, column.cast(wanted))
+                except pa.ArrowException as error:
+                    raise self._error(
+                        one, f"gave the column {name!r} as {column.type}, not {wanted}: {error}"
+                    ) from error
         return made
 
     def _same_schema(self, table: pa.Table) -> pa.Table:
@@ -87,14 +128,19 @@ class EnrichmentChain:
             self._schema = table.schema
         if table.schema == self._schema:
             return table
+        missing = set(self._schema.names) ^ set(table.column_names)
+        others = missing - self._left_out or set(table.column_names) - set(self._schema.names)
         try:
-            return table.select(self._schema.names).cast(self._schema)
+            if others:
+                _refuse_others()
+            return _with_nulls(table, self._schema).cast(self._schema)
         except (KeyError, ValueError, pa.ArrowException) as error:
             told = "; ".join(f"{field.name}: {field.type}" for field in table.schema)
             before = "; ".join(f"{field.name}: {field.type}" for field in self._schema)
             raise self._error(
                 self._enrichments[-1],
-                f"gave other columns than for the rows before ({told}, not {before})",
+                f"gave other columns than for the rows before ({told}, not {before}); the types of "
+                "columns that it makes may be declared (columns)",
             ) from error
 
     def _error(self, one: Enrichment, problem: str) -> EnrichmentError:
@@ -126,6 +172,21 @@ def _do(one: Enrichment, table: pa.Table) -> pa.Table:
         return table.rename_columns(names)
     place = table.column_names.index(one.column)
     return table.set_column(place, one.column, _cast(column, one.type))
+
+
+def _refuse_others() -> None:
+    raise ValueError("there are other columns")
+
+
+def _with_nulls(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with all columns of a schema, in their order; what it lacks is null."""
+    columns = [
+        table.column(field.name)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema.names)
 
 
 def _with(table: pa.Table, name: str, column: Any) -> pa.Table:

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.column_names import distinct_names, same_but_for_case, told_renamed
 from rwt_assets.concurrency import read_ahead
 from rwt_assets.contract import check_columns
 from rwt_assets.dialect import CsvDialect, find_dialect
@@ -65,9 +66,10 @@ class RowBatch:
 class MemberRows:
     """Reads one member.
 
-    `dialect`, `columns`, `header`, `rows_read` and `rejected` fill while it is consumed. After
-    that `first_row_line` is the line of the first row, if every row has exactly one line, `lines`
-    accounts for every line of the text, and `trailer` has those that the rule's trailer found.
+    `dialect`, `columns`, `note` (which columns had to be renamed), `header`, `rows_read` and
+    `rejected` fill while it is consumed. After that `first_row_line` is the line of the first row,
+    if every row has exactly one line, `lines` accounts for every line of the text, and `trailer`
+    has those that the rule's trailer found.
 
     Args:
         rule: by which column, which columns must be there, what is known of the dialect.
@@ -87,6 +89,7 @@ class MemberRows:
         case: Case = INSENSITIVE,
     ) -> None:
         self.columns: tuple[str, ...] = ()
+        self.note = ""
         self.header = b""
         self.dialect = CsvDialect()
         self.first_row_line: int | None = None
@@ -345,7 +348,13 @@ class MemberRows:
             )
         where = f"{self._where}, line {self._lines}"
         names = declared_names(names, self._rule, self._case, where=where)
-        self.columns = _distinct(names)
+        named = {*self._rule.columns, *self._rule.required_columns}
+        if alike := same_but_for_case(names, named):
+            self.columns = names
+            told = f"the header has the columns {alike[0]!r} and {alike[1]!r}"
+            raise self._header_error(f"{told}, which differ by their case alone")
+        self.columns = distinct_names(names, named)
+        self.note = told_renamed(names, self.columns)
         blank_rows = self._rule.dialect.blank_lines == "row" and self._width == 1
         self.dialect = self.dialect.model_copy(update={"blank_rows": blank_rows})
         check_columns(self.columns, self._rule, where=f"{self._where}, line {self._lines}")
@@ -488,21 +497,6 @@ def _beginning(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
             break
     head = b"".join(gathered)
     return head[:SAMPLE_BYTES], chain([head[SAMPLE_BYTES:]], rest)
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """A name for every column: `column_3` for an empty one, `name_2` for a second `name`."""
-    taken = set(names)
-    given: list[str] = []
-    for position, name in enumerate(names, 1):
-        own = name or f"column_{position}"
-        if own in given or (not name and own in taken):
-            number = 2
-            while f"{own}_{number}" in taken or f"{own}_{number}" in given:
-                number += 1
-            own = f"{own}_{number}"
-        given.append(own)
-    return tuple(given)
 
 
 def _records(batch: bytes, records: Records, kept: np.ndarray) -> Any:

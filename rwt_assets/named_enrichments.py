@@ -18,15 +18,17 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from rwt_assets.added_columns import ADDED, RESCUED
+from rwt_assets.column_names import FOLDER_KEYS
 
 BUILT_IN: Final = ("crc32", "parse_date", "rename", "cast", "constant", "lookup")
 OWN: Final = "own"
 KEPT: Final = (*ADDED, RESCUED)
+MadeType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 CONSTANT_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def _new_column(name: str) -> str:
-    if name in KEPT:
+    if name.casefold() in (*KEPT, *FOLDER_KEYS):
         msg = f"{name!r} is a column that every row gets; choose another name"
         raise ValueError(msg)
     return name
@@ -107,11 +109,21 @@ class OwnFunction(_Enrichment):
 
     With `frame: arrow` it is from a `pyarrow.Table` to one, which costs no conversion. `version`
     is changed by whoever changes what the function does: shards of the version before are stale.
+    `columns` are the types of columns that it makes: what it returns is given these types. A column
+    that is null in every row has no type of its own, so one that may be is declared here.
     """
 
     use: str
     frame: Literal["pandas", "arrow"] = "pandas"
     version: str = "1"
+    columns: dict[str, MadeType] = Field(default_factory=dict)
+
+    @field_validator("columns")
+    @classmethod
+    def _are_free(cls, columns: dict[str, MadeType]) -> dict[str, MadeType]:
+        for name in columns:
+            _new_column(name)
+        return columns
 
     @field_validator("use")
     @classmethod
@@ -211,6 +223,8 @@ def types_after(enrichments: Sequence[Enrichment], types: Mapping[str, str]) -> 
             known[one.column] = one.type
         elif isinstance(one, Constant):
             known[one.to] = CONSTANT_TYPES[type(one.value)]
+        elif isinstance(one, OwnFunction):
+            known.update(one.columns)
         elif isinstance(one, Crc32Of | ParseDate | Lookup):
             made = {"crc32": "uint32", "parse_date": "date", "lookup": "string"}
             known[one.to] = made[one.use]

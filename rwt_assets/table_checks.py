@@ -24,7 +24,7 @@ from rwt_assets.expectations import (
 from rwt_assets.feed import Feed
 from rwt_assets.manifest import ArchiveManifest, Claim
 from rwt_assets.same_names import matches
-from rwt_assets.table_names import table_name
+from rwt_assets.table_names import table_names
 
 SHOWN: Final = 5
 CELL_CHARACTERS: Final = 60
@@ -77,14 +77,12 @@ class _Asker:
         connection.execute(f"set allowed_directories = [{_text(str(folder))}]")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
-        named: dict[str, list[Path]] = {}
+        names = table_names(member for member, files in tables.items() if files)
         for number, (member, files) in enumerate(tables.items()):
             if files:
                 self._views[member] = f"member {number}"
                 self._columns[member] = self._view(f"member {number}", files)
-                named.setdefault(table_name(member), []).extend(files)
-        for name, files in named.items():
-            self._view(name, files)
+                self._view(names[member], files)
 
     def _view(self, name: str, files: Iterable[Path]) -> dict[str, str]:
         listed = ", ".join(_text(str(file)) for file in files)

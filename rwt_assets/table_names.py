@@ -1,14 +1,104 @@
-"""Under what name SQL knows the rows of a member.
+"""By which names `rwt query` knows the members of a feed, and under which schema it reads them.
 
-What belongs here: the name. What does not: which rows (`delivered.py`, `table_checks.py`).
+What belongs here: names and schemas. What does not: running a statement (`delivered.py`).
+
+A table's name follows from the name of its member and from nothing else, so it never comes to mean
+another member. Where two members would have one name, that name is no table.
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import PurePosixPath
+from typing import Final
+
+import pyarrow as pa
+
+from rwt_assets.column_names import distinct_names
+
+DIGEST_CHARACTERS: Final = 6
 
 
 def table_name(member: str) -> str:
-    """The table of a member: its name without folders and suffix, as SQL takes it unquoted."""
-    stem = PurePosixPath(member).stem or member
-    name = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_").lower()
+    """The table of a member: its path without the suffix, as SQL takes it unquoted."""
+    path = PurePosixPath(member)
+    return _plain("_".join([*path.parent.parts, path.stem or member]))
+
+
+def full_table_name(member: str) -> str:
+    """The name that a member's table always has, whatever other members there are."""
+    digest = sha256(member.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARACTERS]
+    return f"{table_name(member)}_{digest}"
+
+
+def table_names(members: Iterable[str]) -> dict[str, str]:
+    """The name of each member's table: the short one where it is no other member's."""
+    distinct = [*dict.fromkeys(members)]
+    counts = Counter(map(table_name, distinct))
+    return {
+        one: table_name(one) if counts[table_name(one)] == 1 else full_table_name(one)
+        for one in distinct
+    }
+
+
+def further_names(members: Iterable[str]) -> dict[str, str]:
+    """Names by which members may be called, too: each is that of one member, and no table's.
+
+    They are the full name, and the name of the file without its folders as long as no other
+    member has it.
+    """
+    distinct = [*dict.fromkeys(members)]
+    taken = {*table_names(distinct).values()}
+    names = {full_table_name(one): one for one in distinct}
+    short = Counter(_plain(PurePosixPath(one).stem or one) for one in distinct)
+    names |= {
+        name: one for one in distinct if short[name := _plain(PurePosixPath(one).stem or one)] == 1
+    }
+    return {name: one for name, one in names.items() if name not in taken}
+
+
+def unified_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """One schema for objects of a member: every column of any, in the order of their appearance.
+
+    A column has the type that holds all its values; text, if there is no other.
+    """
+    different = [*dict.fromkeys(one.remove_metadata() for one in schemas)]
+    try:
+        return pa.unify_schemas(different, promote_options="permissive")
+    except pa.ArrowException:
+        return _by_column(different)
+
+
+def distinct_columns(names: Sequence[str]) -> Mapping[str, str]:
+    """Names of columns as SQL tells them apart, which it does not by their case; by their own."""
+    return dict(zip(names, distinct_names(names, _first_of_each(names)), strict=True))
+
+
+def _by_column(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    types: dict[str, pa.DataType] = {}
+    for field in (field for schema in schemas for field in schema):
+        types[field.name] = _common(types.get(field.name, field.type), field.type)
+    return pa.schema(types)
+
+
+def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    if one == other:
+        return one
+    fields = [pa.schema([("column", kind)]) for kind in (one, other)]
+    try:
+        return pa.unify_schemas(fields, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return pa.string()
+
+
+def _first_of_each(names: Sequence[str]) -> set[str]:
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(name.casefold(), name)
+    return {*first.values()}
+
+
+def _plain(text: str) -> str:
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
     return f"_{name}" if not name or name[0].isdigit() else name

@@ -440,7 +440,7 @@ class _Unpacker:
             name=member.name,
             stored_name=_stored_name(member),
             outcome="split",
-            reason=member.note,
+            reason="; ".join(filter(None, [member.note, rows.note])),
             rows_read=rows.rows_read,
             rows_quarantined=rejected.rows,
             rows_by_rule=dict(rejected.by_rule),

@@ -39,3 +39,24 @@ def fail_for_ink(frame):
     if (frame["item"] == "ink").any():
         raise ValueError("there is ink")
     return frame.assign(dear=frame["price"] * 2)
+
+
+def note_for_ink(frame):
+    """A note that most rows do not have: in a shard without ink it has no type of its own."""
+    return frame.assign(note=[None if one != "ink" else "dark" for one in frame["item"]])
+
+
+def score_for_ink(table):
+    scores = [7 if one.as_py() == "ink" else None for one in table["item"]]
+    kind = None if any(scores) else pa.null()
+    return table.append_column("score", pa.array(scores, kind))
+
+
+def forget_price(table):
+    return table.set_column(
+        table.column_names.index("price"), "price", pa.nulls(table.num_rows, pa.null())
+    )
+
+
+def shout_twice(table):
+    return table.append_column("ITEM", table["item"])

@@ -45,8 +45,8 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Run SQL (DuckDB's) over delivered rows; each member is a table.
 
-    Only what deliveries name is read. Where two feeds have a table of one name, it is `feed.table`;
-    --feed and --archive leave the other feeds out. For example:
+    Only what deliveries name is read. Each table is also `feed.table`, and only that where two
+    feeds have one of its name; --feed and --archive leave the other feeds out. For example:
 
         rwt query
         rwt query "select _archive, count(*) from stop_times group by 1"
@@ -62,8 +62,9 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
             names = ", ".join(feed.name for feed in feeds)
             stop_with(f"Nothing of feed {names} was delivered yet: `rwt status`.", None)
         if not sql:
-            for name, dataset in tables.items():
-                columns = ", ".join(f"{field.name} {field.type}" for field in dataset.schema)
+            for name, table in tables.items():
+                kinds = table.dataset.schema.types
+                columns = ", ".join(map("{} {}".format, table.columns, kinds))
                 console.print(f"{name} ({columns})", markup=False)
             return
         try:

@@ -234,7 +234,8 @@ def test_the_schema_check_tells_a_change_again_each_time(with_rule):
         ({"evolution": {"new_columns": "ignore"}}, False, True),
         ({"evolution": {"new_columns": "quarantine"}}, True, False),
         ({"evolution": {"missing_columns": "fail"}}, True, False),
-        ({"evolution": {"type_conflicts": "fail"}}, False, True),
+        # Values of the split column decide on shards.
+        ({"evolution": {"type_conflicts": "fail"}}, True, True),
         ({"evolution": {"type_conflicts": "rescue"}}, True, True),
         ({"unique": ["item", "day"]}, False, True),
         ({"unique": ["item", "day", "price"]}, True, True),

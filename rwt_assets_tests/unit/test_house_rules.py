@@ -19,6 +19,7 @@ PURE = [
     "byte_ranges",
     "calendar_texts",
     "collection",
+    "column_names",
     "column_rule",
     "column_types",
     "compression",

@@ -206,3 +206,25 @@ def test_a_cast_makes_the_same_of_a_value_whatever_its_neighbours(column, kind):
 def test_a_cast_keeps_what_the_other_type_has_and_else_makes_null(column, kind, found):
     made = applied(rows(x=column), {"use": "cast", "column": "x", "type": kind})["x"]
     assert made.to_pylist() == found
+
+
+@pytest.mark.parametrize("name", ["note_for_ink", "score_for_ink"])
+def test_a_column_of_nulls_has_no_type_of_its_own(name):
+    frame = "arrow" if name == "score_for_ink" else "pandas"
+    made = name.partition("_")[0]
+    plain = applied(rows(item=["pen"]), {"use": f"{OWN}.{name}", "frame": frame})
+    assert made not in plain.column_names, "readers take a column that is missing for null"
+    kind = "string" if made == "note" else "integer"
+    declared = {"use": f"{OWN}.{name}", "frame": frame, "columns": {made: kind}}
+    schemas = {applied(rows(item=[item]), declared).schema for item in ("pen", "ink")}
+    assert len(schemas) == 1
+
+
+def test_a_column_that_a_function_empties_keeps_its_type():
+    table = applied(SALES, {"use": f"{OWN}.forget_price", "frame": "arrow"})
+    assert table.schema.field("price").type == pa.float64()
+
+
+def test_columns_that_differ_by_their_case_alone_are_refused():
+    with pytest.raises(EnrichmentError, match="names must differ by more than their case"):
+        applied(SALES, {"use": f"{OWN}.shout_twice", "frame": "arrow"})

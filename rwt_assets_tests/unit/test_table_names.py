@@ -1,0 +1,51 @@
+"""A table's name follows from its member's alone, and its columns are those of all objects."""
+
+import pyarrow as pa
+
+from rwt_assets.column_names import distinct_names, same_but_for_case, told_renamed
+from rwt_assets.table_names import full_table_name, further_names, table_names, unified_schema
+
+
+def called(members):
+    """Every name, and the member that it leads to."""
+    return {name: one for one, name in table_names(members).items()} | further_names(members)
+
+
+def test_a_name_never_comes_to_mean_another_member():
+    first, second = ["b/stock.csv", "stops.txt"], ["a/stock.csv", "stops.csv", "B/stock.csv"]
+    before, after = called(first), called(first + second)
+    assert before["stock"] == before["b_stock"] == "b/stock.csv"
+    assert before["stops"] == "stops.txt"
+    assert {name: after[name] for name in before if name in after} == {
+        name: member for name, member in before.items() if name in after
+    }
+    assert "stock" not in after
+    assert "stops" not in after
+    assert after[full_table_name("stops.txt")] == "stops.txt"
+    assert len(set(table_names(first + second).values())) == 5
+
+
+def test_columns_of_later_objects_are_there_whatever_their_types():
+    one = pa.schema([("n", pa.int64()), ("none", pa.null()), ("odd", pa.int64())])
+    two = pa.schema([("n", pa.float64()), ("none", pa.date32()), ("odd", pa.string())])
+    three = pa.schema([("new", pa.string())])
+    assert unified_schema([one, two, three]) == pa.schema(
+        [
+            ("n", pa.float64()),
+            ("none", pa.date32()),
+            ("odd", pa.string()),
+            ("new", pa.string()),
+        ]
+    )
+
+
+def test_no_two_columns_are_equal_whatever_their_case():
+    names = ["id", "Id", "ID", "", "CRC32", "crc32", "_rescued", "_rescued", "id_2"]
+    given = distinct_names(names)
+    assert len({name.casefold() for name in given}) == len(names)
+    assert given == (
+        "id", "Id_3", "ID_4", "column_4", "CRC32_2", "crc32", "_rescued", "_rescued_2", "id_2",
+    )  # fmt: skip
+    assert distinct_names(["id", "ID"], ["ID"]) == ("id_2", "ID")
+    assert "'Id' (column 2) is called 'Id_3'" in told_renamed(names, given)
+    assert same_but_for_case(["id", "ID"], ["id", "ID"]) == ("id", "ID")
