@@ -151,6 +151,7 @@ def shown_record(record: bytes) -> str:
 
 def shown_records(text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray) -> Any:
     """Records as texts for a report, as `shown_record` has one; an Arrow array."""
+    cut = ends - starts > SHOWN_BYTES
     ends = np.minimum(ends, starts + SHOWN_BYTES)
     bounds = np.concatenate([[0], np.cumsum(ends - starts)])
     data = b"".join(map(text.__getitem__, map(slice, starts.tolist(), ends.tolist())))
@@ -159,7 +160,10 @@ def shown_records(text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray
     texts = pa.LargeStringArray.from_buffers(
         len(starts), pa.py_buffer(bounds.astype(np.int64)), pa.py_buffer(data)
     )
-    return pc.ascii_rtrim(texts, "\r\n").cast(pa.string())
+    texts = pc.ascii_rtrim(texts, "\r\n").cast(pa.string())
+    if not cut.any():
+        return texts
+    return pc.if_else(pa.array(cut), pc.binary_join_element_wise(texts, CUT, ""), texts)
 
 
 def shown_binary(records: Any) -> Any:
