@@ -48,7 +48,7 @@ from rich.table import Table
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.aws import aws_app, doctor
 from rwt_assets.commands.collect import collect_command
-from rwt_assets.commands.corrections import export_command
+from rwt_assets.commands.corrections import export_command, import_command
 from rwt_assets.commands.dead_letters import dead_letters_app
 from rwt_assets.commands.deliveries import deliveries_command, rollback_command
 from rwt_assets.commands.feed import feed_app
@@ -568,6 +568,7 @@ app.command("verify", rich_help_panel=LOOK)(verify_command)
 app.command("query", rich_help_panel=LOOK)(query_command)
 app.command("metrics", rich_help_panel=LOOK)(metrics_command)
 quarantine_app.command("export")(export_command)
+quarantine_app.command("import")(import_command)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=MEND)
 app.command("replay", rich_help_panel=MEND)(replay_command)

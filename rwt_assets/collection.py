@@ -60,18 +60,23 @@ class Collected:
 class _Found:
     """What lies below the folders of one archive, without the objects themselves.
 
-    `splits` and `ways` (of enriching) are pairs of a revision and a part of the generation's name.
+    `splits` and `ways` (of enriching) are pairs of a revision and a part of the generation's name;
+    `corrected` are revisions of which rows were corrected.
     """
 
     splits: set[tuple[str, str]] = field(default_factory=set)
     ways: set[tuple[str, str]] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    corrected: set[str] = field(default_factory=set)
     former: bool = False
 
     def add(self, place: Place) -> None:
         self.folders.add(place.folder)
         if place.kind == "former":
             self.former = True
+            return
+        if place.kind == "corrections":
+            self.corrected.add(place.revision)
             return
         self.splits.add((place.revision, place.split))
         if place.kind == "enriched" or "-" in place.generation:
@@ -80,7 +85,8 @@ class _Found:
     def may_have_more(self, revision: str) -> bool:
         """Whether anything but the newest split (of this revision) may lie here."""
         split = {one for one, _ in self.splits}
-        return self.former or len(self.splits) > 1 or len(self.ways) > 1 or split != {revision}
+        more = len(self.splits) > 1 or len(self.ways) > 1 or bool(self.corrected - {revision})
+        return self.former or more or split != {revision}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +230,16 @@ class _Collector:
         keys: set[str] = set()
         if documents.delivery is not None:
             keys |= named_keys(documents.delivery) | self._of_former(documents.delivery)
+            keys.add(documents.delivery.corrections)
         manifest = documents.manifest
         if manifest is None:
             return keys.__contains__
         keys |= _keys_of(manifest)
         generation = generation_of(manifest, enrichment_version(self._feed))
-        in_work = tuple(self._layout.generation_folders(generation, self._archive))
+        in_work = (
+            *self._layout.generation_folders(generation, self._archive),
+            self._layout.corrections_folder(self._archive, manifest.revision),
+        )
         revision = self._layout.name_of_revision(manifest.revision)
 
         def is_needed(key: str) -> bool:
@@ -249,7 +259,7 @@ class _Collector:
                     document = read_former(self._store, self._feed.target, former)
                 except DeliveryError:
                     continue
-                keys |= named_keys(document) | {former.document}
+                keys |= named_keys(document) | {former.document, document.corrections}
         return keys
 
     def _is_young(self, head: ObjectHead) -> bool:

@@ -117,7 +117,7 @@ def file_rows(
                 archive=archive,
                 revision=revision,
                 member=entry.member,
-                row=entry.row if entry.rows == 1 else None,
+                row=entry.row,
                 line=entry.line,
                 rule=entry.rule,
                 reason=entry.reason,

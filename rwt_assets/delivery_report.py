@@ -31,13 +31,15 @@ def verdict(account: Account) -> str:
     broken = account.set_aside.members
     if not account.reconciled:
         return f"**Does not add up.** {len(account.missing)} shards have no Parquet."
+    corrected = account.manifest.rows_corrected
+    told = f" {corrected:,} rows were read as corrected." if corrected else ""
     if not aside and not broken:
-        return f"**Fine.** All {read:,} rows are enriched."
+        return f"**Fine.** All {read:,} rows are enriched.{told}"
     share = aside / read if read else 0.0
     members = f", {broken} of {account.set_aside.members_read} members whole" if broken else ""
     return (
         f"**Adds up, with quarantine.** {account.rows_enriched:,} of {read:,} rows are enriched, "
-        f"{aside:,} ({share:.2%}) set aside{members}."
+        f"{aside:,} ({share:.2%}) set aside{members}.{told}"
     )
 
 

@@ -8,6 +8,7 @@ column. A key has at most 1,024 bytes (Amazon S3 User Guide: "Naming Amazon S3 o
     <prefix>/manifests/archive=A/manifest.json     what the newest split consists of
     <prefix>/deliveries/archive=A/delivery.json    the one switch: what consumers read
     <prefix>/former/archive=A/...json              documents of former deliveries
+    <prefix>/corrections/archive=A/revision=R/...csv  rows that a person has corrected
 
 Everything of an archive lies below a few folders of its own, so it can be found and removed as a
 whole. Versions before generations had the member first and no generation; see `old_folders`.
@@ -37,6 +38,7 @@ _SHAPES: Final = {
     "quarantine": (_SHAPE, _OLD_SHAPE),
     "shards": (_SHAPE, _OLD_SHAPE),
     "former": (("archive",),),
+    "corrections": (_OLD_SHAPE,),
 }
 
 
@@ -70,7 +72,7 @@ class Place:
     """Where an object of an archive lies. Names are as they stand in keys.
 
     Attributes:
-        kind: `enriched`, `quarantine`, `shards` or `former`.
+        kind: `enriched`, `quarantine`, `shards`, `former` or `corrections`.
         archive: one of `Layout.names_of` an archive.
         folder: of the archive, within its kind (and its member, in the layout before generations).
         revision: "" for documents of former deliveries.
@@ -130,6 +132,7 @@ class Layout:
             f"{self.prefix}/quarantine/{own}",
             f"{self.prefix}/shards/{own}",
             self.former_folder(archive),
+            self._corrections(archive),
         ]
 
     def manifest(self, archive: str) -> str:
@@ -159,6 +162,14 @@ class Layout:
     def former_folder(self, archive: str) -> str:
         """Below which lie the documents of an archive's former deliveries."""
         return f"{self.prefix}/former/archive={_old_segment(archive)}/"
+
+    def corrections(self, archive: str, revision: str, number: int) -> str:
+        """Rows of a revision that a person has corrected; numbers count from 1."""
+        return f"{self.corrections_folder(archive, revision)}{number:06d}.csv"
+
+    def corrections_folder(self, archive: str, revision: str) -> str:
+        """Below which lie the corrected rows of a revision."""
+        return f"{self._corrections(archive)}revision={_segment(revision)}/"
 
     def old_enriched(self, revision: str, shard: ShardKey) -> str:
         """The Parquet of a shard as versions before generations named it."""
@@ -237,6 +248,9 @@ class Layout:
                     generation=values.get("generation", ""),
                 )
         return None
+
+    def _corrections(self, archive: str) -> str:
+        return f"{self.prefix}/corrections/archive={_old_segment(archive)}/"
 
     def _generation(self, kind: str, generation: Generation, archive: str) -> str:
         return (

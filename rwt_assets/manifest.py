@@ -95,7 +95,8 @@ class MemberReport(_Document):
     "ignored" was not read at all. `columns` are the names that its columns have in the result.
     `rows_by_rule` counts the quarantined rows by the rule that they broke.
 
-    `stored_name` is what the archive says where `name` had to be made distinct from another.
+    `rows_corrected` counts the rows that were read as a person has corrected them. `stored_name` is
+    what the archive says where `name` had to be made distinct from another.
     `first_row_line` is the line of the first row, if every row has exactly one line. `digests` are
     those that the feed's control file states, hexadecimal, of the member's bytes. `lines` are the
     member's physical lines (None in manifests of earlier versions), `trailer` those at its end that
@@ -117,6 +118,7 @@ class MemberReport(_Document):
     digests: dict[str, str] = Field(default_factory=dict)
     lines: LineCounts | None = None
     trailer: tuple[str, ...] = ()
+    rows_corrected: int = 0
 
     @property
     def rule_name(self) -> str:
@@ -151,6 +153,8 @@ class ArchiveManifest(_Document):
 
     `split_id` tells this split from others of the same revision; see `generations.py`. It is ""
     in manifests of versions before generations. `reason` says why the revision was split again.
+    `corrections` is the document of corrected rows that were used, `corrections_after` the number
+    up to which such documents of the revision are not in force.
     """
 
     feed: str
@@ -164,6 +168,13 @@ class ArchiveManifest(_Document):
     shards: tuple[Shard, ...]
     quarantine_keys: tuple[str, ...]
     control: ControlReport = ControlReport()
+    corrections: str = ""
+    corrections_after: int = 0
+
+    @property
+    def rows_corrected(self) -> int:
+        """Records that were read as a person has corrected them."""
+        return sum(member.rows_corrected for member in self.members)
 
     @property
     def rows_read(self) -> int:
@@ -222,7 +233,8 @@ class Delivery(_Document):
     made, `reason` why it took the place of the one before. `former` are the deliveries before it,
     the newest first, as far as their objects may still be there. `warnings` say what of the archive
     is not as expected, though it is delivered. Documents of earlier versions have no generation,
-    reason, members, warnings and former.
+    reason, members, warnings and former. Of the rows read, `rows_corrected` were read as a person
+    has corrected them, which the document `corrections` has.
     """
 
     feed: str
@@ -237,6 +249,8 @@ class Delivery(_Document):
     rows_quarantined: int
     objects: tuple[EnrichedObject, ...]
     quarantine_keys: tuple[str, ...]
+    rows_corrected: int = 0
+    corrections: str = ""
     members: tuple[MemberReport, ...] = ()
     warnings: tuple[str, ...] = ()
     former: tuple[FormerDelivery, ...] = ()

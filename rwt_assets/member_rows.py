@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from rwt_assets.column_names import distinct_names, same_but_for_case, told_renamed
 from rwt_assets.concurrency import read_ahead
 from rwt_assets.contract import check_columns
+from rwt_assets.corrections import NO_CORRECTIONS, MemberCorrections
 from rwt_assets.dialect import CsvDialect, find_dialect
 from rwt_assets.encodings import (
     SAMPLE_BYTES,
@@ -39,7 +40,7 @@ from rwt_assets.headers import declared_names
 from rwt_assets.manifest import LineCounts
 from rwt_assets.physical_lines import LINE, TRAILER_BYTES, LineCounter, cut_trailer
 from rwt_assets.quoting import LOOK_AHEAD, judge_records
-from rwt_assets.records import Records, count_lines, shown_record
+from rwt_assets.records import Records, count_lines, find_records, shown_record
 from rwt_assets.rejections import REJECTED_ROWS, Rejections
 from rwt_assets.row_faults import UNCLOSED_QUOTE, RowFaults
 from rwt_assets.same_names import INSENSITIVE, Case
@@ -77,9 +78,10 @@ class MemberRows:
         where: named in errors.
         all_fields: read all columns and not the split column alone.
         case: how column names are compared, unless the rule says it.
+        corrections: rows that take the place of those that were sent; `rows_corrected` counts them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each says one thing about the member
         self,
         rule: MemberRule,
         limits: Limits,
@@ -87,6 +89,7 @@ class MemberRows:
         where: str,
         all_fields: bool = False,
         case: Case = INSENSITIVE,
+        corrections: MemberCorrections = NO_CORRECTIONS,
     ) -> None:
         self.columns: tuple[str, ...] = ()
         self.note = ""
@@ -94,6 +97,7 @@ class MemberRows:
         self.dialect = CsvDialect()
         self.first_row_line: int | None = None
         self.rows_read = 0
+        self.rows_corrected = 0
         self.rejected = Rejections()
         self.trailer: tuple[str, ...] = ()
         self._rule = rule
@@ -101,6 +105,7 @@ class MemberRows:
         self._where = where
         self._all_fields = all_fields
         self._case: Case = rule.case or case
+        self._corrections = corrections
         self._begun = False
         self._body_line = 1
         self._lines = 1  # lines before the batch
@@ -233,7 +238,15 @@ class MemberRows:
             data += b"\n"
         records = self._find(data, last=True)
         yield from self._taken(data, records)
-        self._reject_rest(data[records.end :])
+        rest = data[records.end :]
+        corrected = self._corrections.in_place_of(
+            rest, self.rows_read + 1, self.dialect, self.columns
+        )
+        if corrected is None:
+            self._reject_rest(rest)
+        else:
+            self.rows_corrected += 1
+            yield corrected, find_records(corrected, self.dialect, last=True)
 
     def _taken(self, data: bytes, records: Records) -> Iterator[tuple[bytes, Records]]:
         """A batch, if it has rows; its lines are counted."""
@@ -377,6 +390,10 @@ class MemberRows:
         self.rows_read += rows
 
     def _good_rows(self, batch: bytes, records: Records) -> RowBatch:
+        batch, records, corrected = self._corrections.apply(
+            batch, records, self.rows_read + 1, self.dialect, self.columns
+        )
+        self.rows_corrected += corrected
         faults = RowFaults(batch, records, self.dialect)
         fields = self._read_fields(batch, records, faults)
         for table in faults.tables(first_line=self._lines, first_row=self.rows_read + 1):

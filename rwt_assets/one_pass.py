@@ -17,6 +17,7 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from rwt_assets.contract import RejectedValue, ShardContract
+from rwt_assets.corrections import NO_CORRECTIONS, MemberCorrections
 from rwt_assets.enrichment import enrich
 from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.feed import Limits, MemberRule
@@ -81,6 +82,7 @@ class OnePass:
         keep_shards: whether the records are wanted as CSV, too.
         only: the values whose shards are wanted; None for all.
         case: how column names are compared, unless the rule says it.
+        corrections: rows that take the place of those that were sent.
     """
 
     def __init__(  # noqa: PLR0913 - each says one thing about the member
@@ -95,8 +97,11 @@ class OnePass:
         keep_shards: bool = True,
         only: Collection[str | None] | None = None,
         case: Case = INSENSITIVE,
+        corrections: MemberCorrections = NO_CORRECTIONS,
     ) -> None:
-        self.rows = MemberRows(rule, limits, where=where, all_fields=True, case=case)
+        self.rows = MemberRows(
+            rule, limits, where=where, all_fields=True, case=case, corrections=corrections
+        )
         self.values = SplitValues(
             rule, limits, archive=archive, member=member, where=where, only=only
         )

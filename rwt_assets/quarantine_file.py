@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import isal_zlib
 
@@ -18,6 +20,7 @@ from rwt_assets.object_store import ObjectStore
 from rwt_assets.row_numbers import damaged
 
 ROW_GROUP_ROWS: Final = 16 << 10
+ROW_GROUP_BYTES: Final = 8 << 20  # of their texts, which have up to 64 KiB each
 READ_BYTES: Final = 1 << 20
 AT_ONCE_BYTES: Final = 8 << 20  # up to this size an object is written by one request
 
@@ -69,16 +72,24 @@ def write_quarantine(
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The rows in tables of one size."""
     held: list[pa.Table] = []
-    rows = 0
+    rows = size = 0
     for table in tables:
         held.append(table)
         rows += table.num_rows
-        while rows >= ROW_GROUP_ROWS:
+        size += _text_bytes(table)
+        while rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
             joined = pa.concat_tables(held)
-            yield joined.slice(0, ROW_GROUP_ROWS).combine_chunks()
-            held, rows = [joined.slice(ROW_GROUP_ROWS)], rows - ROW_GROUP_ROWS
+            ends = np.cumsum(pc.binary_length(joined.column("text")).to_numpy())
+            count = min(ROW_GROUP_ROWS, int(np.searchsorted(ends, ROW_GROUP_BYTES)) + 1)
+            yield joined.slice(0, count).combine_chunks()
+            rest = joined.slice(count)
+            held, rows, size = [rest], rest.num_rows, _text_bytes(rest)
     if rows:
         yield pa.concat_tables(held).combine_chunks()
+
+
+def _text_bytes(table: pa.Table) -> int:
+    return pc.sum(pc.binary_length(table.column("text"))).as_py() or 0
 
 
 def _crc32(file: BinaryIO) -> int:

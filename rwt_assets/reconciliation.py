@@ -240,6 +240,8 @@ def make_delivery(
         rows_quarantined=account.rows_quarantined,
         objects=tuple(account.objects),
         quarantine_keys=account.quarantine_keys,
+        rows_corrected=manifest.rows_corrected,
+        corrections=manifest.corrections,
         members=manifest.members,
         warnings=tuple(warnings),
     )

@@ -32,6 +32,7 @@ class Records:
     The others are blank lines and comments. `lines` counts the physical lines that all take,
     `comments` are the indices of those that are comments. `faults` says of each of `offsets` what
     is wrong with its quotes (see `quoting.py`), 0 for nothing; None if nothing is wrong with any.
+    `sent_on` are the line bounds as they were sent, where records were corrected.
 
     Record `i` is `text[offsets[filled[i]] : offsets[filled[i] + 1]]`, line end included.
     """
@@ -41,6 +42,7 @@ class Records:
     lines: int
     comments: np.ndarray
     faults: np.ndarray | None = None
+    sent_on: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.filled)
@@ -67,6 +69,8 @@ class Records:
 
     def line_bounds(self, text: bytes) -> np.ndarray:
         """The physical line on which each of `offsets` lies, the first of the text being 0."""
+        if self.sent_on is not None:
+            return self.sent_on
         if self.joined == 0:
             return np.arange(len(self.offsets))
         ends = line_ends(text, np.frombuffer(text, np.uint8), last=True)

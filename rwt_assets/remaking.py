@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from rwt_assets.archive import read_member
+from rwt_assets.corrections import Corrections, read_corrections
 from rwt_assets.errors import SPLIT_AGAIN, EncodingGuessError, ShardDamagedError
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.generations import enrichment_version, generation_of
@@ -53,7 +54,8 @@ def remade_runs(
         by_archive.setdefault(ShardKey.parse(key).archive, []).append(key)
     for archive, keys in by_archive.items():
         manifest = read_manifest(store, feed.target, archive)
-        yield from _Remaking(store, feed, manifest, check, password).runs(keys)
+        corrections = read_corrections(store, feed.target, manifest.corrections)
+        yield from _Remaking(store, feed, manifest, check, password, corrections).runs(keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class _Remaking:
     manifest: ArchiveManifest
     check: Callable[[MemberRule, pa.Table], None]
     password: SecretStr | None
+    corrections: Corrections
 
     def runs(self, partition_keys: Iterable[str]) -> Iterator[OnePassRun]:
         """The shards of these partitions."""
@@ -100,6 +103,7 @@ class _Remaking:
             keep_shards=False,
             only=wanted,
             case=self.feed.case,
+            corrections=self.corrections.of(member.name),
         )
         chunks = read_member(found.source, member, limits, where=where, password=self.password)
         for shard in one_pass.shards(chunks):

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.corrections import NO_CORRECTIONS, MemberCorrections
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
@@ -59,6 +60,7 @@ class MemberSplitter:
         member: name of the member.
         where: named in errors.
         case: how column names are compared, unless the rule says it.
+        corrections: rows that take the place of those that were sent.
     """
 
     def __init__(  # noqa: PLR0913 - each says one thing about the member
@@ -70,8 +72,9 @@ class MemberSplitter:
         member: str = "",
         where: str,
         case: Case = INSENSITIVE,
+        corrections: MemberCorrections = NO_CORRECTIONS,
     ) -> None:
-        self.rows = MemberRows(rule, limits, where=where, case=case)
+        self.rows = MemberRows(rule, limits, where=where, case=case, corrections=corrections)
         self.values = SplitValues(rule, limits, archive=archive, member=member, where=where)
         self._held_bytes = limits.buffer_bytes
 

@@ -21,6 +21,7 @@ from rwt_assets.byte_ranges import ByteRanges
 from rwt_assets.concurrency import Room, map_ahead
 from rwt_assets.contract import QuarantineEntry, quarantine_table
 from rwt_assets.control_file import AT_MOST_BYTES, joined, read_control_file
+from rwt_assets.corrections import NOTHING_CORRECTED, Corrections
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import (
     EncodingGuessError,
@@ -130,6 +131,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     split_id: str = "",
     password: SecretStr | None = None,
     enriched: OnePassWriter | None = None,
+    corrections: Corrections = NOTHING_CORRECTED,
 ) -> ArchiveManifest:
     """Split every member that the feed takes and write the shards.
 
@@ -147,6 +149,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         split_id: of what is written; see `generations.py`.
         password: of encrypted members.
         enriched: takes the enriched shards of a feed with `one_pass`.
+        corrections: rows that take the place of those that were sent.
 
     Returns:
         The manifest, which is not yet stored.
@@ -165,7 +168,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     source = ObjectRanges.pinned(store, revision.bucket, revision.key, revision.revision)
     generation = Generation(revision.revision, split_id)
     enriched = enriched if feed.one_pass else None
-    unpacker = _Unpacker(store, feed, revision, generation, password, enriched)
+    unpacker = _Unpacker(store, feed, revision, generation, password, enriched, corrections)
     ignored: list[MemberReport] = []
     with closing(Walk(source, feed, where, password).entries()) as entries:
         unpacker.unpack(unpacker.taken(entries, ignored))
@@ -196,6 +199,8 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         shards=tuple(shard for one in done for shard in one.shards),
         quarantine_keys=unpacker.write_quarantine(),
         control=unpacker.control,
+        corrections=corrections.key,
+        corrections_after=corrections.after,
     )
 
 
@@ -256,6 +261,7 @@ class _Unpacker:
         generation: Generation,
         password: SecretStr | None,
         enriched: OnePassWriter | None,
+        corrections: Corrections,
     ) -> None:
         self.done: list[_Unpacked] = []
         self.control = ControlReport()
@@ -265,6 +271,7 @@ class _Unpacker:
         self._generation = generation
         self._password = password
         self._enriched = enriched
+        self._corrections = corrections
         self._kept_bytes = 0
         self._room = Room(IN_HAND_BYTES)
         self._layout = Layout(feed.target.prefix)
@@ -373,6 +380,7 @@ class _Unpacker:
             member=member.name,
             where=where,
             case=self._feed.case,
+            corrections=self._corrections.of(member.name),
         )
         if self._enriched is not None:
             splitter = self._one_pass(self._enriched, rule, member, where)
@@ -415,6 +423,7 @@ class _Unpacker:
             check=lambda table: enriched.check(rule, table),
             keep_shards=self._feed.keep_shards,
             case=self._feed.case,
+            corrections=self._corrections.of(member.name),
         )
 
     def _run(
@@ -452,6 +461,7 @@ class _Unpacker:
             digests=digests.hexadecimal,
             lines=rows.lines,
             trailer=rows.trailer,
+            rows_corrected=rows.rows_corrected,
         )
         generation, archive = self._generation, self._revision.key
         numbers = RowNumberWriter(

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from rwt_assets.dialect import CsvDialect
-from rwt_assets.fields import read_fields
-from rwt_assets.records import find_records
+from rwt_assets.fields import physical_columns, read_fields
+from rwt_assets.quoting import judge_records
 
 
 def fields_of(
@@ -37,10 +37,18 @@ def fields_of(
     return [(_read([one], dialect, columns) or [None])[0] for one in data]
 
 
-def write_record(
-    fields: Sequence[str], dialect: CsvDialect, columns: Sequence[str]
-) -> bytes | None:
-    """A record with these fields, line end included; None if the dialect cannot say them."""
+def write_records(
+    rows: Sequence[Sequence[str]], dialect: CsvDialect, columns: Sequence[str]
+) -> list[bytes | None]:
+    """Records with these fields, line ends included; None where the dialect cannot say them."""
+    texts = [_record(fields, dialect) for fields in rows]
+    return [
+        f"{text}\n".encode(errors="surrogatepass") if read == tuple(fields) else None
+        for text, read, fields in zip(texts, fields_of(texts, dialect, columns), rows, strict=True)
+    ]
+
+
+def _record(fields: Sequence[str], dialect: CsvDialect) -> str:
     written = [_written(field, dialect) for field in fields]
     if dialect.comment is not None and written[0].startswith(dialect.comment):
         written[0] = _quoted(fields[0], dialect)
@@ -48,10 +56,7 @@ def write_record(
         written = [_quoted("", dialect)]
     if dialect.trailing_delimiter:
         written.append("")
-    record = dialect.delimiter.join(written)
-    return (
-        f"{record}\n".encode() if fields_of([record], dialect, columns) == [tuple(fields)] else None
-    )
+    return dialect.delimiter.join(written)
 
 
 def _read(
@@ -59,8 +64,18 @@ def _read(
 ) -> list[tuple[str, ...] | None] | None:
     """Fields of texts that are one record each; None if one is not, or more is wrong with it."""
     text = b"".join(data)
-    records = find_records(text, dialect, last=True)
-    if not records.plain or records.offsets.tolist() != [0, *accumulate(map(len, data))]:
+    records = judge_records(
+        text,
+        dialect,
+        width=len(physical_columns(columns, dialect)),
+        last=True,
+        record_bytes=len(text),
+    )
+    if (
+        not records.plain
+        or records.faults is not None
+        or records.offsets.tolist() != [0, *accumulate(map(len, data))]
+    ):
         return None
     ragged: set[int] = set()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from rwt_assets.corrections import NOTHING_CORRECTED, Corrections
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.manifest import ArchiveManifest
 from rwt_assets.notifications import ArchiveRevision
@@ -25,15 +26,21 @@ class Taken:
     store: InMemoryObjects
 
 
-def take(archive: bytes, *rules: MemberRule, **settings: Any) -> Taken:
+def take(
+    archive: bytes,
+    *rules: MemberRule,
+    corrections: Corrections = NOTHING_CORRECTED,
+    **settings: Any,
+) -> Taken:
     """Take an archive all the way by these rules; settings are those of the feed.
 
     It is taken shard by shard, and in one pass with and without shards kept: what comes out is
     the same.
     """
-    taken = _take(archive, rules, settings)
+    taken = _take(archive, rules, settings, corrections)
     for keep_shards in (True, False):
-        again = _take(archive, rules, {**settings, "one_pass": True, "keep_shards": keep_shards})
+        one_pass = {**settings, "one_pass": True, "keep_shards": keep_shards}
+        again = _take(archive, rules, one_pass, corrections)
         assert again.rows == taken.rows
         assert again.manifest.members == taken.manifest.members
         assert _shards(again) == _shards(taken)
@@ -43,7 +50,12 @@ def take(archive: bytes, *rules: MemberRule, **settings: Any) -> Taken:
     return taken
 
 
-def _take(archive: bytes, rules: Sequence[MemberRule], settings: Mapping[str, Any]) -> Taken:
+def _take(
+    archive: bytes,
+    rules: Sequence[MemberRule],
+    settings: Mapping[str, Any],
+    corrections: Corrections,
+) -> Taken:
     feed = Feed.model_validate(
         {
             "name": "wild",
@@ -64,7 +76,7 @@ def _take(archive: bytes, rules: Sequence[MemberRule], settings: Mapping[str, An
         found.append((rows, run.rows_quarantined))
 
     enriched = OnePassWriter(check=lambda _rule, _table: None, write=consume)
-    manifest = unpack_archive(store, feed, revision, enriched=enriched)
+    manifest = unpack_archive(store, feed, revision, enriched=enriched, corrections=corrections)
     write_manifest(store, feed.target, manifest, replaces="")
     if not feed.one_pass:
         for run in shard_runs(store, feed, [shard.partition_key for shard in manifest.shards]):

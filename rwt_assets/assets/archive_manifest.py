@@ -1,5 +1,6 @@
 """Assets `zip_archive`, `archive_manifest` and `csv_shard`: from an archive to its shards."""
 
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from rwt_assets.assets.one_pass import EnrichedWhileSplitting
 from rwt_assets.assets.schema_check import schema_check_result, schema_check_spec
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.corrections import NOTHING_CORRECTED, corrections_in_force
 from rwt_assets.errors import ArchiveMissingError, SupersededError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import CAUSE_TAG, FeedGraph
@@ -26,7 +28,7 @@ from rwt_assets.markdown_tables import decoration, in_table
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
-from rwt_assets.processing import manifest_etag, write_manifest
+from rwt_assets.processing import manifest_etag, read_manifest, write_manifest
 from rwt_assets.resources.object_store import page_of
 from rwt_assets.schema_history import KindFinding, record_schemas
 from rwt_assets.unpacking import unpack_archive
@@ -179,13 +181,19 @@ def split_newest_revision(  # noqa: PLR0913 - each says one thing about the spli
             remedy="Run `rwt sweep`, or upload the archive again.",
         )
     reason = catalog.asked_because(archive)
+    corrections = NOTHING_CORRECTED
+    if replaces:  # nothing can have been corrected before the first split
+        before = partial(read_manifest, store, feed.target, archive)
+        corrections = corrections_in_force(store, feed.target, archive, revision.revision, before)
+    asked = " ".join(filter(None, [revision.revision, asked_by, corrections.version]))
     manifest = unpack_archive(
         store,
         feed,
         revision,
-        split_id=split_id(feed, f"{revision.revision} {asked_by}"),
+        split_id=split_id(feed, asked),
         password=password,
         enriched=enriched.writer if enriched is not None else None,
+        corrections=corrections,
     ).model_copy(update={"reason": reason})
     refuse_superseded(catalog, archive, revision.revision)
     etag = write_manifest(store, feed.target, manifest, replaces=replaces)
@@ -239,6 +247,7 @@ def _metadata(feed: Feed, manifest: ArchiveManifest, seconds: float) -> dict[str
         "shards": len(manifest.shards),
         "dagster/row_count": manifest.rows_read,
         "rows_quarantined": manifest.rows_quarantined,
+        "rows_corrected": manifest.rows_corrected,
         "members_quarantined": sum(one.outcome == "quarantined" for one in manifest.members),
         "bytes": sum(member.bytes for member in split),
         "seconds": round(seconds, 3),

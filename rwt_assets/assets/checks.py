@@ -71,6 +71,7 @@ def document_evaluations(feed: Feed, document: Delivery) -> list[dg.AssetCheckEv
         "rows_read": document.rows_read,
         "rows_enriched": document.rows_enriched,
         "rows_quarantined": document.rows_quarantined,
+        "rows_corrected": document.rows_corrected,
     }
     reconciled = document.rows_read == document.rows_enriched + document.rows_quarantined
     return [
@@ -117,6 +118,7 @@ def _account_metadata(account: Account) -> dict[str, Any]:
         "rows_read": account.manifest.rows_read,
         "rows_enriched": account.rows_enriched,
         "rows_quarantined": account.rows_quarantined,
+        "rows_corrected": account.manifest.rows_corrected,
         "members_off": ", ".join(account.members_off[:SAMPLE]) or "none",
         "members_with_verified_crc32": account.members_verified,
         "shards_with_equal_checksum": len(account.objects),

@@ -317,6 +317,7 @@ def document_metadata(catalog: FeedCatalog, document: Delivery) -> dict[str, Any
         "dagster/row_count": document.rows_enriched,
         "rows_read": document.rows_read,
         "rows_quarantined": document.rows_quarantined,
+        "rows_corrected": document.rows_corrected,
         "shards": len(document.objects),
         "object": dg.MetadataValue.url(page_of(uri)),
         "archive_page": archive_page(catalog.graph, document.key),

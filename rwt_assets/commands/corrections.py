@@ -1,7 +1,7 @@
-"""`rwt quarantine export`: rejected rows as a CSV file that a person corrects.
+"""`rwt quarantine export` and `import`: rejected rows as a CSV file that a person corrects.
 
-What belongs here: the command. What does not: which rows these are (`correcting.py` of the package)
-and how they are written (`correction_file.py`).
+What belongs here: the commands. What does not: which rows are given out (`correcting.py` of the
+package) and taken back (`taking_back.py`).
 """
 
 import sys
@@ -12,19 +12,22 @@ import dagster as dg
 import typer
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.commands.quarantine import Rule
+from rwt_assets.commands.quarantine import Rule, follow
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
     FeedName,
     State,
     archives_by_feed,
+    console,
     enter,
     errors,
     errors_told,
 )
 from rwt_assets.correcting import Exported, export_rows, find_rejected
 from rwt_assets.definitions import declared_feeds
+from rwt_assets.partitions import archive_partition_key
 from rwt_assets.resources.object_store import connect_objects
+from rwt_assets.taking_back import archive_in, import_rows
 
 
 def export_command(  # noqa: PLR0913, PLR0917 - one for each option
@@ -69,13 +72,59 @@ def export_command(  # noqa: PLR0913, PLR0917 - one for each option
         _tell(done, output)
 
 
+def import_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, help="What `export` wrote, corrected."
+        ),
+    ],
+    archive: Annotated[
+        str, typer.Option("--archive", metavar="KEY", help="Refuse a file of another archive.")
+    ] = "",
+    state: State = DEFAULT_STATE,
+    feed_name: FeedName = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the delivery; status 1 if it fails.")
+    ] = False,
+) -> None:
+    """Take corrected rows back: their archive is processed again with them.
+
+    Each takes the place of the row that was rejected, and is held to the same contract. Rows that
+    were left as they were are not taken. A file is taken as a whole or not at all.
+
+    For example:
+
+        rwt quarantine import monday.csv --wait
+
+    Status 1 if the file is refused.
+    """
+    with errors_told():
+        enter(state)
+        key, rows = archive_in(file.read_bytes(), where=str(file), archive=archive)
+        failed = False
+        with dg.DagsterInstance.get() as instance:
+            ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [key])
+            catalog = FeedCatalog(instance, feed)
+            done = import_rows(catalog, connect_objects(), rows, where=str(file))
+            fate = "it is processed again" if done.asked else "it stays as it is"
+            console.print(
+                f"{key}: rows corrected: {done.rows:,}, as they were: {done.unchanged:,}; {fate}",
+                markup=False,
+            )
+            if wait and done.asked:
+                ends = follow(catalog, [archive_partition_key(key)])
+                failed = any(end.stage == "failed" for end in ends.values())
+        raise typer.Exit(1 if failed else 0)
+
+
 def _tell(done: Exported, output: Path | None) -> None:
     where = "" if output is None else f" to {output}"
-    errors.print(f"{done.rows:,} rejected rows written{where}.", markup=False)
+    errors.print(f"Rejected rows written{where}: {done.rows:,}.", markup=False)
     if done.fixed:
         errors.print(
-            f"{done.fixed:,} of them are no single row, or are longer than is kept: they can be "
-            "corrected at their source only.",
+            f"{done.fixed:,} of them stand for several rows or are longer than is kept: they can "
+            "be corrected at their source only.",
             markup=False,
         )
     for name in done.members:

@@ -11,7 +11,7 @@ from rwt_assets.correction_file import FileRow, escaped, read_file, unescaped, w
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import CorrectionError
 from rwt_assets.records import CUT, SHOWN_BYTES, shown_record
-from rwt_assets.written_records import fields_of, write_record
+from rwt_assets.written_records import fields_of, write_records
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
     "'=+-@\t\r\n\",;\uff1d x", max_size=6
@@ -101,7 +101,7 @@ def test_what_is_no_such_file_is_refused(body, found):
 @given(DIALECTS, st.lists(TEXTS, min_size=1, max_size=3))
 def test_a_record_has_the_fields_that_it_was_written_with(dialect, fields):
     columns = [f"c{number}" for number in range(len(fields))]
-    record = write_record(fields, dialect, columns)
+    (record,) = write_records([fields], dialect, columns)
     if record is not None:
         assert fields_of([record.decode().removesuffix("\n")], dialect, columns) == [tuple(fields)]
     elif dialect.quote is not None and dialect.escape is None:

@@ -27,6 +27,7 @@ PURE = [
     "consumption",
     "contract",
     "correction_file",
+    "corrections",
     "deliveries",
     "delivery_history",
     "delivery_report",
