@@ -146,10 +146,10 @@ def test_what_was_just_written_stays_whatever_the_feed_says(hours):
     feed = FEED.model_copy(update={"keep_former_hours": hours})
     with stored_shop(feed=feed) as shop:
         deliver(shop, *REVISIONS)
-        before = results(shop)
-        assert collected(shop, now=NOW + timedelta(minutes=55)) == []
+        before, written = results(shop), datetime.now(UTC)
+        assert collected(shop, now=written + timedelta(minutes=55)) == []
         assert results(shop) == before
-        assert [one.left for one in collected(shop, now=NOW + timedelta(minutes=65))] == [""]
+        assert [one.left for one in collected(shop, now=written + timedelta(minutes=65))] == [""]
         assert objects(shop) == needed(shop)
 
 

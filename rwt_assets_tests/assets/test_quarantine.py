@@ -133,6 +133,8 @@ def test_the_checks_of_a_delivery_pass_warn_and_say_why(shop):
         "reconciled": (True, "ERROR"),
         "quarantine_within_tolerance": (True, "WARN"),
         "contract_kept": (False, "WARN"),
+        "archive_complete": (True, "WARN"),
+        "rows_as_usual": (True, "WARN"),
     }
     reconciled = checks["reconciled"].metadata
     assert reconciled["members_with_verified_crc32"].value == 1
@@ -153,7 +155,7 @@ def test_where_nothing_is_set_aside_all_checks_pass_and_no_quarantine_is_read(sh
     shop.drop("a.zip", make_zip({"sales.csv": GOOD}))
     sweep(shop.catalog, shop.objects)
     *_, deliver = shop.dispatch()
-    assert [one.passed for one in checks_of(deliver).values()] == [True] * 3
+    assert [one.passed for one in checks_of(deliver).values()] == [True] * 5
     (event,) = deliver.get_asset_materialization_events()
     assert "quarantine" not in event.materialization.metadata
     assert quarantined(shop) == []
