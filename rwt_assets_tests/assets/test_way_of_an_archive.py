@@ -62,6 +62,8 @@ def test_an_archive_is_split_enriched_and_delivered(shop):
             "reconciled",
             "quarantine_within_tolerance",
             "contract_kept",
+            "archive_complete",
+            "rows_as_usual",
         ],
         True,
     )

@@ -15,7 +15,7 @@ pytestmark = [
 
 def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
     plan = Plan(
-        archives=12,
+        archives=10,
         daemon_kills=1,
         server_kills=1,
         seconds_at_most=840,

@@ -67,9 +67,10 @@ def test_two_columns_that_are_one_set_their_member_aside():
     assert "case: exact" in str(caught.value)
 
 
-def test_columns_that_are_declared_apart_are_told_apart():
+def test_columns_that_no_reader_tells_apart_set_the_member_aside():
     rule = MemberRule(include=("*",), columns={"id": {}, "ID": {}})
-    assert columns("ID,id", rule) == ("ID", "id")
+    with pytest.raises(MemberHeaderError, match="differ by their case alone"):
+        columns("ID,id", rule)
 
 
 def test_a_column_that_is_not_there_is_null_as_the_evolution_says():
