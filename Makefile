@@ -24,7 +24,7 @@ up: $(READY) ## start everything: S3, SQS, webserver, daemon
 # Those that start no server run two at a time, the others one by one.
 test: $(READY) ## all tests (ARGS="-k name" for some)
 ifeq ($(ARGS),)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not endpoint and not end_to_end and not browser"
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not endpoint and not end_to_end and not browser"
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15 \
 		-m "endpoint or end_to_end or browser"
 else

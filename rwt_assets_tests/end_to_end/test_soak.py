@@ -3,7 +3,7 @@
 import pytest
 
 from rwt_assets_tests.end_to_end.soak import REFUSED_LAST, Plan, run_soak
-from rwt_assets_tests.end_to_end.soak_feed import REFUSING, RICHER
+from rwt_assets_tests.end_to_end.soak_feed import REFUSING
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -15,13 +15,13 @@ pytestmark = [
 
 def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
     plan = Plan(
-        archives=10,
+        archives=8,
         daemon_kills=1,
         server_kills=1,
         seconds_at_most=840,
         seed=7,
         shards=(2, 3),
-        windows=(REFUSING, RICHER),
+        windows=(REFUSING,),
     )
     report = run_soak(plan, tmp_path / "soak")
     print(*map(": ".join, report.lines()), sep="\n")
@@ -29,7 +29,7 @@ def test_nothing_is_lost_and_nothing_doubled_while_things_are_killed(tmp_path):
     assert report.problems == []
     assert set(report.uploads) == {"contents", "refused", "same bytes"}
     assert report.declared == [declaration.name for declaration in plan.windows]
-    assert report.replays > len(plan.windows)
+    assert report.replays >= len(plan.windows)
     assert report.by_command > 0
     assert report.refused_archives == REFUSED_LAST
     assert report.deliveries > plan.archives

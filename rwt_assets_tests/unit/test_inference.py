@@ -279,7 +279,7 @@ def archives(fields):
 
 
 @pytest.mark.parametrize("fields", [WORDS, WILD], ids=["words", "anything"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_declaration_takes_the_archive_that_it_was_made_of(tmp_path, data, fields):
     members = data.draw(archives(fields))
