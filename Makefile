@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-oldest lint docs format bench fuzz soak readers cluster upgrade screenshots clean
+.PHONY: help demo up test long test-oldest lint docs format bench fuzz soak readers cluster upgrade screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -26,10 +26,13 @@ test: $(READY) ## all tests (ARGS="-k name" for some)
 ifeq ($(ARGS),)
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not endpoint and not end_to_end and not browser"
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15 \
-		-m "endpoint or end_to_end or browser"
+		-m "(endpoint or end_to_end or browser) and not long"
 else
 	$(BIN)/pytest $(ARGS)
 endif
+
+long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL, a short soak (half an hour)
+	$(BIN)/pytest --numprocesses 2 --dist load --durations=15 -m long $(ARGS)
 
 test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest

@@ -10,7 +10,7 @@ from rwt_assets_tests.end_to_end.documented_commands import (
     steps_of,
 )
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(900)]
 
 # In an order in which they do not stand in each other's way; replay changes the feed.
 PAGES = [

@@ -11,7 +11,7 @@ from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.databases import database
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 SHARDS = 30
 
 

@@ -7,6 +7,7 @@ from rwt_assets_tests.end_to_end.soak_feed import REFUSING
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     # boto3 keeps connections open for the next call and has no moment to close them.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),

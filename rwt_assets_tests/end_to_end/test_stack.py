@@ -44,6 +44,7 @@ def materializations(stack, asset):
     return [record.asset_materialization for record in records]
 
 
+@pytest.mark.long
 def test_twenty_archives_at_once_are_all_delivered_and_none_twice(stack):
     graph = stack.ask(lambda catalog: catalog.graph)
     uploads = [
@@ -260,6 +261,7 @@ def test_a_backfill_from_the_ui_takes_many_shards_in_one_run(stack):
     assert read_result(stack.objects(), stack.feed.target, archive).reconciled
 
 
+@pytest.mark.long
 def test_a_shard_that_is_reported_again_is_enriched_again_by_automation(stack):
     archive = "gtfs/automation.zip"
     stack.upload("automation.zip", timetable(trips=2, stops=2))

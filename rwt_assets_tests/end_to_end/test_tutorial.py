@@ -4,7 +4,7 @@ import pytest
 
 from rwt_assets_tests.end_to_end.documented_commands import PROJECT, Reader, steps_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def test_every_command_of_the_tutorial_does_what_the_page_shows(tmp_path):

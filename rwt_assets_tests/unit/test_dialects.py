@@ -61,7 +61,7 @@ def written_tables(draw, delimiters, quotes, encodings):
     return rows, out.getvalue().encode(encoding), dialect, encoding
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(
     written_tables(
         [",", ";", "\t", "|", ":", "^", " "],
@@ -82,7 +82,7 @@ def test_a_table_in_a_declared_dialect_comes_back_as_it_was(written):
     assert texts(take_member(data, rule).rows) == rows
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(
     # UTF-16 without a mark is recognized where most of it is Latin, see below.
     written_tables([",", ";", "\t", "|"], ['"'], ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

@@ -279,7 +279,7 @@ def archives(fields):
 
 
 @pytest.mark.parametrize("fields", [WORDS, WILD], ids=["words", "anything"])
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_declaration_takes_the_archive_that_it_was_made_of(tmp_path, data, fields):
     members = data.draw(archives(fields))
@@ -300,7 +300,7 @@ def _odd(text):
 SEEDS = seeds()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(SEEDS), st.integers(0, 2**64))
 def test_no_damaged_archive_is_a_surprise(tmp_path, seed, number):
     path = tmp_path / "damaged.zip"

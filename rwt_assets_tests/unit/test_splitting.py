@@ -60,7 +60,7 @@ def written(rows, end, quoting):
     return out.getvalue().encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(FIELDS, TRICKY, FIELDS), max_size=30),
     st.sampled_from(["\n", "\r\n"]),
@@ -87,7 +87,7 @@ def test_every_row_goes_to_the_shard_of_its_value(rows, end, quoting, chunk, cut
     assert {row[1] or None for row in rows} == set(by_value(parts))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(list('",\r\nab')), max_size=60).map("".join))
 @example('a"b,c\n"d""e","f\ng"\r\nh\r')
 @example('a,"b"x,c\ny,z,w\n')
