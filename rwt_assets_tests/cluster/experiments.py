@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from urllib.parse import quote
 
 import dagster as dg
 
 from rwt_assets.consumption import read_delivery
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed_graph import ARCHIVE_TAG, REASON_TAG, STEP_TAG
+from rwt_assets.layout import Layout
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.standing import take_standing
 from rwt_assets_tests.cluster.network import NamespaceNetwork
@@ -170,9 +170,13 @@ def _worker_at(cluster: RunningCluster, archive: str) -> int:
 def _parquet(cluster: RunningCluster, archive: str) -> int:
     """Enriched shards of the stop times, of which there is one less than of all."""
     target = cluster.feed.target
-    key = quote(_key(cluster, archive), safe="")
-    prefix = f"{target.prefix}/enriched/member=stop_times.txt/archive={key}/"
-    return sum(1 for _ in cluster.objects.list(target.bucket, prefix))
+    folders = Layout(target.prefix).folders(_key(cluster, archive))
+    return sum(
+        "/rwt_member=stop_times.txt/" in head.key
+        for folder in folders
+        if "/enriched/" in folder
+        for head in cluster.objects.list(target.bucket, folder)
+    )
 
 
 def _settled(cluster: RunningCluster, archives: list[str]) -> bool:
