@@ -180,11 +180,13 @@ def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunR
         if priority > smallest:
             continue
         attempts = catalog.attempts(archive.partition_key, need)
+        if attempts.exhausted(catalog.feed.attempts) or _rests(attempts):
+            continue
+        # Another look is dear: only what would be asked for once more is looked at again.
         if attempts.count and needs_something_else(catalog, archive, need):
             continue
-        if not attempts.exhausted(catalog.feed.attempts) and not _rests(attempts):
-            requests += _requests(catalog, archive, need, attempts.count + 1)
-            taken.append(priority)
+        requests += _requests(catalog, archive, need, attempts.count + 1)
+        taken.append(priority)
     return requests
 
 
