@@ -28,7 +28,13 @@ from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.table_names import distinct_columns, further_names, table_names, unified_schema
+from rwt_assets.table_names import (
+    distinct_columns,
+    further_names,
+    quoted,
+    table_names,
+    unified_schema,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,18 +181,14 @@ def query(tables: Mapping[str, DeliveredTable], sql: str) -> duckdb.DuckDBPyRela
     for number, table in enumerate(tables.values()):
         source = f"rwt_delivered_{number}"
         connection.register(source, table.dataset)
-        connection.execute(f"create schema if not exists {_quoted(table.feed)}")
-        names = [f"{_quoted(table.feed)}.{_quoted(one)}" for one in (table.name, *table.called)]
-        names += [_quoted(table.name)] if table.name in tables else []
-        names += [_quoted(one) for one in table.called if called[one] == 1 and one not in plain]
-        columns = ", ".join(map(_quoted, table.columns))
+        connection.execute(f"create schema if not exists {quoted(table.feed)}")
+        names = [f"{quoted(table.feed)}.{quoted(one)}" for one in (table.name, *table.called)]
+        names += [quoted(table.name)] if table.name in tables else []
+        names += [quoted(one) for one in table.called if called[one] == 1 and one not in plain]
+        columns = ", ".join(map(quoted, table.columns))
         for name in names:
             connection.execute(f"create or replace view {name}({columns}) as from {source}")
     return connection.sql(sql)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _feed(name: str, key: str) -> Feed:

@@ -233,6 +233,7 @@ class MemberRule(Expected, ValueSettings):
     def _columns_are_known(self) -> Self:
         named = [("split_by", self.split_by), ("key_column", self.key_column)]
         named += [("unique", column) for column in self.unique]
+        named += [("references", column) for column in self.references]
         for field, column in named:
             if self.columns and column is not None and column not in self.columns:
                 known = ", ".join(sorted(self.columns))
@@ -258,15 +259,6 @@ class MemberRule(Expected, ValueSettings):
     def _enrichments_fit(self) -> Self:
         if self.columns:
             check_columns_known(self.enrichments, [*self.columns])
-        return self
-
-    @model_validator(mode="after")
-    def _references_are_known(self) -> Self:
-        for column in self.references:
-            if self.columns and column not in self.columns:
-                known = ", ".join(sorted(self.columns))
-                msg = f"references names the unknown column {column!r}; declared are: {known}"
-                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

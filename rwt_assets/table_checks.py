@@ -24,7 +24,7 @@ from rwt_assets.expectations import (
 from rwt_assets.feed import Feed
 from rwt_assets.manifest import ArchiveManifest, Claim
 from rwt_assets.same_names import matches
-from rwt_assets.table_names import table_names
+from rwt_assets.table_names import quoted, table_names
 
 SHOWN: Final = 5
 CELL_CHARACTERS: Final = 60
@@ -87,9 +87,9 @@ class _Asker:
     def _view(self, name: str, files: Iterable[Path]) -> dict[str, str]:
         listed = ", ".join(_text(str(file)) for file in files)
         self._connection.execute(
-            f"create view {_name(name)} as from read_parquet([{listed}], union_by_name = true)"
+            f"create view {quoted(name)} as from read_parquet([{listed}], union_by_name = true)"
         )
-        described = self._connection.execute(f"describe {_name(name)}").fetchall()
+        described = self._connection.execute(f"describe {quoted(name)}").fetchall()
         return {row[0]: row[1] for row in described}
 
     def references(self, feed: Feed) -> Iterator[Finding]:
@@ -110,13 +110,13 @@ class _Asker:
             return
         kinds = {self._columns[one][key] for one in parents}
         same = kinds == {self._columns[member][column]}
-        own = _name(column) if same else f"cast({_name(column)} as varchar)"
-        other = _name(key) if same else f"cast({_name(key)} as varchar)"
+        own = quoted(column) if same else f"cast({quoted(column)} as varchar)"
+        other = quoted(key) if same else f"cast({quoted(key)} as varchar)"
         known = " union all ".join(
-            f"select {other} as k from {_name(self._views[one])}" for one in parents
+            f"select {other} as k from {quoted(self._views[one])}" for one in parents
         )
         sql = (
-            f"select v, count(*) as n from (select {own} as v from {_name(self._views[member])}) "
+            f"select v, count(*) as n from (select {own} as v from {quoted(self._views[member])}) "
             f"where v is not null and v not in (select k from ({known}) where k is not null) "
             "group by v order by n desc, v"
         )
@@ -153,10 +153,10 @@ class _Asker:
             return
         total = Decimal(0)
         for one in members:
-            cast = f"try_cast({_name(column)} as decimal(38, {SUM_SCALE}))"
+            cast = f"try_cast({quoted(column)} as decimal(38, {SUM_SCALE}))"
             found = self._connection.execute(
-                f"select sum({cast}), count({_name(column)}) - count({cast}) "
-                f"from {_name(self._views[one])}"
+                f"select sum({cast}), count({quoted(column)}) - count({cast}) "
+                f"from {quoted(self._views[one])}"
             ).fetchone()
             added, lost = found if found is not None else (None, 0)
             if lost:
@@ -198,10 +198,6 @@ def _row(names: Sequence[str], row: Sequence[Any]) -> str:
 def _cell(value: Any) -> str:
     text = "null" if value is None else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= CELL_CHARACTERS else f"{text[: CELL_CHARACTERS - 1]}…"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(text: str) -> str:

@@ -20,6 +20,11 @@ from rwt_assets.column_names import distinct_names
 DIGEST_CHARACTERS: Final = 6
 
 
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def table_name(member: str) -> str:
     """The table of a member: its path without the suffix, as SQL takes it unquoted."""
     path = PurePosixPath(member)

@@ -75,15 +75,21 @@ def document_evaluations(feed: Feed, document: Delivery) -> list[dg.AssetCheckEv
     }
     reconciled = document.rows_read == document.rows_enriched + document.rows_quarantined
     return [
-        dg.AssetCheckEvaluation(
-            check_name=str(one.check_name),
-            asset_key=FeedGraph(feed.name).delivery,
-            passed=one.passed,
-            severity=one.severity,
-            metadata={**one.metadata, "archive": dg.MetadataValue.text(document.key)},
-        )
+        evaluation_of(feed, one, document.key)
         for one in _results(feed, count_delivered(document), told, reconciled=reconciled)
     ]
+
+
+def evaluation_of(feed: Feed, result: dg.AssetCheckResult, archive: str) -> dg.AssetCheckEvaluation:
+    """A result of a delivery's check, to be reported outside a run or by one that raises."""
+    return dg.AssetCheckEvaluation(
+        check_name=str(result.check_name),
+        asset_key=FeedGraph(feed.name).delivery,
+        passed=result.passed,
+        severity=result.severity,
+        description=result.description,
+        metadata={**(result.metadata or {}), "archive": dg.MetadataValue.text(archive)},
+    )
 
 
 def _results(

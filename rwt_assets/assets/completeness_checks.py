@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import dagster as dg
 
+from rwt_assets.assets.checks import evaluation_of
 from rwt_assets.completeness import Finding, find_incomplete
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.errors import IncompleteError
@@ -122,16 +123,8 @@ def completeness_evaluations(
     feed: Feed, found: Sequence[Finding], archive: str
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The same results, for a run that raises and has none of its own."""
-    asset = FeedGraph(feed.name).delivery
     for result in completeness_results(feed, found):
-        yield dg.AssetCheckEvaluation(
-            check_name=str(result.check_name),
-            passed=result.passed,
-            asset_key=asset,
-            severity=result.severity,
-            description=result.description,
-            metadata={**(result.metadata or {}), "archive": dg.MetadataValue.text(archive)},
-        )
+        yield evaluation_of(feed, result, archive)
 
 
 def _result(name: str, found: Sequence[Finding]) -> dg.AssetCheckResult:

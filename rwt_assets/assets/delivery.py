@@ -17,6 +17,7 @@ from rwt_assets.assets.checks import (
     RECONCILED,
     delivery_check_specs,
     delivery_results,
+    evaluation_of,
 )
 from rwt_assets.assets.completeness_checks import (
     CopyRows,
@@ -240,15 +241,7 @@ def _report_failed(catalog: FeedCatalog, check_name: str, account: Account) -> N
     partition_key = archive_partition_key(account.manifest.key)
     results = delivery_results(catalog.feed, account)
     result = next(one for one in results if one.check_name == check_name)
-    catalog.instance.report_runless_asset_event(
-        dg.AssetCheckEvaluation(
-            check_name=check_name,
-            passed=False,
-            asset_key=catalog.graph.delivery,
-            severity=dg.AssetCheckSeverity.ERROR,
-            metadata={**result.metadata, "archive": dg.MetadataValue.text(partition_key)},
-        )
-    )
+    catalog.instance.report_runless_asset_event(evaluation_of(catalog.feed, result, partition_key))
 
 
 def _report_unexpected(catalog: FeedCatalog, archive: str, found: Sequence[Finding]) -> None:
