@@ -3,8 +3,7 @@
 What belongs here: text to typed columns, and the reason where that fails. What does not:
 rows that are no rows (`splitting.py`) and finding rows that repeat (`uniqueness.py`). Rule:
 Databricks documentation, "Configure schema inference and evolution in Auto Loader", for
-columns and values that are not declared. Works on whole columns; only rejected rows are
-looked at one by one.
+columns and values that are not declared. Works on whole columns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +25,18 @@ from rwt_assets.feed import MemberRule
 from rwt_assets.notation import Notation, notation_of
 from rwt_assets.patterns import whole_match
 from rwt_assets.records import SHOWN_BYTES
+from rwt_assets.rejected_values import (
+    NONE_REJECTED,
+    NOT_NULL,
+    REJECTED_VALUES,
+    Fault,
+    RejectedValues,
+    in_order,
+    rejected_by,
+)
 from rwt_assets.uniqueness import SeenKeys, row_keys
 
-NOT_NULL: Final = "not null"
 UNIQUE: Final = "unique"
-BOUNDS: Final = ("minimum", "maximum")
-SHOWN: Final = 100  # characters of a value in a reason
 TEXT_BYTES: Final = "rwt.text_bytes"  # up to how many bytes the text of a record is whole
 QUARANTINE_SCHEMA: Final = pa.schema(
     [
@@ -70,40 +75,12 @@ class QuarantineEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedValue:
-    """A row that breaks the contract: its ordinal, and the first rule it breaks."""
-
-    row: int
-    rule: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ContractResult:
     """Rows that keep the contract, typed, with their ordinals; and the others."""
 
     valid: pa.Table
     row_numbers: np.ndarray
-    rejected: tuple[RejectedValue, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """A rule that some rows break: `mask` has them, `words` follow the text in the reason."""
-
-    column: str
-    rule: str
-    mask: np.ndarray
-    words: str
-
-    def reason(self, text: str) -> str:
-        """Why a row with this text breaks the rule."""
-        if self.rule == NOT_NULL:
-            return f"{self.column} {self.words}"
-        if self.rule in BOUNDS:
-            return f"{text} {self.words}"
-        cut = f"{text[:SHOWN]!r}..." if len(text) > SHOWN else repr(text)
-        return f"{cut} {self.words}"
+    rejected: RejectedValues
 
 
 def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> None:
@@ -213,22 +190,22 @@ class ShardContract:
         bad = np.zeros(table.num_rows, np.bool_)
         for fault in faults:
             bad |= fault.mask
-        rejected = _rejected(table, row_numbers, faults, bad) if faults else []
+        rejected = rejected_by(faults, table, row_numbers, bad) if faults else NONE_REJECTED
         if faults:
             typed = typed.filter(pa.array(~bad))
         if not self._rule.unique:
-            return ContractResult(typed, row_numbers[~bad] if faults else row_numbers, (*rejected,))
+            return ContractResult(typed, row_numbers[~bad] if faults else row_numbers, rejected)
         kept = np.flatnonzero(~bad)
         own = [typed.column(name).combine_chunks() for name in self._rule.unique]
         shard = [] if within is None else [within.take(pa.array(kept))]
         keys = row_keys([*shard, *own])
         first = self._seen.first_rows(keys, row_numbers[kept])
         again = np.flatnonzero(first >= 0)
-        rejected += self._repeated(row_numbers[kept[again]], first[again])
+        if len(again):
+            repeated = self._repeated(row_numbers[kept[again]], first[again])
+            rejected = in_order(rejected, repeated)
         return ContractResult(
-            typed.filter(pa.array(first < 0)),
-            row_numbers[kept[first < 0]],
-            (*sorted(rejected, key=lambda one: one.row),),
+            typed.filter(pa.array(first < 0)), row_numbers[kept[first < 0]], rejected
         )
 
     def _check(self, columns: Sequence[str]) -> None:
@@ -247,9 +224,9 @@ class ShardContract:
                 remedy="Mend the feed's columns, or ask the sender.",
             )
 
-    def _typed(self, table: pa.Table, row_numbers: np.ndarray) -> tuple[pa.Table, list[_Fault]]:
+    def _typed(self, table: pa.Table, row_numbers: np.ndarray) -> tuple[pa.Table, list[Fault]]:
         """All columns with their types, and the rules that rows break."""
-        evolution, faults = self._rule.evolution, list[_Fault]()
+        evolution, faults = self._rule.evolution, list[Fault]()
         new = new_columns(table.column_names, self._rule)
         columns: dict[str, Any] = {}
         rescued: dict[str, Any] = {}
@@ -280,25 +257,28 @@ class ShardContract:
         return pa.table(columns), faults
 
     def _conflict(
-        self, conflicts: list[_Fault], column: Any, row_numbers: np.ndarray
+        self, conflicts: list[Fault], column: Any, row_numbers: np.ndarray
     ) -> ArchiveSchemaError:
         """The error of the first row whose value does not fit."""
         index = min(int(np.flatnonzero(one.mask)[0]) for one in conflicts)
         fault = next(one for one in conflicts if one.mask[index])
         return ArchiveSchemaError(
             f"the column {fault.column!r} has a value that breaks the contract: "
-            f"{fault.reason(column[index].as_py())}",
+            f"{fault.reasons(column.slice(index, 1))[0].as_py()}",
             where=", ".join(filter(None, [self._where, f"row {row_numbers[index]}"])),
             fate="Nothing of the archive is delivered.",
             remedy="Ask the sender, or set evolution.type_conflicts of the feed.",
         )
 
-    def _repeated(self, row_numbers: np.ndarray, first: np.ndarray) -> list[RejectedValue]:
-        named = ", ".join(self._rule.unique)
-        return [
-            RejectedValue(int(row), UNIQUE, f"{named}: the same as in row {before}")
-            for row, before in zip(row_numbers, first, strict=True)
+    def _repeated(self, row_numbers: np.ndarray, first: np.ndarray) -> RejectedValues:
+        told = f"{', '.join(self._rule.unique)}: the same as in row "
+        before = pa.array(first, pa.int64()).cast(pa.string())
+        columns = [
+            pa.array(row_numbers, pa.int64()),
+            pa.repeat(UNIQUE, len(row_numbers)),
+            pc.binary_join_element_wise(told, before, ""),
         ]
+        return RejectedValues(pa.table(columns, schema=REJECTED_VALUES))
 
 
 def fitting(texts: Any, rule: ColumnRule, notation: Notation | None = None) -> np.ndarray:
@@ -380,14 +360,14 @@ def _reading(rule: MemberRule, column: str) -> _Reading:
     return _Reading(rule.columns[column], rule.notation(column))
 
 
-def _typed(column: Any, name: str, reading: _Reading) -> tuple[Any, list[_Fault]]:
+def _typed(column: Any, name: str, reading: _Reading) -> tuple[Any, list[Fault]]:
     """A column with its type, and for each broken rule a mask of the rows that break it."""
-    rule, faults = reading.rule, list[_Fault]()
+    rule, faults = reading.rule, list[Fault]()
 
     def fault(what: str, ok: Any, words: str) -> None:
         mask = ~np.asarray(pc.fill_null(ok, fill_value=True))
         if mask.any():
-            faults.append(_Fault(name, what, mask, words))
+            faults.append(Fault(name, what, mask, words))
 
     present, text = _present(column, reading.notation)
     if not rule.nullable:
@@ -399,7 +379,7 @@ def _typed(column: Any, name: str, reading: _Reading) -> tuple[Any, list[_Fault]
     if rule.pattern is not None:
         fault("pattern", whole_match(text, rule.pattern), f"does not match {rule.pattern}")
     value, unread = read_texts(text, rule.type, reading.notation)
-    faults += [_Fault(name, rule.kind, mask, words) for mask, words in unread]
+    faults += [Fault(name, rule.kind, mask, words) for mask, words in unread]
     least, greatest = rule.bounds
     if least is not None:
         enough = pc.greater_equal(value, pa.scalar(least, value.type))
@@ -427,24 +407,3 @@ def _present(column: Any, notation: Notation) -> tuple[Any, Any]:
 
 def _shown(bound: Any) -> str:
     return f"{bound:g}" if isinstance(bound, float) else str(bound)
-
-
-def _rejected(
-    table: pa.Table, row_numbers: np.ndarray, faults: Sequence[_Fault], bad: np.ndarray
-) -> list[RejectedValue]:
-    """The bad rows, each with the first rule that it breaks."""
-    indices = np.flatnonzero(bad)
-    found = table.take(indices)
-    values = {fault.column: found.column(fault.column).to_pylist() for fault in faults}
-    masks = [fault.mask[indices] for fault in faults]
-    first = np.argmax(np.stack(masks), axis=0)
-    return [
-        RejectedValue(
-            int(row_numbers[index]),
-            f"{faults[broken].column}: {faults[broken].rule}",
-            faults[broken].reason(values[faults[broken].column][position]),
-        )
-        for position, (index, broken) in enumerate(
-            zip(indices.tolist(), first.tolist(), strict=True)
-        )
-    ]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Final, Literal
 
+import numpy as np
 from charset_normalizer import from_bytes
 
 from rwt_assets.feed import AUTO
@@ -30,7 +31,8 @@ _WITH_MARK: Final = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
 _UNREADABLE: Final = "rwt_unreadable"
-_UNDECODED: Final = re.compile("[\udc80-\udcff]")
+_BEYOND_ASCII: Final = 0x80
+_LEADS: Final = 0xC0  # and above: the first byte of a character (RFC 3629, section 3)
 # What a text may be that is neither Unicode nor Windows-1252.
 _CODE_PAGES: Final = (
     "cp1252", "cp1251", "koi8_r", "cp932", "gb18030", "big5", "euc_jp", "euc_kr",
@@ -107,8 +109,11 @@ class GuessEvidence:
 
 def _beyond_ascii(text: str) -> tuple[int, int]:
     """How many characters are no ASCII, and how many bytes are no UTF-8."""
-    wrong = len(_UNDECODED.findall(text))
-    return len(text) - len(text.encode("ascii", "ignore")) - wrong, wrong
+    # Bytes that are no UTF-8 are surrogates in the text (Python, PEP 383), which "ignore" drops.
+    written = np.frombuffer(text.encode("utf-8", "ignore"), np.uint8)
+    ascii_characters = int(np.count_nonzero(written < _BEYOND_ASCII))
+    characters = ascii_characters + int(np.count_nonzero(written >= _LEADS))
+    return characters - ascii_characters, len(text) - characters
 
 
 def _utf16_by_zeros(sample: bytes) -> Literal["utf-16-le", "utf-16-be"] | None:

@@ -16,21 +16,20 @@ import numpy as np
 import pyarrow as pa
 from isal import isal_zlib
 
-from rwt_assets.contract import RejectedValue, ShardContract
+from rwt_assets.contract import ShardContract
 from rwt_assets.corrections import NO_CORRECTIONS, MemberCorrections
 from rwt_assets.enrichment import enrich
 from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.grouping import GroupedRows
 from rwt_assets.member_rows import MemberRows, RowBatch, record_bytes
-from rwt_assets.records import shown_record
+from rwt_assets.records import shown_binary
+from rwt_assets.rejected_values import REJECTED_VALUES, SLICE_ROWS, RejectedValues
 from rwt_assets.same_names import INSENSITIVE, Case
 from rwt_assets.split_values import SplitValues
 from rwt_assets.splitting import SplitPart, parts, record_table
 
-REJECTED_SCHEMA: Final = pa.schema(
-    [("row", pa.int64()), ("rule", pa.string()), ("reason", pa.string()), ("text", pa.string())]
-)
+REJECTED_SCHEMA: Final = REJECTED_VALUES.append(pa.field("text", pa.string()))
 ROW_GROUP_BYTES: Final = 8 << 20
 
 
@@ -184,22 +183,15 @@ class OnePass:
         self._check(table)
         self._enriched.add(numbers, self._named.apply(table))
 
-    def _reject(
-        self, batch: RowBatch, numbers: np.ndarray, rejected: tuple[RejectedValue, ...]
-    ) -> None:
-        rows = np.array([one.row for one in rejected], np.int64)
-        places = np.searchsorted(batch.row_numbers, rows)
-        texts = batch.records.take(pa.array(places)).to_pylist()
-        table = pa.table(
-            [
-                pa.array(rows),
-                pa.array([one.rule for one in rejected]),
-                pa.array([one.reason for one in rejected]),
-                pa.array([shown_record(text) for text in texts]),
-            ],
-            schema=REJECTED_SCHEMA,
-        )
-        self._rejected.add(numbers[places], table)
+    def _reject(self, batch: RowBatch, numbers: np.ndarray, rejected: RejectedValues) -> None:
+        places = np.searchsorted(batch.row_numbers, rejected.rows)
+        for start in range(0, len(places), SLICE_ROWS):
+            own = places[start : start + SLICE_ROWS]
+            texts = shown_binary(batch.records.take(pa.array(own)))
+            table = rejected.table.slice(start, SLICE_ROWS)
+            self._rejected.add(
+                numbers[own], table.append_column(REJECTED_SCHEMA.field("text"), texts)
+            )
 
 
 class _Sums:

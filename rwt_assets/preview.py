@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import BinaryIO, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -39,7 +40,7 @@ from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.object_store import ObjectHead
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
-from rwt_assets.quarantine import BATCH_ROWS, FIELDS, breaches
+from rwt_assets.quarantine import FIELDS, breaches
 from rwt_assets.reconciliation import Account
 from rwt_assets.table_checks import asks_rows, find_in_rows
 from rwt_assets.unpacking import OnePassWriter, unpack_archive
@@ -403,17 +404,30 @@ class _LocalArchive:
 
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:  # noqa: ARG002
         """Note the first entries of what would be quarantined, and forget the rest."""
-        file = pq.ParquetFile(BytesIO(body) if isinstance(body, bytes | memoryview) else body)
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=FIELDS):
-            self._note(pa.Table.from_batches([batch]))
+        readable = BytesIO(body) if isinstance(body, bytes | memoryview) else body
+        file = pq.ParquetFile(readable, read_dictionary=["member", "rule"])
+        for number in range(file.num_row_groups):
+            self._note(file, number)
 
-    def _note(self, table: pa.Table) -> None:
-        kinds = table.group_by(["member", "rule"]).aggregate([]).to_pylist()
+    def _note(self, file: pq.ParquetFile, number: int) -> None:
+        """Take the first rows of each kind, which are seldom in any row group but the first."""
+        places = file.read_row_group(number, columns=["member", "rule", "row"])
+        rows = np.asarray(places.column("row").fill_null(0))
+        kinds = places.group_by(["member", "rule"]).aggregate([]).to_pylist()
         for kind in kinds:
-            found = _first(table, kind["member"], kind["rule"])
+            member, rule = kind["member"], kind["rule"]
+            own = pc.and_(
+                pc.equal(places.column("member"), member), pc.equal(places.column("rule"), rule)
+            )
+            indices = np.flatnonzero(np.asarray(own))
+            first = indices[np.argsort(rows[indices], kind="stable")[:EXAMPLES]]
             with self._lock:
-                known = self._examples.setdefault((kind["member"], kind["rule"]), [])
-                merged = sorted([*known, *found], key=lambda entry: entry.row or 0)
+                known = self._examples.setdefault((member, rule), [])
+                if len(known) == EXAMPLES and (known[-1].row or 0) <= rows[first[0]]:
+                    continue
+                found = file.read_row_group(number, columns=FIELDS).take(pa.array(first))
+                entries = [QuarantineEntry(**row) for row in found.to_pylist()]
+                merged = sorted([*known, *entries], key=lambda entry: entry.row or 0)
                 known[:] = merged[:EXAMPLES]
 
     def put_if(
@@ -437,10 +451,3 @@ class _LocalArchive:
     def _refuse_others(self, bucket: str, key: str, etag: str = LOCAL) -> None:
         if key != self._key or etag not in ("", LOCAL):
             raise ArchiveMissingError("a preview keeps nothing", where=f"s3://{bucket}/{key}")
-
-
-def _first(table: pa.Table, member: str, rule: str) -> list[QuarantineEntry]:
-    """The first entries of a quarantine table that are of one member and rule."""
-    own = pc.and_(pc.equal(table.column("member"), member), pc.equal(table.column("rule"), rule))
-    first = table.filter(own).sort_by("row").slice(0, EXAMPLES)
-    return [QuarantineEntry(**row) for row in first.to_pylist()]

@@ -5,7 +5,7 @@ was set aside. What does not: the rules themselves (`contract.py`, `enrichment.p
 archive in one pass (`one_pass.py`) and where the result goes (`resources/parquet_io_manager.py`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -16,14 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import isal_zlib
 
-from rwt_assets.contract import (
-    QUARANTINE_SCHEMA,
-    QuarantineEntry,
-    RejectedValue,
-    ShardContract,
-    count_by_rule,
-    quarantine_table,
-)
+from rwt_assets.contract import ShardContract
 from rwt_assets.documents import write_document
 from rwt_assets.enrichment import enrich
 from rwt_assets.errors import SPLIT_AGAIN, ArchiveMissingError, ShardDamagedError, SupersededError
@@ -35,7 +28,10 @@ from rwt_assets.manifest import ArchiveManifest, MemberReport, Part, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.one_pass import OnePassShard
 from rwt_assets.partitions import ShardKey
-from rwt_assets.records import find_records, header_end, shown_record
+from rwt_assets.quarantine_file import as_quarantine, put_quarantine
+from rwt_assets.records import find_records, header_end, shown_records
+from rwt_assets.rejected_values import RejectedValues
+from rwt_assets.rejections import REJECTED_ROWS, Rejections
 from rwt_assets.row_numbers import RowNumbers, damaged
 
 
@@ -58,7 +54,7 @@ class ShardRun:
     rows_quarantined: int = 0
     rows_by_rule: dict[str, int] = field(default_factory=dict)
     quarantine_key: str | None = None
-    _rejected: list[QuarantineEntry] = field(default_factory=list)
+    _rejected: Rejections = field(default_factory=Rejections)
 
     @property
     def partition_key(self) -> str:
@@ -85,7 +81,7 @@ class ShardRun:
             data, row_numbers = self._read_part(part)
             table = parse_shard(data, self.member.dialect, self.member.columns)
             result = contract.apply(table, row_numbers)
-            self._rejected += self._entries(result.rejected, data, row_numbers)
+            self._reject(result.rejected, data, row_numbers)
             yield enrich(
                 result.valid,
                 key_column=self.rule.key_column,
@@ -130,37 +126,24 @@ class ShardRun:
             )
         return data
 
-    def _entries(
-        self, rejected: Sequence[RejectedValue], data: bytes, row_numbers: np.ndarray
-    ) -> Iterator[QuarantineEntry]:
-        """Rejected rows of a part with their raw text, and their line where that is known."""
-        if not rejected:
+    def _reject(self, rejected: RejectedValues, data: bytes, row_numbers: np.ndarray) -> None:
+        """Hold rejected rows of a part back, with their raw text."""
+        if not len(rejected):
             return
         begin = header_end(data, self.member.dialect)
         records = find_records(data[begin:], self.member.dialect, last=True)
-        places = np.searchsorted(row_numbers, [one.row for one in rejected]).tolist()
-        first = self.member.first_row_line
-        for one, place in zip(rejected, places, strict=True):
-            start, end = records.span(place)
-            yield QuarantineEntry(
-                member=self.shard.member,
-                line=None if first is None else first + one.row - 1,
-                row=one.row,
-                rows=1,
-                rule=one.rule,
-                reason=one.reason,
-                text=shown_record(data[begin + start : begin + end]),
-                lines=None if first is None else 1,
-            )
+        raw = records.filled[np.searchsorted(row_numbers, rejected.rows)]
+        starts, ends = records.offsets[raw] + begin, records.offsets[raw + 1] + begin
+        texts = shown_records(data, starts, ends)
+        self._rejected.add(_with_lines(rejected.table, texts, self.member.first_row_line))
 
     def _write_quarantine(self) -> None:
-        self.rows_quarantined = sum(entry.rows for entry in self._rejected)
-        self.rows_by_rule = count_by_rule(self._rejected)
-        if self._rejected:
-            table = quarantine_table(
-                self._rejected, archive=self.manifest.key, revision=self.manifest.revision
+        self.rows_quarantined = self._rejected.rows
+        self.rows_by_rule = dict(self._rejected.by_rule)
+        if self.rows_quarantined:
+            self.quarantine_key = _put_quarantine(
+                self, self.store, self.feed.target, self._rejected.tables
             )
-            self.quarantine_key = _put_quarantine(self, self.store, self.feed.target, [table])
 
 
 @dataclass(slots=True)
@@ -182,41 +165,52 @@ class OnePassRun:
     def tables(self) -> Iterator[pa.Table]:
         """The tables of `ShardRun.tables`, in order; nothing is fetched."""
         yield from self.shard.tables
-        set_aside = [self._quarantine(rejected) for rejected in self.shard.rejected]
-        if not set_aside:
-            return
-        for table in set_aside:
-            self.rows_quarantined += table.num_rows
-            for one in table.column("rule").value_counts().to_pylist():
-                counted = self.rows_by_rule.get(one["values"], 0)
-                self.rows_by_rule[one["values"]] = counted + one["counts"]
-        self.quarantine_key = _put_quarantine(self, self.store, self.target, set_aside)
+        rejected = Rejections()
+        for table in self.shard.rejected:
+            texts = table.column("text")
+            rejected.add(_with_lines(table, texts, self.first_row_line))
+        self.rows_quarantined, self.rows_by_rule = rejected.rows, dict(rejected.by_rule)
+        if self.rows_quarantined:
+            self.quarantine_key = _put_quarantine(self, self.store, self.target, rejected.tables)
 
-    def _quarantine(self, rejected: pa.Table) -> pa.Table:
-        """Rejected rows as a table of `QUARANTINE_SCHEMA`."""
-        key, rows = ShardKey.parse(self.partition_key), rejected.num_rows
-        first = self.first_row_line
-        line = None if first is None else pc.add(rejected.column("row"), first - 1)
-        columns: dict[str, Any] = {
-            "archive": pa.repeat(key.archive, rows),
-            "revision": pa.repeat(self.generation.revision, rows),
-            "member": pa.repeat(key.member, rows),
-            "line": pa.nulls(rows, pa.int64()) if line is None else line,
-            "rows": pa.repeat(pa.scalar(1, pa.int64()), rows),
-            "lines": pa.nulls(rows, pa.int64())
-            if line is None
-            else pa.repeat(pa.scalar(1, pa.int64()), rows),
-            **{name: rejected.column(name) for name in rejected.column_names},
-        }
-        return pa.table(
-            [columns[name] for name in QUARANTINE_SCHEMA.names], schema=QUARANTINE_SCHEMA
-        )
+
+def _with_lines(rejected: pa.Table, texts: Any, first_row_line: int | None) -> pa.Table:
+    """Rejected values as a table of `REJECTED_ROWS`.
+
+    Args:
+        rejected: row, rule and reason.
+        texts: of the rows.
+        first_row_line: of the member, if every row has exactly one line.
+    """
+    rows = rejected.num_rows
+    one = pa.repeat(pa.scalar(1, pa.int64()), rows)
+    unknown = pa.nulls(rows, pa.int64())
+    row = rejected.column("row")
+    columns = {
+        "line": unknown if first_row_line is None else pc.add(row, first_row_line - 1),
+        "row": row,
+        "rows": one,
+        "lines": unknown if first_row_line is None else one,
+        "rule": rejected.column("rule"),
+        "reason": rejected.column("reason"),
+        "text": texts,
+    }
+    return pa.table([columns[name] for name in REJECTED_ROWS.names], schema=REJECTED_ROWS)
 
 
 def _put_quarantine(
-    run: "ShardRun | OnePassRun", store: ObjectStore, target: Target, tables: list[pa.Table]
+    run: "ShardRun | OnePassRun",
+    store: ObjectStore,
+    target: Target,
+    rejected: Callable[[], Iterable[pa.Table]],
 ) -> str:
     """Keep what a shard's contract rejected; the key of the object.
+
+    Args:
+        run: of the shard.
+        store: where it is kept.
+        target: of the feed.
+        rejected: gives the rows, tables of `REJECTED_ROWS`, as often as it is asked.
 
     Raises:
         ShardDamagedError: another object is in its place. One that is there already should be of
@@ -224,12 +218,16 @@ def _put_quarantine(
     """
     shard = ShardKey.parse(run.partition_key)
     key = Layout(target.prefix).shard_quarantine(run.generation, shard, run.checksum)
-    body = BytesIO()
-    with pq.ParquetWriter(body, QUARANTINE_SCHEMA, compression="zstd") as writer:
-        for table in tables:
-            writer.write_table(table)
-    written = store.put_if(target.bucket, key, body.getvalue(), etag="")
-    if not written and not _holds(store.read(target.bucket, key), pa.concat_tables(tables)):
+    revision = run.generation.revision
+
+    def tables() -> Iterator[pa.Table]:
+        for table in rejected():
+            yield as_quarantine(
+                table, archive=shard.archive, revision=revision, member=shard.member
+            )
+
+    written = put_quarantine(store, target.bucket, key, tables())
+    if not written and not _holds(store.read(target.bucket, key), pa.concat_tables(tables())):
         error = damaged(target.bucket, key, "it is not the quarantine of this shard")
         error.archive = shard.archive
         raise error

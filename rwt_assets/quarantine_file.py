@@ -21,6 +21,8 @@ from rwt_assets.row_numbers import damaged
 
 ROW_GROUP_ROWS: Final = 16 << 10
 ROW_GROUP_BYTES: Final = 8 << 20  # of their texts, which have up to 64 KiB each
+REPEATED: Final = ["archive", "revision", "member", "rows", "rule", "reason", "lines"]
+RISING: Final = ["line", "row"]
 READ_BYTES: Final = 1 << 20
 AT_ONCE_BYTES: Final = 8 << 20  # up to this size an object is written by one request
 
@@ -52,21 +54,51 @@ def write_quarantine(
         ShardDamagedError: the object that is in its place is not what its name says.
     """
     with TemporaryFile() as file:
-        groups = _groups(tables)
-        first = next(groups, None)
-        if first is None:
+        size = _write(file, tables)
+        if not size:
             return None
-        with pq.ParquetWriter(file, QUARANTINE_SCHEMA, compression="zstd") as writer:
-            writer.write_table(first)
-            for group in groups:
-                writer.write_table(group)
-        size = file.tell()
         key = key_of(f"{_crc32(file):08x}")
-        file.seek(0)
-        body = file.read() if size <= AT_ONCE_BYTES else file
-        if not store.put_if(bucket, key, body, etag="") and not _is(store, bucket, key, file, size):
+        if not _put(store, bucket, key, file, size) and not _is(store, bucket, key, file, size):
             raise damaged(bucket, key, "its checksum is not the one in its name")
         return key
+
+
+def put_quarantine(store: ObjectStore, bucket: str, key: str, tables: Iterable[pa.Table]) -> bool:
+    """Keep quarantined rows under a key where nothing is; False if there is an object already.
+
+    Args:
+        store: where they are kept.
+        bucket: in which.
+        key: under which.
+        tables: of `QUARANTINE_SCHEMA`, with one row at least.
+    """
+    with TemporaryFile() as file:
+        return _put(store, bucket, key, file, _write(file, tables))
+
+
+def _write(file: BinaryIO, tables: Iterable[pa.Table]) -> int:
+    """Write Parquet; its size, 0 without a row."""
+    groups = _groups(tables)
+    first = next(groups, None)
+    if first is None:
+        return 0
+    with pq.ParquetWriter(
+        file,
+        QUARANTINE_SCHEMA,
+        compression="zstd",
+        use_dictionary=REPEATED,
+        column_encoding=dict.fromkeys(RISING, "DELTA_BINARY_PACKED"),
+    ) as writer:
+        writer.write_table(first)
+        for group in groups:
+            writer.write_table(group)
+    return file.tell()
+
+
+def _put(store: ObjectStore, bucket: str, key: str, file: BinaryIO, size: int) -> bool:
+    file.seek(0)
+    body = file.read() if size <= AT_ONCE_BYTES else file
+    return bool(store.put_if(bucket, key, body, etag=""))
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -157,8 +157,7 @@ def shown_records(text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray
     """Records as texts for a report, as `shown_record` has one; an Arrow array."""
     cut = ends - starts > SHOWN_BYTES
     ends = np.minimum(ends, starts + SHOWN_BYTES)
-    bounds = np.concatenate([[0], np.cumsum(ends - starts)])
-    data = b"".join(map(text.__getitem__, map(slice, starts.tolist(), ends.tolist())))
+    data, bounds = _picked(text, starts, ends)
     if not data.isascii():
         data, bounds = escaped(data, bounds)
     texts = pa.LargeStringArray.from_buffers(
@@ -168,6 +167,24 @@ def shown_records(text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray
     if not cut.any():
         return texts
     return pc.if_else(pa.array(cut), pc.binary_join_element_wise(texts, CUT, ""), texts)
+
+
+def _picked(
+    text: bytes | memoryview, starts: np.ndarray, ends: np.ndarray
+) -> tuple[bytes, np.ndarray]:
+    """Pieces of a text one after the other, and their bounds."""
+    bounds = np.concatenate([[0], np.cumsum(ends - starts)])
+    if len(starts) == 0 or (starts[1:] == ends[:-1]).all():
+        return bytes(text[starts[0] : ends[-1]]) if len(starts) else b"", bounds
+    # Every second of these is a piece, the others are what lies between.
+    offsets = np.stack([starts, ends], axis=1).ravel().astype(np.int64)
+    if (np.diff(offsets) < 0).any():
+        return b"".join(text[a:b] for a, b in zip(starts, ends, strict=True)), bounds
+    all_of_it = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    )
+    pieces = all_of_it.take(pa.array(np.arange(0, len(offsets) - 1, 2)))
+    return pieces.buffers()[2].to_pybytes()[: bounds[-1]], bounds
 
 
 def shown_binary(records: Any) -> Any:
@@ -206,9 +223,14 @@ def not_utf8(data: bytes, bounds: np.ndarray) -> np.ndarray:
     high = np.flatnonzero(view >= 0x80)  # noqa: PLR2004
     byte = view[high]
     after = np.concatenate([view, np.zeros(3, np.uint8)])
-    ends = bounds[np.searchsorted(bounds, high, side="right")] if len(high) else high
+    # Where every text ends with ASCII, as a line does, no character can go on in the next.
+    apart = len(high) == 0 or (view[bounds[1:][np.diff(bounds) > 0] - 1] < 0x80).all()  # noqa: PLR2004
+    ends = len(view) if apart else bounds[np.searchsorted(bounds, high, side="right")]
     good = np.zeros(len(view) + 3, np.bool_)
+    counts = np.bincount(byte, minlength=256)
     for least, most, length, low, top in _SEQUENCES:
+        if not counts[least : most + 1].any():
+            continue
         leads = (byte >= least) & (byte <= most) & (high + length <= ends)
         start = high[leads]
         fits = (after[start + 1] >= low) & (after[start + 1] <= top)
