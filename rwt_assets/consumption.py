@@ -88,12 +88,14 @@ def read_result(store: ObjectStore, target: Target, archive: str) -> Result:
         ahead=WORKERS,
     )
     for one, body in zip(delivery.objects, bodies, strict=True):
-        rows = pq.read_table(BytesIO(body)).num_rows
+        rows = pq.read_table(BytesIO(body), use_threads=False).num_rows
         enriched[one.member] += rows
         shards[one.member] += 1
         size[one.member] += len(body)
     for key in delivery.quarantine_keys:
-        table = pq.read_table(BytesIO(store.read(target.bucket, key)), schema=QUARANTINE_SCHEMA)
+        table = pq.read_table(
+            BytesIO(store.read(target.bucket, key)), schema=QUARANTINE_SCHEMA, use_threads=False
+        )
         for entry in table.select(["member", "rows"]).to_pylist():
             quarantined[entry["member"]] += entry["rows"]
     results = [

@@ -163,7 +163,7 @@ def preview_archive(
         What would become of it, also where the archive as a whole would fail.
     """
     key = f"{feed.source.prefix}{file.name}"
-    store = _LocalArchive(file, key, on_read)
+    store = LocalArchive(file, key, on_read)
     revision = ArchiveRevision(feed.source.bucket, key, LOCAL, file.stat().st_size)
     # In one pass the same rows come out and are set aside; see `one_pass.py`.
     way = feed.model_copy(update={"one_pass": True, "keep_shards": False})
@@ -175,7 +175,7 @@ def preview_archive(
 def _preview(  # noqa: PLR0913, PLR0917 - what a preview is made of
     file: Path,
     feed: Feed,
-    store: "_LocalArchive",
+    store: "LocalArchive",
     revision: ArchiveRevision,
     password: SecretStr | None,
     folder: Path,
@@ -233,7 +233,7 @@ def _not_noticed(feed: Feed, file: Path) -> str:
 
 
 def _members(
-    feed: Feed, manifest: ArchiveManifest, account: Account, store: "_LocalArchive"
+    feed: Feed, manifest: ArchiveManifest, account: Account, store: "LocalArchive"
 ) -> Iterator[MemberPreview]:
     shards: dict[str, list[Shard]] = {}
     for shard in manifest.shards:
@@ -253,7 +253,7 @@ def _members(
 
 
 def _examples(
-    report: MemberReport, rule: str, rows: int, store: "_LocalArchive"
+    report: MemberReport, rule: str, rows: int, store: "LocalArchive"
 ) -> tuple[QuarantineEntry, ...]:
     if report.outcome == "quarantined":  # as it would be kept
         return (QuarantineEntry(report.name, None, None, rows, rule, report.reason, ""),)
@@ -351,7 +351,7 @@ class _Enriched:
         return rows
 
 
-class _LocalArchive:
+class LocalArchive:
     """An object store of one object, a file; of what is put, the first of each kind is noted.
 
     What is put without shards is quarantine alone.
@@ -410,10 +410,13 @@ class _LocalArchive:
             self._note(file, number)
 
     def _note(self, file: pq.ParquetFile, number: int) -> None:
-        """Take the first rows of each kind, which are seldom in any row group but the first."""
-        places = file.read_row_group(number, columns=["member", "rule", "row"])
+        """Take the first rows of each kind, which are seldom in any row group but the first.
+
+        Arrow reads without threads: one that still has bytes of ours as the process ends aborts it.
+        """
+        places = file.read_row_group(number, columns=["member", "rule", "row"], use_threads=False)
         rows = np.asarray(places.column("row").fill_null(0))
-        kinds = places.group_by(["member", "rule"]).aggregate([]).to_pylist()
+        kinds = places.group_by(["member", "rule"], use_threads=False).aggregate([]).to_pylist()
         for kind in kinds:
             member, rule = kind["member"], kind["rule"]
             own = pc.and_(
@@ -425,7 +428,9 @@ class _LocalArchive:
                 known = self._examples.setdefault((member, rule), [])
                 if len(known) == EXAMPLES and (known[-1].row or 0) <= rows[first[0]]:
                     continue
-                found = file.read_row_group(number, columns=FIELDS).take(pa.array(first))
+                found = file.read_row_group(number, columns=FIELDS, use_threads=False).take(
+                    pa.array(first)
+                )
                 entries = [QuarantineEntry(**row) for row in found.to_pylist()]
                 merged = sorted([*known, *entries], key=lambda entry: entry.row or 0)
                 known[:] = merged[:EXAMPLES]

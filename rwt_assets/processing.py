@@ -237,7 +237,7 @@ def _put_quarantine(
 def _holds(body: bytes, table: pa.Table) -> bool:
     """Whether a Parquet object has the rows of this table and no others."""
     try:
-        return bool(pq.read_table(BytesIO(body)).equals(table))
+        return bool(pq.read_table(BytesIO(body), use_threads=False).equals(table))
     except (pa.ArrowException, OSError):
         return False
 

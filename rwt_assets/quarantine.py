@@ -178,7 +178,7 @@ def _entries(
         body = pq.ParquetFile(BytesIO(store.read(bucket, key)))
         told = TEXT_BYTES.encode() in (body.schema_arrow.metadata or {})
         there = [name for name in FIELDS if name in body.schema_arrow.names]  # once without lines
-        for batch in body.iter_batches(batch_size=BATCH_ROWS, columns=there):
+        for batch in body.iter_batches(batch_size=BATCH_ROWS, columns=there, use_threads=False):
             for row in batch.to_pylist():
                 if matches(row["rule"], rule):
                     yield _cut_marked(QuarantineEntry(**row), whole_texts=told)

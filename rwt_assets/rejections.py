@@ -68,7 +68,7 @@ class Rejections:
         """Take rejected rows, a table of `REJECTED_ROWS`."""
         if table.num_rows == 0:
             return
-        counts = table.group_by("rule").aggregate([("rows", "sum")])
+        counts = table.group_by("rule", use_threads=False).aggregate([("rows", "sum")])
         for one in counts.to_pylist():
             self.by_rule[one["rule"]] += one["rows_sum"]
             self.rows += one["rows_sum"]

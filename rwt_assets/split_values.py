@@ -23,6 +23,7 @@ from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.member_rows import RowBatch
 from rwt_assets.partitions import ShardKey
 from rwt_assets.records import shown_binary
+from rwt_assets.rejected_values import NONE_REJECTED, RejectedValues
 from rwt_assets.rejections import REJECTED_ROWS, SLICE_ROWS, Rejections
 
 TOO_LONG: Final = "split_value_too_long"
@@ -124,9 +125,10 @@ class SplitValues:
         values: list[str | None] = [None] * len(texts)
         reasons: dict[int, tuple[str, str]] = {}
         canonical, places, rejected = self._typed(texts, first)
-        of_row = {int(row): place for place, row in enumerate(first)}
-        for one in rejected:
-            reasons[of_row[one.row]] = (one.rule, one.reason)
+        order = np.argsort(first)
+        broken = order[np.searchsorted(first[order], rejected.rows)]
+        told = (rejected.table.column(name).to_pylist() for name in ("rule", "reason"))
+        reasons.update(zip(broken.tolist(), zip(*told, strict=True), strict=True))
         for place, value in zip(places, canonical, strict=True):
             values[place] = value
             reason = None if value is None else self._too_long(value)
@@ -134,10 +136,12 @@ class SplitValues:
                 reasons[place] = (TOO_LONG, reason)
         return values, reasons
 
-    def _typed(self, texts: Any, first: np.ndarray) -> tuple[list[str | None], list[int], Any]:
+    def _typed(
+        self, texts: Any, first: np.ndarray
+    ) -> tuple[list[str | None], list[int], RejectedValues]:
         """The values of texts that keep the rule of their column, their places, and the others."""
         if self._rule is None:
-            return [text or None for text in texts.to_pylist()], [*range(len(texts))], ()
+            return [text or None for text in texts.to_pylist()], [*range(len(texts))], NONE_REJECTED
         # Rows are told apart by their numbers, of which those of different texts differ.
         order = np.argsort(first)
         table = pa.table({self._column: texts.take(pa.array(order))})

@@ -163,7 +163,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
             return kept
         with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
             with _ENCODING if shard.at_hand else nullcontext():
-                schema, rows, head = _encode(shard, cast("IO[bytes]", body))
+                schema, rows, head = encode_shard(shard, cast("IO[bytes]", body))
             size = body.tell()
             body.seek(0)
             content = cast("bytes", body if size > IN_MEMORY_BYTES else body.read())
@@ -255,7 +255,7 @@ def _in_the_way(bucket: str, key: str, archive: str) -> ShardDamagedError:
     return error
 
 
-def _encode(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]:
+def encode_shard(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]:
     """Write a shard's tables as one Parquet file; its schema, number of rows and first rows."""
     writer: Any = None
     rows = 0
