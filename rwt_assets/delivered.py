@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 import duckdb
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rwt_assets.concurrency import map_ahead
@@ -29,8 +31,8 @@ from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.table_names import (
-    distinct_columns,
     further_names,
+    merged_columns,
     quoted,
     table_names,
     unified_schema,
@@ -79,22 +81,22 @@ def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
             fate="Nothing was read.",
             remedy=f"Name one of: {', '.join(by_member) or 'none, it has no rows'}.",
         )
-    return _dataset(declared, by_member[wanted])
+    return _merged(_dataset(declared, by_member[wanted]))
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveredTable:
     """A member of a feed as a table: its rows of all deliveries that were asked for.
 
-    `columns` are the names by which SQL knows the columns of `dataset`, in their order. `called`
-    are other names of the table, of which each is always this member's or no table's.
+    `columns` are the names by which SQL knows its columns, each with those columns of `dataset` of
+    which a row has one: they differ only by case, and have one type. `called` are other names of the table, of which each is always this member's or no table's.
     """
 
     feed: str
     name: str
     member: str
     dataset: ds.Dataset
-    columns: tuple[str, ...]
+    columns: Mapping[str, Sequence[str]]
     called: tuple[str, ...] = ()
 
 
@@ -127,7 +129,7 @@ def delivered_tables(
             names[member],
             member,
             dataset := _dataset(feed, objects),
-            tuple(distinct_columns(dataset.schema.names).values()),
+            merged_columns(dataset.schema.names),
             tuple(name for name, one in further.items() if one == member),
         )
         for member, objects in by_member.items()
@@ -180,15 +182,26 @@ def query(tables: Mapping[str, DeliveredTable], sql: str) -> duckdb.DuckDBPyRela
     plain = {name for name in tables if "." not in name}
     for number, table in enumerate(tables.values()):
         source = f"rwt_delivered_{number}"
-        connection.register(source, table.dataset)
+        connection.register(f"{source}_as_stored", table.dataset)
+        connection.execute(_view(source, table))
         connection.execute(f"create schema if not exists {quoted(table.feed)}")
         names = [f"{quoted(table.feed)}.{quoted(one)}" for one in (table.name, *table.called)]
         names += [quoted(table.name)] if table.name in tables else []
         names += [quoted(one) for one in table.called if called[one] == 1 and one not in plain]
-        columns = ", ".join(map(quoted, table.columns))
         for name in names:
-            connection.execute(f"create or replace view {name}({columns}) as from {source}")
+            connection.execute(f"create or replace view {name} as from {source}")
     return connection.sql(sql)
+
+
+def _view(name: str, table: DeliveredTable) -> str:
+    """SQL that makes a view of a registered dataset, in which each column has a name of its own."""
+    places = {column: f"c{place}" for place, column in enumerate(table.dataset.schema.names)}
+    columns = ", ".join(
+        f"coalesce({', '.join(places[one] for one in same)}) as {quoted(own)}"
+        for own, same in table.columns.items()
+    )
+    stored = f"select * from {name}_as_stored"
+    return f"create view {name} as select {columns} from ({stored}) t({', '.join(places.values())})"
 
 
 def _feed(name: str, key: str) -> Feed:
@@ -221,15 +234,27 @@ def _objects_by_member(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:
 
 
 def _dataset(feed: Feed, keys: Iterable[str]) -> ds.Dataset:
-    paths = [f"{feed.target.bucket}/{key}" for key in keys]
-    found = ds.dataset(paths, format="parquet", filesystem=_filesystem(), partitioning=None)
+    paths, files = [f"{feed.target.bucket}/{key}" for key in keys], _filesystem()
     schemas = map_ahead(
-        lambda fragment: fragment.physical_schema,
-        found.get_fragments(),
+        lambda path: pq.read_schema(path, filesystem=files),
+        paths,
         workers=FOOTERS_AT_ONCE,
         ahead=FOOTERS_AT_ONCE,
     )
-    return found.replace_schema(unified_schema([*schemas]))
+    schema = unified_schema([one.remove_metadata() for one in schemas])
+    return ds.dataset(paths, schema, "parquet", filesystem=files, partitioning=None)
+
+
+def _merged(found: ds.Dataset) -> ds.Dataset:
+    """The dataset; where some of its columns are one to a reader, its rows in memory.
+
+    Objects of a member of one archive differ so only if a function of the feed's own makes them.
+    """
+    columns = merged_columns(found.schema.names)
+    if len(columns) == len(found.schema.names):
+        return found
+    same = {own: pc.coalesce(*map(pc.field, names)) for own, names in columns.items()}
+    return ds.dataset(found.to_table(columns=same))
 
 
 def _filesystem() -> fs.S3FileSystem:

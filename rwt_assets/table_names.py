@@ -8,14 +8,12 @@ another member. Where two members would have one name, that name is no table.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Final
 
 import pyarrow as pa
-
-from rwt_assets.column_names import distinct_names
 
 DIGEST_CHARACTERS: Final = 6
 
@@ -66,25 +64,27 @@ def further_names(members: Iterable[str]) -> dict[str, str]:
 def unified_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
     """One schema for objects of a member: every column of any, in the order of their appearance.
 
-    A column has the type that holds all its values; text, if there is no other.
+    A column has the type that holds all its values; text, if there is no other. Columns that
+    `merged_columns` takes for one have one type.
     """
-    different = [*dict.fromkeys(one.remove_metadata() for one in schemas)]
-    try:
-        return pa.unify_schemas(different, promote_options="permissive")
-    except pa.ArrowException:
-        return _by_column(different)
+    types: dict[bytes, pa.DataType] = {}
+    names: dict[str, bytes] = {}
+    for field in (field for schema in dict.fromkeys(schemas) for field in schema):
+        key = names.setdefault(field.name, _sql_key(field.name))
+        types[key] = _common(types.get(key, field.type), field.type)
+    return pa.schema({name: types[key] for name, key in names.items()})
 
 
-def distinct_columns(names: Sequence[str]) -> Mapping[str, str]:
-    """Names of columns as SQL tells them apart, which it does not by their case; by their own."""
-    return dict(zip(names, distinct_names(names, _first_of_each(names)), strict=True))
+def merged_columns(names: Iterable[str]) -> dict[str, list[str]]:
+    """Columns that SQL does not tell apart, by the first of them: they are one to a reader.
 
-
-def _by_column(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    types: dict[str, pa.DataType] = {}
-    for field in (field for schema in schemas for field in schema):
-        types[field.name] = _common(types.get(field.name, field.type), field.type)
-    return pa.schema(types)
+    Args:
+        names: of all objects of a member; in each object such names are there once.
+    """
+    same: dict[bytes, list[str]] = {}
+    for name in names:
+        same.setdefault(_sql_key(name), []).append(name)
+    return {own[0]: own for own in same.values()}
 
 
 def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
@@ -97,11 +97,9 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return pa.string()
 
 
-def _first_of_each(names: Sequence[str]) -> set[str]:
-    first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(name.casefold(), name)
-    return {*first.values()}
+def _sql_key(name: str) -> bytes:
+    """DuckDB compares names without regard to the case of ASCII letters, and of no others."""
+    return name.encode("utf-8", "surrogatepass").lower()
 
 
 def _plain(text: str) -> str:

@@ -45,6 +45,7 @@ class ColumnProfile:
     `misfits` has, for each reading that it may nearly have, the texts that do not fit.
     `counts` is None if there are too many values to split by. `null_words` counts the rows of words
     that may stand for null. `fractions` has the numbers of digits after the last comma or point.
+    `padded` says that some values have white space at their ends; those of nothing else are empty.
     `comma` says whether the table has a decimal comma, or a decimal point; None if it has neither.
     `settled` is a reading that other tables have a part in.
     """
@@ -59,6 +60,7 @@ class ColumnProfile:
     null_words: Counter[str] = field(default_factory=Counter)
     fractions: set[int] = field(default_factory=set)
     comma: bool | None = None
+    padded: bool = False
     settled: Guess | None = None
     counts: Counter[str] | None = field(default_factory=Counter)
     _seen: SeenKeys = field(default_factory=SeenKeys)
@@ -76,17 +78,19 @@ class ColumnProfile:
             self.counts.update(dict(zip(values.to_pylist(), counts.tolist(), strict=True)))
             if len(self.counts) > SPLIT_VALUES_AT_MOST:
                 self.counts = None
-        filled = np.asarray(pc.not_equal(values, ""))
+        inner = pc.utf8_trim_whitespace(values)
+        self.padded = self.padded or not inner.equals(values)
+        filled = np.asarray(pc.not_equal(inner, ""))
         self.empty += int(counts[~filled].sum())
         words = np.asarray(pc.is_in(values, value_set=pa.array(NULL_WORDS)))
         if words.any():
             found = values.filter(pa.array(words)).to_pylist()
             self.null_words.update(dict(zip(found, counts[words].tolist(), strict=True)))
         filled &= ~words
-        self._try(values.filter(pa.array(filled)), counts[filled])
+        self._try(inner.filter(pa.array(filled)), counts[filled])
 
     def _try(self, present: Any, counts: np.ndarray) -> None:
-        """Read values, each there once, in all ways that are left."""
+        """Read values, without white space at their ends, in all ways that are left."""
         few = present.slice(0, FIRST_LOOK)
         first = few.slice(0, VERY_FIRST).to_pylist()
         for guess in [*self.misfits]:
@@ -112,6 +116,7 @@ class ColumnProfile:
         self.unique = self.unique and other.unique
         self.null_words += other.null_words
         self.fractions |= other.fractions
+        self.padded = self.padded or other.padded
         both = {
             kind: own + other.misfits[kind]
             for kind, own in self.misfits.items()
@@ -141,7 +146,9 @@ class ColumnProfile:
         found = proposed(self.fit, self.counts, comma=self.comma)
         digits = {*self.fractions} - {0}
         if found.type == "number" and found.settings and len(digits) == 1:
-            return Guess(f"decimal({DECIMAL_DIGITS}, {digits.pop()})", found.settings)
+            found = Guess(f"decimal({DECIMAL_DIGITS}, {digits.pop()})", found.settings)
+        if self.padded and found != TEXT:
+            return Guess(found.type, (*found.settings, ("trim", True)))
         return found
 
     @property

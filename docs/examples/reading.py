@@ -10,7 +10,9 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from pyarrow import fs
 
 LONGEST_NAME = 200  # longer names of folders are cut
@@ -51,12 +53,35 @@ def _document(s3: Any, bucket: str, key: str) -> dict[str, Any]:
 
 
 def by_pyarrow(uris: list[str], s3: fs.FileSystem | None = None) -> ds.Dataset:
-    paths = [uri.removeprefix("s3://") for uri in uris]
-    found = ds.dataset(
-        paths, format="parquet", filesystem=s3 or fs.S3FileSystem(), partitioning=None
-    )
-    schemas = [one.physical_schema for one in found.get_fragments()]
-    return found.replace_schema(pa.unify_schemas(schemas, promote_options="permissive"))
+    paths, files = [uri.removeprefix("s3://") for uri in uris], s3 or fs.S3FileSystem()
+    schema = _unified([pq.read_schema(path, filesystem=files) for path in paths])
+    found = ds.dataset(paths, schema, "parquet", filesystem=files, partitioning=None)
+    same: dict[bytes, list[str]] = {}
+    for name in schema.names:
+        same.setdefault(_key(name), []).append(name)
+    if len(same) == len(schema.names):
+        return found
+    columns = {names[0]: pc.coalesce(*map(pc.field, names)) for names in same.values()}
+    return ds.dataset(found.to_table(columns=columns))
+
+
+def _unified(schemas: list[pa.Schema]) -> pa.Schema:
+    """Every column of any object; text, where no other type holds the values of all."""
+    fields = {field.name: _key(field.name) for schema in schemas for field in schema}
+    types: dict[bytes, pa.DataType] = {}
+    for field in (field for schema in schemas for field in schema):
+        pair = [types.get(_key(field.name), field.type), field.type]
+        try:
+            one = pa.unify_schemas([pa.schema({"": t}) for t in pair], promote_options="permissive")
+            types[_key(field.name)] = one.types[0]
+        except pa.ArrowTypeError:
+            types[_key(field.name)] = pa.string()
+    return pa.schema({name: types[key] for name, key in fields.items()})
+
+
+def _key(name: str) -> bytes:
+    """What names have in common that SQL does not tell apart: the case of ASCII letters."""
+    return name.encode().lower()
 
 
 def by_pandas(uris: list[str], s3: fs.FileSystem | None = None) -> pd.DataFrame:
@@ -64,7 +89,12 @@ def by_pandas(uris: list[str], s3: fs.FileSystem | None = None) -> pd.DataFrame:
 
 
 def by_polars(uris: list[str]) -> pl.LazyFrame:
-    files = [pl.scan_parquet(uri, hive_partitioning=False, glob=False) for uri in uris]
+    names: dict[bytes, str] = {}
+    files: list[pl.LazyFrame] = []
+    for uri in uris:
+        file = pl.scan_parquet(uri, hive_partitioning=False, glob=False)
+        own = file.collect_schema().names()
+        files.append(file.rename({name: names.setdefault(_key(name), name) for name in own}))
     return pl.concat(files, how="diagonal_relaxed")
 
 

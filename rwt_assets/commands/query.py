@@ -63,8 +63,8 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
             stop_with(f"Nothing of feed {names} was delivered yet: `rwt status`.", None)
         if not sql:
             for name, table in tables.items():
-                kinds = table.dataset.schema.types
-                columns = ", ".join(map("{} {}".format, table.columns, kinds))
+                schema = table.dataset.schema
+                columns = ", ".join(f"{one} {schema.field(one).type}" for one in table.columns)
                 console.print(f"{name} ({columns})", markup=False)
             return
         try:

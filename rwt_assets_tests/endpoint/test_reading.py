@@ -32,6 +32,7 @@ from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.documented_examples import EXAMPLES, load_example
 from rwt_assets_tests.endpoint.delivered_archive import KEY
+from rwt_assets_tests.endpoint.recipes import RECIPES, Partner, Recipes, reading
 
 pytestmark = [
     pytest.mark.endpoint,
@@ -40,7 +41,6 @@ pytestmark = [
 ]
 BUCKET = "rwt-results"
 TIMES = "stop_times.txt"
-RECIPES = ["pyarrow", "pandas", "polars", "duckdb", "duckdb over arrow"]
 LONG = "ü" * 150  # 900 bytes as part of a key
 UGLY = Feed.model_validate(
     {
@@ -79,73 +79,15 @@ LATER = [
 ]
 
 
-reading = load_example("reading")
-
-
-class ArrowS3(ArrowFSWrapper):
-    protocol = "s3"
-
-
 @pytest.fixture
 def rows_by(endpoint):
     """What some objects hold, by the name of each recipe."""
-    s3_files = fs.S3FileSystem(
-        access_key=os.environ["AWS_ACCESS_KEY_ID"],
-        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
-        region=os.environ["AWS_REGION"],
-        endpoint_override=endpoint.endpoint_url,
-    )
+    recipes = Recipes(endpoint.endpoint_url)
 
     def read(uris, of=_found):
-        return {recipe: of(rows_of(recipe, uris)) for recipe in RECIPES}
-
-    def rows_of(recipe, uris):
-        if recipe == "pyarrow":
-            return reading.by_pyarrow(uris, s3_files).to_table().to_pylist()
-        if recipe == "pandas":
-            return pa.Table.from_pandas(reading.by_pandas(uris, s3_files)).to_pylist()
-        if recipe == "polars":
-            return reading.by_polars(uris).collect().to_dicts()
-        if recipe == "duckdb":
-            with duckdb.connect() as connection:
-                connection.register_filesystem(ArrowS3(s3_files))
-                return reading.by_duckdb(uris, connection).to_arrow_table().to_pylist()
-        columns = reading.by_pyarrow(uris, s3_files).schema.names
-        found = reading.by_duckdb_over_arrow("from delivered", uris, s3_files)
-        return [dict(zip(columns, row, strict=True)) for row in found]
+        return {recipe: of(recipes.rows(recipe, uris)) for recipe in RECIPES}
 
     return read
-
-
-class Partner:
-    """Uploads archives of a feed and has them processed."""
-
-    def __init__(self, instance, feed, s3):
-        self.instance = instance
-        self.feed = feed
-        self.s3 = s3
-
-    @property
-    def catalog(self):
-        return FeedCatalog(self.instance, self.feed)
-
-    def upload(self, key, body):
-        self.s3.put_object(Bucket=self.feed.source.bucket, Key=key, Body=body)
-        sweep(self.catalog, connect_objects())
-        self.process()
-        progress = archive_progress(self.catalog, archive_partition_key(key))
-        assert progress.stage == "delivered", progress
-
-    def process(self, *, expect_failure=False):
-        definitions = build_feed_definitions(self.feed)
-        carry_out(self.catalog, definitions, expect_failure=expect_failure)
-
-    def objects(self, member, key=""):
-        return reading.delivered(self.feed.target.bucket, self.feed.target.prefix, member, key)
-
-    def document(self, key):
-        (found,) = reading.deliveries(self.feed.target.bucket, self.feed.target.prefix, key)
-        return found
 
 
 @pytest.fixture

@@ -311,3 +311,24 @@ def test_no_damaged_archive_is_a_surprise(tmp_path, seed, number):
         return
     assert Feed.model_validate(yaml.safe_load(found.text)["attributes"]) == found.feed
     assert preview_archive(path, found.feed).failure == ""
+
+
+def test_values_with_white_space_at_their_ends_get_the_type_of_what_is_between(file):
+    path = file(
+        {
+            "a.csv": 'id, qty,price,day,name,zip\n1, 5," 1.234,56",2024-01-01 , x, 01\n'
+            '2, -7," 1,00",2024-01-02,y,02\n3,  ," 2,50",2024-01-03,z,03\n'
+        }
+    )
+    found = infer(path)
+    columns = found.feed.members[0].columns
+    told = {name: (one.type, one.trim, one.nullable) for name, one in columns.items()}
+    assert told == {
+        "id": ("integer", None, False),
+        " qty": ("integer", True, True),
+        "price": ("decimal(18, 2)", True, False),
+        "day": ("date", True, False),
+        "name": ("string", None, False),
+        "zip": ("string", None, False),
+    }
+    assert found.sample.rows_quarantined == 0
