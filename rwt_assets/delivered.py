@@ -89,7 +89,8 @@ class DeliveredTable:
     """A member of a feed as a table: its rows of all deliveries that were asked for.
 
     `columns` are the names by which SQL knows its columns, each with those columns of `dataset` of
-    which a row has one: they differ only by case, and have one type. `called` are other names of the table, of which each is always this member's or no table's.
+    which a row has one: they differ only by case, and have one type. `called` are other names of
+    the table, of which each is always this member's or no table's.
     """
 
     feed: str
@@ -197,11 +198,13 @@ def _view(name: str, table: DeliveredTable) -> str:
     """SQL that makes a view of a registered dataset, in which each column has a name of its own."""
     places = {column: f"c{place}" for place, column in enumerate(table.dataset.schema.names)}
     columns = ", ".join(
-        f"coalesce({', '.join(places[one] for one in same)}) as {quoted(own)}"
+        # A column by itself stays one: only then are rows left out while they are read.
+        (f"coalesce({', '.join(places[one] for one in same)})" if same[1:] else places[own])
+        + f" as {quoted(own)}"
         for own, same in table.columns.items()
     )
-    stored = f"select * from {name}_as_stored"
-    return f"create view {name} as select {columns} from ({stored}) t({', '.join(places.values())})"
+    stored = f"{name}_as_stored t({', '.join(places.values())})"
+    return f"create view {name} as select {columns} from {stored}"  # noqa: S608 - all quoted
 
 
 def _feed(name: str, key: str) -> Feed:

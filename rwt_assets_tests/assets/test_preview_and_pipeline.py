@@ -30,7 +30,7 @@ def as_sent(body):
 
 def spoiled(body):
     """With a record of one field too few, an open quote and a first row twice in each table."""
-    return _changed(body, lambda lines: [*lines, lines[1], 'x', '"never closed'])
+    return _changed(body, lambda lines: [*lines, lines[1], "x", '"never closed'])
 
 
 def without_a_member(body):

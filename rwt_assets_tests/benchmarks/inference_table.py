@@ -19,8 +19,8 @@ import pandas as pd
 
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import MemberRule
-from rwt_assets.inference import Inference, Sample, infer_feed
 from rwt_assets.inference import TABLE_SUFFIXES as SUFFIXES
+from rwt_assets.inference import Inference, Sample, infer_feed
 from rwt_assets.markdown_tables import in_table
 
 SAMPLES = Path(__file__).parents[2] / "rwt_assets" / "embedded" / "samples"
@@ -82,7 +82,9 @@ def _member(title: str, member: str, inferred: Inference, file: Path) -> Compare
     by_duckdb, by_pandas = _by_duckdb(file), _by_pandas(file)
     rows = []
     for place in range(max(len(ours), len(by_duckdb), len(by_pandas))):
-        cells = [one[place] if place < len(one) else ("", "") for one in (ours, by_duckdb, by_pandas)]
+        cells = [
+            one[place] if place < len(one) else ("", "") for one in (ours, by_duckdb, by_pandas)
+        ]
         name = cells[0][0] or cells[1][0] or cells[2][0]
         rows.append((name, *(kind for _, kind in cells)))
     return Compared(title, tuple(rows))

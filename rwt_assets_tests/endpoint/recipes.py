@@ -1,4 +1,4 @@
-"""Every way to read a delivery that docs/reading.md shows, and a partner who has archives delivered.
+"""Every way to read a delivery that docs/reading.md shows, and a partner whose archives are read.
 
 What belongs here: the page's own code, run as it stands there. What does not: what must be read
 (the tests).

@@ -7,28 +7,19 @@ reads by Arrow's.
 import ast
 import csv
 import json
-import os
 import zipfile
 from collections import Counter
 from io import BytesIO, StringIO
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec.implementations.arrow import ArrowFSWrapper
-from pyarrow import fs
 
 from rwt_assets import read_delivery
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.component import build_feed_definitions
 from rwt_assets.feed import ColumnRule, Feed, Tolerance
-from rwt_assets.intake import sweep
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.provisioning import provision
-from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.standing import archive_progress
-from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.documented_examples import EXAMPLES, load_example
 from rwt_assets_tests.endpoint.delivered_archive import KEY
