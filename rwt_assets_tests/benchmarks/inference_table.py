@@ -17,6 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import duckdb
 import pandas as pd
 
+from rwt_assets.declaration import flow
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import MemberRule
 from rwt_assets.inference import TABLE_SUFFIXES as SUFFIXES
@@ -97,8 +98,7 @@ def _said(rule: MemberRule, column: str) -> str:
     told = rule.columns[column].model_dump(mode="json", exclude_defaults=True)
     kind = str(told.pop("type", "string"))
     told.pop("nullable", None)
-    settings = "; ".join(f"{name}: {value}" for name, value in told.items())
-    return f"{kind} ({settings})" if settings else kind
+    return f"{kind} `{flow(told)}`" if told else kind
 
 
 def _by_duckdb(file: Path) -> list[tuple[str, str]]:
