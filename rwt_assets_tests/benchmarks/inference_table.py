@@ -1,8 +1,9 @@
 """What `rwt feed infer` says of each column beside what DuckDB and pandas infer; docs/inference.md.
 
-    python -m rwt_assets_tests.benchmarks.inference_table [FOLDER ...]
+    python -m rwt_assets_tests.benchmarks.inference_table [--page] [FOLDER ...]
 
-prints the rows of the table, of the shipped samples if no folder is named.
+prints the rows of the table, of the shipped samples if no folder is named; with `--page` it writes
+them into the page instead, those of the shipped samples and those of the folders.
 
 What belongs here: making the table. What does not: why the three differ, which the page says.
 """
@@ -25,6 +26,11 @@ from rwt_assets.inference import Inference, Sample, infer_feed
 from rwt_assets.markdown_tables import in_table
 
 SAMPLES = Path(__file__).parents[2] / "rwt_assets" / "embedded" / "samples"
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "inference.md"
+SHIPPED, OTHERS = "## The shipped samples", "## Other files"
+HEAD = "| file | column | rwt feed infer | DuckDB | pandas |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +124,33 @@ def _by_pandas(file: Path) -> list[tuple[str, str]]:
     return [(str(name), str(kind)) for name, kind in found.dtypes.items()]
 
 
+def written(text: str, heading: str, rows: str) -> str:
+    """The page with other rows in the table below a heading.
+
+    Raises:
+        ValueError: there is no such heading, or no table below it.
+    """
+    above, below = text.index(f"{heading}\n"), f"{HEAD}\n|---|---|---|---|---|\n"
+    begin = text.index(below, above) + len(below)
+    end = begin
+    while text.startswith("|", end):
+        end = text.index("\n", end) + 1
+    return text[:begin] + rows + text[end:]
+
+
 def main() -> None:
-    """Print the rows of the table, of each folder that is named."""
-    for folder in map(Path, sys.argv[1:] or [str(SAMPLES)]):
-        for one in compare(folder):
-            print(one, end="")
+    """Print the rows of the folders that are named, or write them into the page."""
+    folders = [*map(Path, sys.argv[1:])]
+    if folders[:1] != [Path("--page")]:
+        for folder in folders or [SAMPLES]:
+            for one in compare(folder):
+                print(one, end="")
+        return
+    text = written(PAGE.read_text(encoding="utf-8"), SHIPPED, "".join(map(str, compare(SAMPLES))))
+    if folders[1:]:
+        rows = "".join(str(one) for folder in folders[1:] for one in compare(folder))
+        text = written(text, OTHERS, rows)
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
