@@ -78,12 +78,18 @@ def test_every_shipped_sample_is_compared():
     assert {file.name for file in SAMPLES.glob("*.zip")} == {*FEEDS}
 
 
-@pytest.mark.parametrize("ways", [{}, {"one_pass": True}], ids=["by shards", "one pass"])
-@pytest.mark.parametrize("change", [as_sent, spoiled, without_a_member, of_headers, renamed])
-@pytest.mark.parametrize("name", FEEDS)
+# The large timetable says once what the small one says in each way.
+CASES = [
+    pytest.param(name, change, ways, id=f"{name}, {change.__name__}, {way}")
+    for name in FEEDS
+    for change in (as_sent, spoiled, without_a_member, of_headers, renamed)
+    for way, ways in (("by shards", {}), ("one pass", {"one_pass": True}))
+    if name != "cairns_gtfs.zip" or (change is as_sent and not ways)
+]
+
+
+@pytest.mark.parametrize(("name", "change", "ways"), CASES)
 def test_the_preview_comes_to_the_account_of_the_delivery(tmp_path, name, change, ways):
-    if name == "cairns_gtfs.zip" and (ways or change is not as_sent):
-        pytest.skip("the other timetable says the same in a hundredth of the time")
     file = tmp_path / name
     file.write_bytes(change((SAMPLES / name).read_bytes()))
     feed = declared_feed(FEEDS[name]).model_copy(update=ways)

@@ -3,7 +3,13 @@
 import pyarrow as pa
 
 from rwt_assets.column_names import distinct_names, same_but_for_case, told_renamed
-from rwt_assets.table_names import full_table_name, further_names, table_names, unified_schema
+from rwt_assets.table_names import (
+    full_table_name,
+    further_names,
+    merged_columns,
+    table_names,
+    unified_schema,
+)
 
 
 def called(members):
@@ -37,6 +43,19 @@ def test_columns_of_later_objects_are_there_whatever_their_types():
             ("new", pa.string()),
         ]
     )
+
+
+def test_columns_that_sql_does_not_tell_apart_are_one_of_one_type():
+    one = pa.schema([("n", pa.int64()), ("Colour", pa.int64()), ("\u00dc", pa.int64())])
+    two = pa.schema([("\u00fc", pa.string()), ("COLOUR", pa.float64()), ("n", pa.int64())])
+    schema = unified_schema([one, two])
+    assert schema.field("Colour").type == schema.field("COLOUR").type == pa.float64()
+    assert merged_columns(schema.names) == {
+        "n": ["n"],
+        "Colour": ["Colour", "COLOUR"],
+        "\u00dc": ["\u00dc"],
+        "\u00fc": ["\u00fc"],
+    }
 
 
 def test_no_two_columns_are_equal_whatever_their_case():
