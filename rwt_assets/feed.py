@@ -23,6 +23,7 @@ from rwt_assets.column_rule import ColumnRule
 from rwt_assets.expectations import Check, Control, Expected, Severity, Volume, parse_reference
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 from rwt_assets.notation import Notation, ValueSettings, known_notation
+from rwt_assets.object_keys import check_source_prefix, check_target_prefix
 from rwt_assets.patterns import check_pattern
 from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
 
@@ -48,6 +49,10 @@ def _bucket_name(name: str) -> str:
         msg = f"{name!r} is no bucket name (3 to 63 of a-z, 0-9, '.', '-')"
         raise ValueError(msg)
     return name
+
+
+def _target_prefix(prefix: str) -> str:
+    return prefix if TEMPLATE in prefix else check_target_prefix(prefix)
 
 
 def _not_empty(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -299,6 +304,8 @@ class MemberRule(Expected, ValueSettings):
 class Source(_Declaration):
     """Where archives come from: an S3 bucket and prefix, announced on an SQS queue.
 
+    `prefix` is what keys begin with, character by character: `in/` is not `/in/`, and S3 can have
+    keys of both.
     `password_variable` names the environment variable that has the password of encrypted
     members. `name_encoding` is how member names are written that do not say they are UTF-8
     and are none.
@@ -306,7 +313,7 @@ class Source(_Declaration):
 
     bucket: Bucket
     queue: str = Field(min_length=1)
-    prefix: str = ""
+    prefix: Annotated[str, AfterValidator(check_source_prefix)] = ""
     suffix: str = ".zip"
     password_variable: str | None = Field(default=None, pattern=VARIABLE)
     name_encoding: Annotated[str, AfterValidator(_encoding_name)] = "cp437"
@@ -336,10 +343,14 @@ class Source(_Declaration):
 
 
 class Target(_Declaration):
-    """Where results are kept: everything below `prefix` in `bucket` belongs to the feed."""
+    """Where results are kept: everything below `prefix` in `bucket` belongs to the feed.
+
+    `prefix` has no slash at its beginning or end, no empty segment, and none that is `.` or `..`:
+    some clients of S3 would write or look elsewhere.
+    """
 
     bucket: Bucket
-    prefix: str = Field(min_length=1)
+    prefix: Annotated[str, Field(min_length=1), AfterValidator(_target_prefix)]
 
     @property
     def folder(self) -> str:

@@ -4,6 +4,8 @@ What belongs here: reads and puts of bytes by obstore, the Python side of Rust's
 What does not: all other requests, which are boto3's (`resources/s3_objects.py`). obstore
 documentation: "Authentication" (boto3 as the provider of credentials).
 
+A key that this client would send otherwise than it is (`/a.zip` as `a.zip`) goes by boto3 at once.
+
 A shard is small, and boto3 takes four to five times as much of the processor for a request.
 Credentials, region and endpoint are those of the boto3 client. A request that fails here,
 unless what it asks for is not there, is made once more by boto3, so that trying again, and what
@@ -21,6 +23,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
+from rwt_assets.object_keys import is_plain_path
 from rwt_assets.resources.s3_objects import S3Objects, missing
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 REQUEST_SECONDS: Final = 120
-# What obstore raises; some are OSErrors, and a key that it takes for no path is a ValueError.
+# What obstore raises; some are OSErrors, and settings that it does not take are ValueErrors.
 FAILED: Final = (BaseError, OSError, ValueError)
 
 
@@ -54,6 +57,8 @@ class QuickS3Objects(S3Objects):
         """See `ObjectStore.read`."""
         if end is not None and end <= start:
             return b""
+        if not is_plain_path(key):
+            return super().read(bucket, key, start, end, etag=etag)
         options: dict[str, Any] = {"if_match": f'"{etag}"'} if etag else {}
         if end is not None:
             options["range"] = (start, end)
@@ -66,6 +71,8 @@ class QuickS3Objects(S3Objects):
 
     def tail(self, bucket: str, key: str, length: int) -> tuple[bytes, int]:
         """See `ObjectStore.tail`."""
+        if not is_plain_path(key):
+            return super().tail(bucket, key, length)
         try:
             found = self._get(bucket, key, {"range": {"suffix": length}})
             size = int(found.meta["size"])
@@ -75,7 +82,7 @@ class QuickS3Objects(S3Objects):
 
     def put(self, bucket: str, key: str, body: bytes | memoryview | BinaryIO) -> None:
         """See `ObjectStore.put`."""
-        if not isinstance(body, bytes | memoryview):
+        if not isinstance(body, bytes | memoryview) or not is_plain_path(key):
             super().put(bucket, key, body)
             return
         try:
@@ -87,7 +94,7 @@ class QuickS3Objects(S3Objects):
         self, bucket: str, key: str, body: bytes | memoryview | BinaryIO, *, etag: str
     ) -> str:
         """See `ObjectStore.put_if`; only what must not be there yet goes by the quicker client."""
-        if etag or not isinstance(body, bytes | memoryview):
+        if etag or not isinstance(body, bytes | memoryview) or not is_plain_path(key):
             return super().put_if(bucket, key, body, etag=etag)
         try:
             kept = obstore.put(self._store(bucket), key, body, use_multipart=False, mode="create")

@@ -98,9 +98,7 @@ def with_target(bucket, prefix, *, lines=False):
     ("bucket", "prefix", "says"),
     [
         ("results", "rwt/shop", "the feeds one and two write the same objects"),
-        ("results", "rwt/shop/", "the feeds one and two write the same objects"),
         ("results", "rwt", "the feeds one and two write the same objects"),
-        ("results", "rwt/", "the feeds one and two write the same objects"),
         ("results", "rwt/shop/berlin", "the feeds one and two write the same objects"),
         ("results", "rwt/shop/enriched/member=a.csv", "one and two write the same objects"),
         ("incoming", "shop", "the feed two writes what the feed one reads as archives"),
@@ -139,7 +137,7 @@ def test_a_target_beside_those_of_other_feeds_is_taken(bucket, prefix):
 
 
 def test_what_the_environment_makes_equal_is_refused_with_its_line(monkeypatch):
-    monkeypatch.setenv("KIOSK_PREFIX", "rwt/shop/")
+    monkeypatch.setenv("KIOSK_PREFIX", "rwt/shop")
     second = with_target("results", "\"{{ env('KIOSK_PREFIX') }}\"", lines=True)
     with pytest.raises(ComponentTreeException) as caught, two_feeds(second, HEAD):
         pass
@@ -175,6 +173,8 @@ COLUMN = "      columns:\n        a:\n          type: integer\n          {}\n"
         (HEAD.replace("*.csv", "[a.csv"), 8, "bad pattern"),
         (HEAD.replace("bucket: incoming, ", ""), 5, "Field required"),
         (HEAD.replace("bucket: incoming", "bucket: X"), 5, "no bucket name"),
+        (HEAD.replace("prefix: rwt/shop", "prefix: /rwt"), 6, "write 'rwt'"),
+        (HEAD.replace("prefix: shop/", 'prefix: "a\\tb/"'), 5, "a control character"),
         (HEAD + COLUMN.format("pattern: (?!x)"), 12, "no regular expression of RE2"),
         (HEAD + COLUMN.format("minimum: x"), 12, "'x' is no number"),
         (HEAD + COLUMN.format("maximum: 9223372036854775808"), 12, "beyond a 64-bit integer"),
@@ -219,6 +219,16 @@ def test_a_bad_value_from_the_environment_is_reported(monkeypatch):
         pass
     assert isinstance(caught.value.__cause__, FeedError)
     assert "'Not A Bucket' is no bucket name" in str(caught.value.__cause__)
+
+
+def test_a_target_from_the_environment_that_clients_would_change_is_refused(monkeypatch):
+    monkeypatch.setenv("SHOP_PREFIX", "/rwt/shop/")
+    text = HEAD.replace("prefix: rwt/shop", "prefix: \"{{ env('SHOP_PREFIX') }}\"")
+    with pytest.raises(ComponentTreeException) as caught, declared(text):
+        pass
+    assert isinstance(caught.value.__cause__, FeedError)
+    assert "write 'rwt/shop'" in str(caught.value.__cause__)
+    assert "shop/defs.yaml:6" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize("feed", ["gtfs", "sec_filings", "web_shop"])

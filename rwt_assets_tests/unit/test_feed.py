@@ -58,6 +58,13 @@ def test_a_feed_reads_only_below_its_prefix():
         (("members", 0, "columns"), {"a": {"pattern": "("}}, "no regular expression"),
         (("members", 0, "columns"), {"a": {"minimum": 1}}, "needs a column of type integer"),
         (("members", 0, "columns"), {"a": {"type": "text"}}, "no type of columns"),
+        (("target", "prefix"), "/rwt", "some clients of S3 drop or refuse; write 'rwt'"),
+        (("target", "prefix"), "rwt/", "write 'rwt'"),
+        (("target", "prefix"), "rwt//shop", "write 'rwt/shop'"),
+        (("target", "prefix"), "./rwt/../shop", "write 'rwt/shop'"),
+        (("target", "prefix"), "rwt\tshop", "write 'rwtshop'"),
+        (("target", "prefix"), "/", "an empty segment"),
+        (("source", "prefix"), "in\n/", "a control character, which the notification"),
         (("surprise",), 1, "surprise"),
         (("attempts",), 0, "attempts"),
     ],
@@ -65,6 +72,11 @@ def test_a_feed_reads_only_below_its_prefix():
 def test_a_wrong_declaration_is_refused_with_the_reason(path, value, says):
     with pytest.raises(ValidationError, match=says):
         Feed.model_validate(changed(path, value))
+
+
+@pytest.mark.parametrize("prefix", ["/in/", "a//b", "../", "in +%/", "zürich/"])
+def test_a_source_may_have_any_prefix_that_keys_may_have(prefix):
+    assert Feed.model_validate(changed(("source", "prefix"), prefix)).source.prefix == prefix
 
 
 def test_results_must_not_be_read_as_archives():

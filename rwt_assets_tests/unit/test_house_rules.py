@@ -55,6 +55,7 @@ PURE = [
     "notation",
     "notifications",
     "number_texts",
+    "object_keys",
     "object_store",
     "one_pass",
     "partitions",
