@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from rwt_assets.expectations import ARCHIVE_COMPLETE, Severity
 from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.manifest import Claim, MemberReport
+from rwt_assets.manifest import ArchiveManifest, Claim, MemberReport
 from rwt_assets.nesting import NO_RULE
 from rwt_assets.reconciliation import Account
 from rwt_assets.same_names import folded
+from rwt_assets.trailers import stated_in_trailers
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ def find_incomplete(feed: Feed, account: Account) -> list[Finding]:
     """Everything that an account alone tells to be missing, too few, too many or unknown."""
     members = members_of(feed, account)
     found = [Finding(ARCHIVE_COMPLETE, what, feed.incomplete) for what in _expected(feed, members)]
+    found += [
+        Finding(ARCHIVE_COMPLETE, what, feed.incomplete) for what in _ended(feed, account.manifest)
+    ]
     if feed.unknown_members != "ignore":
         found += [
             Finding(ARCHIVE_COMPLETE, f"{name!r} is known to no rule", feed.unknown_members)
@@ -118,6 +122,16 @@ def _controlled(feed: Feed, account: Account) -> Iterator[str]:
         for one in account.manifest.members:
             if one.outcome != "ignored" and one.name not in named:
                 yield f"{', '.join(report.members)} does not name {one.name!r}"
+
+
+def _ended(feed: Feed, manifest: ArchiveManifest) -> Iterator[str]:
+    """Where what the trailers state and what their members held differ."""
+    for stated in stated_in_trailers(feed, manifest):
+        yield from stated.problems
+        for claim in stated.claims:
+            member = named_by(claim, manifest.members)
+            if member is not None:
+                yield from _of_member(claim, member)
 
 
 def named_by(claim: Claim, members: Sequence[MemberReport]) -> MemberReport | None:

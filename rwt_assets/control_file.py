@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, Protocol
 
 from rwt_assets.expectations import DIGESTS, SUM, Control, ControlColumns
 from rwt_assets.manifest import Claim
@@ -25,9 +25,23 @@ DELIMITERS: Final = ",;\t|"
 BYTE_ORDER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
+class WrittenNumbers(Protocol):
+    """How the numbers of a statement are written."""
+
+    @property
+    def decimal_mark(self) -> str:
+        """What stands before the fraction."""
+        ...
+
+    @property
+    def thousands_mark(self) -> str:
+        """What may stand between groups of digits; "" for nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What a control file states, and what of it could not be understood."""
+    """What a control file or a trailer states, and what of it could not be understood."""
 
     claims: tuple[Claim, ...] = ()
     problems: tuple[str, ...] = ()
@@ -60,7 +74,7 @@ def read_control_file(data: bytes, control: Control, name: str) -> Statements:
 
 
 def claim_of(
-    fields: Mapping[str, str], control: Control, place: str, problems: list[str]
+    fields: Mapping[str, str], control: WrittenNumbers, place: str, problems: list[str]
 ) -> Claim | None:
     """One statement, from texts by the names of `Control.line`'s groups; None if it says nothing.
 
@@ -91,8 +105,8 @@ def claim_of(
     return claim if states or claim.member else None
 
 
-def number_in(text: str, control: Control) -> Decimal | None:
-    """A number as the control file writes it; None if it is none."""
+def number_in(text: str, control: WrittenNumbers) -> Decimal | None:
+    """A number as the sender writes it; None if it is none."""
     plain = text.strip()
     if control.thousands_mark:
         plain = plain.replace(control.thousands_mark, "")

@@ -14,6 +14,7 @@ business of the asset, sensor or command that meets them.
     │   ├── NoReadableMemberError  every member that the feed takes is broken
     │   ├── ArchiveSchemaError     columns or values that the feed's evolution fails an archive for
     │   ├── ArchiveMissingError    the object is gone or was replaced meanwhile
+    │   ├── ArchiveInGlacierError  the object can be read only once it is restored
     │   ├── ShardDamagedError      what was split is not there as it was written
     │   └── SupersededError        a newer revision or another run took its place
     ├── MemberError                one member cannot be read; the others can
@@ -117,6 +118,10 @@ class ArchiveMissingError(ArchiveError):
     """The object is gone, or was replaced while it was read."""
 
     terminal = False
+
+
+class ArchiveInGlacierError(ArchiveError):
+    """The object lies in S3 Glacier: it is processed when S3 announces that it was restored."""
 
 
 class ShardDamagedError(ArchiveMissingError):

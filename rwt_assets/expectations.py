@@ -1,22 +1,31 @@
 """What a feed expects an archive to hold, as declared.
 
-What belongs here: the declarations of a control file, of references and of checks in SQL, and what
-makes them wrong. What does not: holding an archive against them (`completeness.py`,
-`table_checks.py`) and reading the control file (`control_file.py`).
+What belongs here: the declarations of a control file, of a trailer's figures, of references and of
+checks in SQL, and what makes them wrong. What does not: holding an archive against them
+(`completeness.py`, `table_checks.py`) and reading the control file (`control_file.py`) and trailers
+(`trailers.py`). Rule: RE2 documentation, "Syntax" (named groups).
 """
 
 import re
+from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Final, Literal, Self
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rwt_assets.patterns import check_pattern
 from rwt_assets.same_names import matches
 
 Severity = Literal["warn", "fail"]
 DIGESTS: Final = ("crc32", "md5", "sha1", "sha256")
 SUM: Final = "sum_"
+ROWS: Final = "rows"
 GROUPS: Final = ("member", "rows", "bytes", *DIGESTS)
+_NAMED_GROUP: Final = re.compile(r"\(\?P?<[A-Za-z_]")
+_NO_WORD: Final = re.compile(r"\W", re.ASCII)
 ARCHIVE_COMPLETE: Final = "archive_complete"
 REFERENCES_HOLD: Final = "references_hold"
 ROWS_AS_USUAL: Final = "rows_as_usual"
@@ -64,6 +73,55 @@ def _one_select(sql: str) -> str:
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise ValueError("it must be one SELECT; the rows that it returns are what is wrong")
     return sql
+
+
+@cache
+def stated_groups(pattern: str) -> tuple[str, ...]:
+    """The named groups of a trailer's pattern, each of which states a figure.
+
+    Raises:
+        ValueError: a group states nothing that is known, or has no name beside those that have.
+    """
+    check_pattern(pattern)
+    if not _NAMED_GROUP.search(pattern):
+        return ()
+    try:
+        names = [field.name for field in pc.extract_regex(pa.array([""]), pattern).type]
+    except pa.ArrowInvalid as error:
+        msg = f"trailer {pattern!r} has a group without a name: write (?:...) for it"
+        raise ValueError(msg) from error
+    unknown = [name for name in names if name != ROWS and not name.startswith(SUM)]
+    if unknown:
+        msg = f"trailer: the group {unknown[0]!r} is none of {ROWS}, {SUM}<column>"
+        raise ValueError(msg)
+    if len({*names}) < len(names):
+        raise ValueError("trailer: two groups have one name")
+    return tuple(names)
+
+
+def check_trailer(pattern: str) -> str:
+    """The pattern of a trailer, if it can be run and all that it states can be compared.
+
+    Raises:
+        ValueError: it is not so.
+    """
+    stated_groups(pattern)
+    return pattern
+
+
+def column_of(group: str, columns: Sequence[str]) -> str:
+    """The column that a group `sum_<column>` is about.
+
+    A group's name has letters, digits and `_` alone, so `sum_amount_eur` is about `Amount (EUR)`
+    as well, unless a column is named `amount_eur`.
+    """
+    wanted = group.removeprefix(SUM)
+    alike = [one for one in columns if _plain(one) == _plain(wanted)]
+    return wanted if wanted in columns or len(alike) != 1 else alike[0]
+
+
+def _plain(text: str) -> str:
+    return "_".join(filter(None, _NO_WORD.sub("_", text).split("_"))).lower()
 
 
 class _Declaration(BaseModel):

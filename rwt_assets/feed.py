@@ -20,11 +20,21 @@ from pydantic import (
 )
 
 from rwt_assets.column_rule import ColumnRule
-from rwt_assets.expectations import Check, Control, Expected, Severity, Volume, parse_reference
+from rwt_assets.expectations import (
+    ROWS,
+    Check,
+    Control,
+    Expected,
+    Severity,
+    Volume,
+    check_trailer,
+    column_of,
+    parse_reference,
+    stated_groups,
+)
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 from rwt_assets.notation import Notation, ValueSettings, known_notation
 from rwt_assets.object_keys import check_source_prefix, check_target_prefix
-from rwt_assets.patterns import check_pattern
 from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
 
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
@@ -36,6 +46,7 @@ NameMatch = Literal["path", "name"]
 AUTO = "auto"
 NONE = "none"
 NAME = r"^[a-z][a-z0-9_]*$"
+FEED_NAME_AT_MOST = 100  # with a partition key of 2,400 bytes it fits into an index of PostgreSQL
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -209,8 +220,11 @@ class MemberRule(Expected, ValueSettings):
 
     `trailer` is a regular expression (RE2) of lines at the end of a member that are no rows: the
     last lines in which it is found, up to the first in which it is not, are counted and kept in
-    the member's report. `case` is that of the feed unless it is given here; it says how column
-    names are compared.
+    the member's report. Its named groups are figures that are compared: `rows` with the rows that
+    were sent, `sum_<column>` with the sum of a column, as in `TRAILER (?P<rows>[0-9]+)`. A member
+    without them has lost its end. Their numbers are written as `decimal_mark` and
+    `thousands_mark` of the rule say. `case` is that of the feed unless it is given here; it says
+    how column names are compared.
     """
 
     include: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
@@ -223,7 +237,7 @@ class MemberRule(Expected, ValueSettings):
     enrichments: tuple[Enrichment, ...] = ()
     dialect: Dialect = Field(default_factory=Dialect)
     evolution: Evolution = Field(default_factory=Evolution)
-    trailer: Annotated[str, AfterValidator(check_pattern)] | None = None
+    trailer: Annotated[str, AfterValidator(check_trailer)] | None = None
     case: Case | None = None
 
     @model_validator(mode="after")
@@ -239,6 +253,8 @@ class MemberRule(Expected, ValueSettings):
         named = [("split_by", self.split_by), ("key_column", self.key_column)]
         named += [("unique", column) for column in self.unique]
         named += [("references", column) for column in self.references]
+        stated = stated_groups(self.trailer) if self.trailer is not None else ()
+        named += [("trailer", column_of(one, [*self.columns])) for one in stated if one != ROWS]
         for field, column in named:
             if self.columns and column is not None and column not in self.columns:
                 known = ", ".join(sorted(self.columns))
@@ -449,7 +465,7 @@ class Feed(_Declaration):
     feed; the catalog can be searched by them.
     """
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=FEED_NAME_AT_MOST)
     owners: Annotated[tuple[str, ...], AfterValidator(_owners)] = ()
     tags: dict[TagKey, TagValue] = Field(default_factory=dict)
     source: Source

@@ -42,7 +42,7 @@ from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import OnePassRun
 from rwt_assets.quarantine import FIELDS, breaches
 from rwt_assets.reconciliation import Account
-from rwt_assets.table_checks import asks_rows, find_in_rows
+from rwt_assets.table_checks import asks_rows, find_in_rows, may_ask_rows
 from rwt_assets.unpacking import OnePassWriter, unpack_archive
 
 VALUES_SHOWN: Final = 10
@@ -181,8 +181,7 @@ def _preview(  # noqa: PLR0913, PLR0917 - what a preview is made of
     folder: Path,
     not_noticed: str,
 ) -> Preview:
-    asked = feed.checks or feed.control or any(rule.references for rule in feed.members)
-    shards, failure = _Enriched(folder if asked else None), ""
+    shards, failure = _Enriched(folder if may_ask_rows(feed) else None), ""
     try:
         manifest = unpack_archive(
             store,

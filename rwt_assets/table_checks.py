@@ -20,11 +20,14 @@ from rwt_assets.expectations import (
     REFERENCES_HOLD,
     Check,
     parse_reference,
+    stated_groups,
 )
 from rwt_assets.feed import Feed
+from rwt_assets.machine_faults import is_shortage
 from rwt_assets.manifest import ArchiveManifest, Claim
 from rwt_assets.same_names import matches
 from rwt_assets.table_names import quoted, table_names
+from rwt_assets.trailers import stated_in_trailers
 
 SHOWN: Final = 5
 CELL_CHARACTERS: Final = 60
@@ -35,10 +38,23 @@ SUM_SCALE: Final = 9
 Tables = Mapping[str, Sequence[Path]]  # Parquet files by member
 
 
+def may_ask_rows(feed: Feed) -> bool:
+    """Whether anything may be asked of an archive that needs its rows, whatever it states."""
+    sums = (rule.trailer is not None and stated_groups(rule.trailer) for rule in feed.members)
+    references = any(rule.references for rule in feed.members)
+    return bool(feed.checks or feed.control or references or any(sums))
+
+
 def asks_rows(feed: Feed, manifest: ArchiveManifest) -> bool:
     """Whether anything is asked of an archive that needs its rows."""
-    sums = any(claim.sums for claim in manifest.control.claims)
+    sums = any(claim.sums for claim in _claims(feed, manifest))
     return bool(feed.checks or sums or any(rule.references for rule in feed.members))
+
+
+def _claims(feed: Feed, manifest: ArchiveManifest) -> list[Claim]:
+    """What the sender states in control files and in trailers."""
+    trailers = stated_in_trailers(feed, manifest)
+    return [*manifest.control.claims, *(claim for one in trailers for claim in one.claims)]
 
 
 def find_in_rows(
@@ -133,7 +149,7 @@ class _Asker:
 
     def sums(self, feed: Feed, manifest: ArchiveManifest) -> Iterator[Finding]:
         """Sums that the sender states and that the rows do not come to."""
-        for claim in manifest.control.claims:
+        for claim in _claims(feed, manifest):
             for column, stated in claim.sums.items():
                 for what in self._sum(claim, column, Decimal(stated), manifest):
                     yield Finding(ARCHIVE_COMPLETE, what, feed.incomplete)
@@ -182,6 +198,8 @@ class _Asker:
                 return
             counted = self._connection.execute(f"select count(*) from ({sql}\n)").fetchone()
         except duckdb.Error as error:
+            if is_shortage(error):  # which says nothing about the rows
+                raise
             what = f"{check.name} could not be asked: {str(error).splitlines()[0]}"
             yield Finding(check.name, what, check.severity)
             return
