@@ -35,7 +35,7 @@ from rwt_assets.scaffolding import ZipFeedScaffolder
 from rwt_assets.schedules.collection import collection_job, collection_schedule
 from rwt_assets.schedules.retirement import retirement_job, retirement_schedule
 from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
-from rwt_assets.sensors.queue import queue_sensor
+from rwt_assets.sensors.queue import queue_sensor, queue_sensor_name
 from rwt_assets.sensors.sweep import sweep_sensor
 
 AUTOMATION_INTERVAL_SECONDS = 30
@@ -93,6 +93,7 @@ class ZipFeed(dg.Component):
         declared = context.component_tree.get_all_components(of_type=ZipFeed)
         others = [one.feed for one in declared if one.feed.name != self.feed.name]
         _refuse_overlap(self.feed, others, context)
+        _refuse_one_name(self.feed, others, context)
         return build_feed_definitions(self.feed, others=others)
 
 
@@ -130,6 +131,27 @@ def _refuse_overlap(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoa
             fate="No definitions of this feed were made.",
             remedy="Give each a prefix that does not begin with the other's.",
         )
+
+
+def _refuse_one_name(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoadContext) -> None:
+    """Raise if the sensor of this feed's queue would be named as that of another queue.
+
+    Feeds on one queue share a sensor that is named after all of them, so the feeds `a` and `b` have
+    the sensor that a feed `a_and_b` would have.
+    """
+    queues: dict[str, list[str]] = {}
+    for one in sorted([feed, *others], key=lambda one: one.name):
+        queues.setdefault(one.source.queue, []).append(one.name)
+    own = queues.pop(feed.source.queue)
+    for queue, names in queues.items():
+        if queue_sensor_name(names) == queue_sensor_name(own):
+            raise FeedError(
+                f"two queues would have one sensor, {queue_sensor_name(own)}: {feed.source.queue} "
+                f"(of {', '.join(own)}) and {queue} (of {', '.join(names)})",
+                where=_place(context, feed.name, ("name",)),
+                fate="No definitions of this feed were made.",
+                remedy="Give one of these feeds another name.",
+            )
 
 
 def _place(context: dg.ComponentLoadContext, feed: str, setting: Sequence[str | int]) -> str:

@@ -42,10 +42,9 @@ def queue_sensor(feeds: Sequence[Feed]) -> dg.SensorDefinition:
     Args:
         feeds: those that share one queue, told apart by bucket and prefix.
     """
-    name = "_and_".join(feed.name for feed in feeds)
 
     @dg.sensor(
-        name=f"{name}_queue",
+        name=queue_sensor_name([feed.name for feed in feeds]),
         target=_leads_to(feeds),
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -70,6 +69,11 @@ def queue_sensor(feeds: Sequence[Feed]) -> dg.SensorDefinition:
         )
 
     return queue
+
+
+def queue_sensor_name(feeds: Sequence[str]) -> str:
+    """The name of the sensor of the queue that these feeds share."""
+    return f"{'_and_'.join(feeds)}_queue"
 
 
 def _leads_to(feeds: Sequence[Feed]) -> dg.AssetSelection | None:

@@ -152,6 +152,27 @@ def test_what_the_environment_makes_equal_is_refused_with_its_line(monkeypatch):
     assert "shop/defs.yaml:6" in reason
 
 
+def test_a_feed_that_is_named_as_the_queue_of_two_others_is_refused():
+    feeds = {
+        "a": HEAD,
+        "b": other(),
+        "a_and_b": with_target("elsewhere", "x").replace("kiosk/", "bar/"),
+    }
+    with create_defs_folder_sandbox() as sandbox:
+        for name, text in feeds.items():
+            folder = sandbox.defs_folder_path / name
+            folder.mkdir(parents=True)
+            (folder / "defs.yaml").write_text(text.replace("name: shop", f"name: {name}"))
+        with pytest.raises(ComponentTreeException) as caught, sandbox.build_all_defs():
+            pass
+    reason = str(caught.value.__cause__)
+    assert (
+        "two queues would have one sensor, a_and_b_queue: q (of a, b) and r (of a_and_b)" in reason
+    )
+    assert "/defs.yaml:4" in reason
+    assert "another name" in reason
+
+
 def test_feeds_declared_in_one_file_are_told_apart_by_their_lines():
     first = HEAD.replace("name: shop", "name: one")
     second = with_target("incoming", "shop/results").replace("name: shop", "name: two")
