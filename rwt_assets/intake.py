@@ -14,7 +14,7 @@ sweep asks the bucket itself.
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from time import monotonic
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 VISIBILITY_SECONDS: Final = 60
 PAGE: Final = 1_000
+RESTORED: Final = "it was restored from S3 Glacier"
 NO_ARCHIVE: Final = "object that is no archive"
 SAME_UPLOAD_WITHIN: Final = timedelta(seconds=2)  # its event, and its time in a listing
 
@@ -152,10 +153,12 @@ def _settle(catalogs: "Sequence[FeedCatalog]", message: "Message", report: Intak
     report.ignored.update(notification.ignored)
     foreign: list[ArchiveRevision] = []
     feeds = [catalog.feed for catalog in catalogs]
-    for revision in notification.revisions:
+    announced = [(one, _record_announced) for one in notification.revisions]
+    announced += [(one, _record_restored) for one in notification.restored]
+    for revision, record in announced:
         catalog = _owner(catalogs, revision)
         if catalog is not None:
-            _record_announced(catalog, revision, report, message.message_id)
+            record(catalog, revision, report, message.message_id)
         elif is_beside_archives(feeds, revision):
             report.ignored[NO_ARCHIVE] += 1
         else:
@@ -218,6 +221,28 @@ def _record_announced(
         # First: once the archive is in the catalog, the same message would say nothing new.
         catalog.ask_replay(archive_partition_key(revision.key), revision.revision)
     catalog.record_arrival(revision, via="notification", message_id=message_id)
+    report.recorded.append(revision.key)
+
+
+def _record_restored(
+    catalog: "FeedCatalog", revision: ArchiveRevision, report: IntakeReport, message_id: str
+) -> None:
+    """Have an archive processed that failed because it lay in Glacier, and can be read now.
+
+    One that was never seen is recorded. What is delivered, waits by itself, or has other content by
+    now is left as it is: who restores an archive may have other reasons.
+    """
+    known = catalog.latest_revision(revision.key)
+    if known is not None and not (
+        known.revision == revision.revision and _asks_again(catalog, revision, known)
+    ):
+        report.unchanged += 1
+        return
+    if known is not None:  # first, as in `_record_announced`
+        catalog.ask_replay(archive_partition_key(revision.key), revision.revision, RESTORED)
+        # Its sequencer stays: what was uploaded since, and is announced late, is newer.
+        revision = replace(revision, sequencer=known.sequencer)
+    catalog.record_arrival(revision, via="restore", message_id=message_id)
     report.recorded.append(revision.key)
 
 

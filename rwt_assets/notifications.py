@@ -22,9 +22,11 @@ from urllib.parse import unquote_plus
 from rwt_assets.errors import NotificationError
 
 CREATED: Final = "ObjectCreated:"
+RESTORED: Final = "ObjectRestore:Completed"
 TEST_EVENT: Final = "s3:TestEvent"
 EVENTBRIDGE_SOURCE: Final = "aws.s3"
 EVENTBRIDGE_CREATED: Final = "Object Created"
+EVENTBRIDGE_RESTORED: Final = "Object Restore Completed"
 SNS_NOTIFICATION: Final = "Notification"
 SNS_CONFIRMATIONS: Final = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 ENVELOPES_AT_MOST: Final = 3
@@ -72,10 +74,14 @@ class ArchiveRevision:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What one message announces; `ignored` are the names of events that create nothing."""
+    """What one message announces; `ignored` are the names of events that create nothing.
+
+    `restored` are contents that lay in S3 Glacier and can be read now.
+    """
 
     revisions: tuple[ArchiveRevision, ...]
     ignored: tuple[str, ...] = ()
+    restored: tuple[ArchiveRevision, ...] = ()
 
 
 def parse_notification(body: str) -> Notification:
@@ -85,7 +91,8 @@ def parse_notification(body: str) -> Notification:
         body: the message's body.
 
     Returns:
-        The revisions it announces and the names of the other events in it, in order.
+        The revisions that it announces or that were restored, and the names of the other events
+        in it, in order.
 
     Raises:
         NotificationError: it is no S3 event, or says too little.
@@ -99,14 +106,17 @@ def parse_notification(body: str) -> Notification:
     if not isinstance(records, list) or not records:
         raise _no_event(body, _described(message))
     revisions: list[ArchiveRevision] = []
+    restored: list[ArchiveRevision] = []
     ignored: list[str] = []
     for record in records:
         name = _text(record, body, "eventName").removeprefix("s3:")
         if name.startswith(CREATED):
             revisions.append(_record_revision(record, body))
+        elif name == RESTORED:
+            restored.append(_record_revision(record, body))
         else:
             ignored.append(name)
-    return Notification(tuple(revisions), tuple(ignored))
+    return Notification(tuple(revisions), tuple(ignored), tuple(restored))
 
 
 def _unwrapped(body: str) -> Mapping[str, Any]:
@@ -135,7 +145,7 @@ def _json_object(text: str, body: str) -> Mapping[str, Any]:
 
 def _eventbridge_notification(message: Mapping[str, Any], body: str) -> Notification:
     name = _text(message, body, "detail-type")
-    if name != EVENTBRIDGE_CREATED:
+    if name not in (EVENTBRIDGE_CREATED, EVENTBRIDGE_RESTORED):
         return Notification((), (name,))
     facts = _find(message, body, "detail", "object")
     revision = ArchiveRevision(
@@ -147,6 +157,8 @@ def _eventbridge_notification(message: Mapping[str, Any], body: str) -> Notifica
         sequencer=_optional(facts.get("sequencer")),
         event_time=_time(message.get("time")),
     )
+    if name == EVENTBRIDGE_RESTORED:
+        return Notification((), restored=(revision,))
     return Notification((revision,))
 
 

@@ -33,6 +33,9 @@ DELIVERIES_AT_MOST = 5
 VISIBILITY_SECONDS = 60
 RETENTION_SECONDS = 14 * 24 * 3600
 CREATED_EVENT = "s3:ObjectCreated:*"
+RESTORED_EVENT = "s3:ObjectRestore:Completed"  # an archive in Glacier can be read now
+OWN_RULE = "rwt-"  # begins the ids of rules that this module makes
+RULES = ("QueueConfigurations", "TopicConfigurations", "LambdaFunctionConfigurations")
 CREATED_EVENTS = frozenset(
     f"s3:ObjectCreated:{way}" for way in ("Put", "Post", "Copy", "CompleteMultipartUpload")
 )
@@ -157,6 +160,7 @@ def _lacking(feed: Feed, s3: "S3Client", sqs: "SQSClient") -> Iterator[Change]:
     yield from _lacking_dead_letters(feed, sqs)
     yield from _lacking_queue(feed, sqs)
     if not _announced(s3, sqs, feed):
+        _refuse_ambiguous(s3, sqs, feed)
         where = f"s3://{bucket}/{feed.source.prefix} to queue {feed.source.queue}"
         yield Change(f"notification from {where}", feed, lambda: _announce(s3, sqs, feed))
 
@@ -295,11 +299,67 @@ def _announce(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> None:
     """Put this feed's rule beside those that others put there."""
     own = _rule(feed, _queue_arn(sqs, feed.source))
     now = _notification(s3, feed.source.bucket)
-    others = [one for one in now.get("QueueConfigurations", []) if one.get("Id") != own["Id"]]
+    others = [one for one in now.get("QueueConfigurations", []) if not _takes_place_of(own, one)]
     now["QueueConfigurations"] = [*others, own]
     s3.put_bucket_notification_configuration(
         Bucket=feed.source.bucket,
         NotificationConfiguration=now,  # type: ignore[arg-type]
+    )
+
+
+def _takes_place_of(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a feed's rule takes the place of one that is there: its own, or one it covers.
+
+    Of two feeds on one queue, the rule with the shorter prefix announces the archives of both.
+    """
+    if other.get("Id") == own["Id"]:
+        return True
+    ours = str(other.get("Id", "")).startswith(OWN_RULE) and other["QueueArn"] == own["QueueArn"]
+    wide, narrow = dict(_filters(own)), dict(_filters(other))
+    return ours and all(
+        compare(narrow.get(name, ""), wide.get(name, ""))
+        for name, compare in (("prefix", str.startswith), ("suffix", str.endswith))
+    )
+
+
+def _refuse_ambiguous(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> None:
+    """Raise if S3 would refuse this feed's rule beside those that are there.
+
+    Rules for the same event must differ in their prefixes or in their suffixes (Amazon S3 User
+    Guide, "Configuring event notifications using object key name filtering").
+    """
+    try:
+        now = _notification(s3, feed.source.bucket)
+    except ClientError as error:
+        if _code(error) in NO_BUCKET:
+            return
+        raise
+    own = _rule(feed, _queue_arn(sqs, feed.source))
+    for other in (one for kind in RULES for one in now.get(kind, ())):
+        if not _takes_place_of(own, {"QueueArn": "", **other}) and _overlap(own, other):
+            raise StackError(
+                f"S3 does not take the notification of feed {feed.name} beside the rule "
+                f"{other.get('Id', '')!r}: both are for objects that begin with "
+                f"{feed.source.prefix!r} and may end alike",
+                where=f"bucket {feed.source.bucket}",
+                fate="The notification was not changed.",
+                remedy=(
+                    "Give the feeds one queue, or prefixes of which none begins with the other; or "
+                    "`case: exact`, so that S3 tells them apart by their suffix."
+                ),
+            )
+
+
+def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rules are for the same event of the same object, as S3 compares them."""
+    first, second = dict(_filters(one)), dict(_filters(other))
+    prefixes = first.get("prefix", ""), second.get("prefix", "")
+    suffixes = first.get("suffix", ""), second.get("suffix", "")
+    events = [[event.rstrip("*") for event in rule["Events"]] for rule in (one, other)]
+    return (
+        any(a.startswith(b) or b.startswith(a) for a in events[0] for b in events[1])
+        and (prefixes[0].startswith(prefixes[1]) or prefixes[1].startswith(prefixes[0]))
+        and (suffixes[0].endswith(suffixes[1]) or suffixes[1].endswith(suffixes[0]))
     )
 
 
@@ -317,9 +377,9 @@ def _rule(feed: Feed, queue_arn: str) -> dict[str, Any]:
         if value
     ]
     return {
-        "Id": f"rwt-{feed.name}",
+        "Id": f"{OWN_RULE}{feed.name}",
         "QueueArn": queue_arn,
-        "Events": [CREATED_EVENT],
+        "Events": [CREATED_EVENT, RESTORED_EVENT],
         **({"Filter": {"Key": {"FilterRules": filters}}} if filters else {}),
     }
 

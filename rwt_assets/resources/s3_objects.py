@@ -11,12 +11,13 @@ server). Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
+from shlex import quote
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import ArchiveInGlacierError, ArchiveMissingError
 from rwt_assets.object_store import ObjectHead, replaced
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DELETE_BATCH = 1_000  # the most that DeleteObjects takes
 MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound"}
 REPLACED = {"412", "PreconditionFailed"}
 BEYOND_THE_END = {"416", "InvalidRange"}
+FROZEN = {"InvalidObjectState"}
 CONFLICTED = {"409", "ConditionalRequestConflict"}  # another conditional write was under way
 CONFLICTS_AT_MOST = 5
 
@@ -222,7 +224,27 @@ def _explain(error: ClientError, bucket: str, key: str) -> NoReturn:
         raise missing(bucket, key) from error
     if code in REPLACED:
         raise replaced(bucket, key) from error
+    if code in FROZEN:
+        raise frozen(bucket, key, str(error.response.get("StorageClass", ""))) from error
     raise error
+
+
+def frozen(bucket: str, key: str, storage_class: str = "") -> ArchiveInGlacierError:
+    """The error of an object that has to be restored before it can be read.
+
+    Amazon S3 User Guide, "Restoring an archived object"; API Reference, "GetObject"
+    (`InvalidObjectState`).
+    """
+    lies = f"in the storage class {storage_class}" if storage_class else "in S3 Glacier"
+    return ArchiveInGlacierError(
+        f"the object lies {lies} and cannot be read",
+        where=f"s3://{bucket}/{key}",
+        fate="Nothing of it was delivered.",
+        remedy=(
+            "Restore it (`aws s3api restore-object`). It is processed by itself when S3 announces "
+            f"that it is back (s3:ObjectRestore:Completed); or run `rwt retry {quote(key)}`."
+        ),
+    )
 
 
 def missing(bucket: str, key: str) -> ArchiveMissingError:

@@ -118,3 +118,52 @@ def test_an_endpoint_that_is_not_there_is_explained(feed, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(StackError, match="AWS_ENDPOINT_URL"):
         provision(feed)
+
+
+def beside(feed, name, prefix, suffix=".zip", **source):
+    own = {"prefix": prefix, "suffix": suffix, **source}
+    return feed.model_copy(update={"name": name, "source": feed.source.model_copy(update=own)})
+
+
+def test_s3_is_asked_to_announce_what_was_restored(feed, s3, sqs, provisioned):
+    (rule,) = [one for one in rules(s3, feed) if one["Id"] == "rwt-gtfs"]
+    assert set(rule["Events"]) == {"s3:ObjectCreated:*", "s3:ObjectRestore:Completed"}
+
+
+@pytest.mark.parametrize("prefix", ["gtfs/", "gtfs/old/", "gt", ""])
+def test_what_s3_would_refuse_is_refused_with_what_to_do(feed, s3, sqs, prefix):
+    """Both rules are without a suffix, which S3 compares character by character."""
+    provision(feed, s3=s3, sqs=sqs)
+    other = beside(feed, "other", prefix, ".gz", queue="other")
+    assert not feed.shares_archives_with(other)
+    with pytest.raises(StackError, match=r"beside the rule 'rwt-gtfs'.*one queue, or prefixes"):
+        provision(other, s3=s3, sqs=sqs)
+    assert [one["Id"] for one in rules(s3, feed)] == ["rwt-gtfs"]
+
+
+@pytest.mark.parametrize(("prefix", "left"), [("gt", "rwt-other"), ("gtfs/old/", "rwt-gtfs")])
+def test_on_one_queue_one_rule_announces_the_archives_of_both(feed, s3, sqs, prefix, left):
+    provision(feed, s3=s3, sqs=sqs)
+    other = beside(feed, "other", prefix, ".gz")
+    provision(other, s3=s3, sqs=sqs)
+    assert [one["Id"] for one in rules(s3, feed)] == [left]
+    assert provision(feed, s3=s3, sqs=sqs).made == ()
+    assert provision(other, s3=s3, sqs=sqs).made == ()
+
+
+def test_suffixes_that_s3_can_tell_apart_may_have_one_prefix(feed, s3, sqs):
+    exact = feed.model_copy(update={"case": "exact"})
+    provision(exact, s3=s3, sqs=sqs)
+    provision(beside(exact, "other", "gtfs/", ".gz", queue="other"), s3=s3, sqs=sqs)
+    assert len(rules(s3, feed)) == 2
+
+
+def test_a_rule_of_somebody_else_is_in_the_way_by_its_name(feed, s3, sqs, provisioned):
+    (rule,) = [one for one in rules(s3, feed) if one["Id"] == "rwt-gtfs"]
+    theirs = {**rule, "Id": "theirs", "Events": ["s3:ObjectCreated:Put"]}
+    theirs["QueueArn"] = rule["QueueArn"].replace("rwt-gtfs", "rwt-gtfs-dead-letters")
+    s3.put_bucket_notification_configuration(
+        Bucket=feed.source.bucket, NotificationConfiguration={"QueueConfigurations": [theirs]}
+    )
+    with pytest.raises(StackError, match="beside the rule 'theirs'"):
+        plan_provisioning(feed, s3=s3, sqs=sqs)
