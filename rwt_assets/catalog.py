@@ -10,9 +10,10 @@ own; it is the one query that answers for all partitions of an asset at once. No
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,6 +21,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from rwt_assets.archive_facts import Look, read_all_facts, read_facts, read_open_facts
 from rwt_assets.catalog_events import arrival_metadata, revision_from, shard_materialization
+from rwt_assets.evaluation_records import forget_evaluations
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
@@ -38,9 +40,14 @@ from rwt_assets.feed_graph import (
     TERMINAL_TAG,
     FeedGraph,
 )
+from rwt_assets.machine_faults import says_shortage
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.partition_batches import add_partitions, remove_partitions
-from rwt_assets.partitions import archive_partition_key, shard_partition_prefix
+from rwt_assets.partitions import (
+    archive_partition_key,
+    parse_archive_partition_key,
+    shard_partition_prefix,
+)
 from rwt_assets.priority import patience_seconds
 from rwt_assets.progress import ArchiveFacts, Event, Need, Stage, Step
 from rwt_assets.reporting import report_materializations
@@ -51,12 +58,14 @@ if TYPE_CHECKING:
 
 _EVENTS: dict[tuple[str, int], Event] = {}
 _EVENTS_KEPT = 200_000
+_REASON_LENGTH = 1_000
 CODE_VERSION_TAG = "dagster/code_version"
 REPLAY = "a person asked for it"
 AS_OF = "as_of"
 DAMAGE = "damage"
 DAMAGE_AT_MOST = 3
 AT_ONCE = 5_000  # keys in one query
+REPORTED_BY_HAND_AT_MOST = 20  # events that say nothing, one after the other
 INTERRUPTIONS_AT_MOST = 20  # such as a pod that is evicted each time for the disk it takes
 OUTAGES_AT_MOST = 100  # with the pauses between them, some eight hours
 SUCCESSES_AT_MOST = 10  # whose effect was undone, such as by a run that was taken for lost
@@ -139,17 +148,21 @@ class FeedCatalog:
         return self.latest_events(self.graph.zip_archive, set(partition_keys))
 
     def latest_revision(self, object_key: str) -> ArchiveRevision | None:
-        """The newest revision of an archive that was recorded, or None."""
+        """The newest revision of an archive that was recorded, or None.
+
+        An event that a person reported by hand ("Report materialization events") names none: it
+        does not hide what was recorded before it.
+        """
         found = self.instance.fetch_materializations(
             dg.AssetRecordsFilter(
                 asset_key=self.graph.zip_archive,
                 asset_partitions=[archive_partition_key(object_key)],
             ),
-            limit=1,
+            limit=REPORTED_BY_HAND_AT_MOST,
         ).records
-        if not found or found[0].asset_materialization is None:
-            return None
-        return revision_from(found[0].asset_materialization.metadata)
+        events = (record.asset_materialization for record in found)
+        told = (revision_from(event.metadata) for event in events if event is not None)
+        return next((revision for revision in told if revision is not None), None)
 
     def record_arrival(self, revision: ArchiveRevision, *, via: str, message_id: str = "") -> None:
         """Put a revision on record: its partition first, then its event.
@@ -254,7 +267,9 @@ class FeedCatalog:
 
     def retire_shards(self, partition_keys: Iterable[str]) -> None:
         """Take shards that the newest revision no longer has out of the catalog."""
-        remove_partitions(self.instance, self.graph.csv_shards_name, partition_keys)
+        gone = [*partition_keys]
+        remove_partitions(self.instance, self.graph.csv_shards_name, gone)
+        forget_evaluations(self.instance, [self.graph.enriched_shard], gone)
 
     def mark_retired(self, archive: ArchiveFacts) -> None:
         """Put on record that it goes, first: the sweep sees its ZIP, and it was not forgotten."""
@@ -280,6 +295,8 @@ class FeedCatalog:
         if self._arrived_since(archive):
             add_partitions(self.instance, self.graph.zip_archives_name, [key])
             return False
+        automated = [self.graph.archive_manifest, self.graph.delivery]
+        forget_evaluations(self.instance, automated, [key])
         return True
 
     def is_untouched(self, archive: ArchiveFacts) -> bool:
@@ -469,27 +486,39 @@ class FeedCatalog:
         )
 
     def _marked(self, run: dg.DagsterRun) -> dg.DagsterRun:
-        """The run, marked as interrupted if it failed because its process was told to end.
+        """The run, marked as interrupted or as an outage if that is why it failed.
 
-        That is SIGTERM, as when a node is drained, wherever in the run it came; a person who
-        cancels a run has it end as canceled. Only failures without a reason are looked into.
+        Its process was told to end (SIGTERM, as when a node is drained), wherever in the run it
+        came; a person who cancels a run has it end as canceled. Or its machine ran short where our
+        code could not say it, such as when an event is written. Only failures without a reason are
+        looked into.
         """
         known = {INTERRUPTED_TAG, REASON_TAG} & run.tags.keys()
         if run.status != dg.DagsterRunStatus.FAILURE or known:
             return run
-        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
+        failures = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.STEP_FAILURE}
+        for entry in self.instance.all_logs(run.run_id, of_type=failures):
             event = entry.dagster_event
             # What run monitoring reports of a lost process has no data at all.
             error = getattr(event and event.event_specific_data, "error", None)
+            tags: dict[str, str] = {}
             if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-                self.instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
-                return run.with_tags({**run.tags, INTERRUPTED_TAG: "true"})
+                tags = {INTERRUPTED_TAG: "true"}
+            elif error and says_shortage(error.to_string()):
+                tags = {OUTAGE_TAG: "true", REASON_TAG: error.message.strip()[:_REASON_LENGTH]}
+            if tags:
+                self.instance.add_run_tags(run.run_id, tags)
+                return run.with_tags({**run.tags, **tags})
         return run
 
     def _told_by_dagster(self, run: dg.DagsterRun) -> str:
         """Why a run ended where our code could not say it, as when its worker was lost."""
         if run.status == dg.DagsterRunStatus.SUCCESS:
-            return f"run {run.run_id} succeeded, and something came later that undid its work"
+            archive = parse_archive_partition_key(run.tags.get(ARCHIVE_TAG, ""))
+            return (
+                f"run {run.run_id} succeeded, and something came later that undid its work, such "
+                f"as an event reported by hand; `rwt retry {quote(archive)}` has it done again"
+            )
         told = f"run {run.run_id} ended as {run.status.value}"
         if run.status != dg.DagsterRunStatus.FAILURE:
             return told
@@ -569,11 +598,19 @@ class FeedCatalog:
             batch = unknown[start : start + 500]
             wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=batch)
             for record in fetch(wanted, limit=len(batch)).records:
-                _EVENTS[storage, record.storage_id] = _event_from(record)
+                event = self._named(key, record.partition_key, _event_from(record))
+                _EVENTS[storage, record.storage_id] = event
         return {
             partition: _EVENTS.get((storage, number), Event(number, ""))
             for partition, number in ids.items()
         }
+
+    def _named(self, key: dg.AssetKey, partition: str | None, event: Event) -> Event:
+        """An arrival that a person reported by hand is of the revision that was recorded last."""
+        if event.revision or key != self.graph.zip_archive or partition is None:
+            return event
+        known = self.latest_revision(parse_archive_partition_key(partition))
+        return event if known is None else replace(event, revision=known.revision, bytes=known.size)
 
     def statuses(
         self, key: dg.AssetKey, partitions: Sequence[str], definition: dg.PartitionsDefinition[str]

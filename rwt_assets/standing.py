@@ -265,7 +265,7 @@ def _judge(
             return ("waiting" if asked else "failed"), attempts.reason
         if attempts.outage_at or busy or catalog.age_of(need) < patience:
             whose = "" if position.need else ", which is declarative automation's"
-            outage = f"; the endpoint failed: {attempts.reason}" if attempts.outage_at else ""
+            outage = f"; an outage: {attempts.reason}" if attempts.outage_at else ""
             return "waiting", f"to {need.step.value}{whose}{outage}"
         return "forgotten", f"nobody asked to {need.step.value} it"
     if facts.arrived is None:

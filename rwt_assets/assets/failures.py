@@ -13,9 +13,14 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import RwtError, ShardDamagedError
 from rwt_assets.feed_graph import DAMAGE_TAG, OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
+from rwt_assets.machine_faults import is_shortage
 
 REASON_LENGTH = 1_000
 SERVER_ERROR = 500
+NO_ROOM = (
+    "the machine of the run has no room, files or memory left: {}. No attempt is counted, the step "
+    "is tried again; look at its memory and at the folder of TMPDIR"
+)
 OVERLOADED = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling"}
 
 
@@ -24,11 +29,15 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
     """Turn an error into a failure of the run whose reason stands in the run's tags.
 
     An error that is the same each time (`RwtError.terminal`) is not tried again. Where shards are
-    damaged, a split of their archive is asked for.
+    damaged, a split of their archive is asked for. An outage is that whatever error of ours it was
+    wrapped in, such as that of an own enrichment which found the disk full.
     """
     try:
         yield
     except RwtError as error:
+        if is_shortage(error):
+            context.instance.add_run_tags(context.run.run_id, outage_tags(error))
+            raise
         if isinstance(error, ShardDamagedError) and error.archive:
             catalog.ask_split_again(error.archive, error.what)
         tags = {REASON_TAG: str(error)[:REASON_LENGTH]}
@@ -48,19 +57,31 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
             allow_retries=not error.terminal,
         ) from error
     except Exception as error:
-        tags = {REASON_TAG: f"{type(error).__name__}: {error}"[:REASON_LENGTH]}
+        tags = {REASON_TAG: _told(error)[:REASON_LENGTH]}
         if is_outage(error):
-            tags[OUTAGE_TAG] = "true"
+            tags = outage_tags(error)
         context.instance.add_run_tags(context.run.run_id, tags)
         raise
 
 
+def outage_tags(error: Exception) -> dict[str, str]:
+    """The tags of a run that failed with what it runs on."""
+    reason = NO_ROOM.format(_told(error)) if is_shortage(error) else _told(error)
+    return {REASON_TAG: reason[:REASON_LENGTH], OUTAGE_TAG: "true"}
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def is_outage(error: Exception) -> bool:
-    """Whether the endpoint failed, which says nothing about the data.
+    """Whether the endpoint or the machine failed, which says nothing about the data.
 
     It did not answer, or it answered that the fault is its own (Amazon S3 API Reference: "Error
-    responses"), and still did after boto3's own retries.
+    responses"), and still did after boto3's own retries; or the machine ran short of something.
     """
+    if is_shortage(error):
+        return True
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = error.response.get("Error", {}).get("Code", "")

@@ -254,7 +254,7 @@ def test_an_outage_is_waited_for_and_costs_no_attempt(stored, monkeypatch):
         go_on(stored, expect_failure=True)
         assert plan(stored.catalog) == [], "the endpoint is given no time"
         standing = take_standing(stored.catalog, patience=-1)
-        assert "the endpoint failed: EndpointConnectionError" in standing.waiting[0].reason
+        assert "an outage: EndpointConnectionError" in standing.waiting[0].reason
         assert not standing.forgotten
     go_on(stored, expect_failure=True)
     failed = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/outage": "true"}))

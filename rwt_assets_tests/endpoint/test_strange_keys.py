@@ -73,7 +73,9 @@ def tick(catalog):
         queue_sensor([catalog.feed])(context, queue_client=SqsQueueResource())
 
 
-def test_every_key_goes_from_the_queue_to_its_delivery_and_out_again(s3, sqs, instance, strange_feed):
+def test_every_key_goes_from_the_queue_to_its_delivery_and_out_again(
+    s3, sqs, instance, strange_feed
+):
     feed = strange_feed()
     provision(feed, s3=s3, sqs=sqs)
     catalog = FeedCatalog(instance, feed)
