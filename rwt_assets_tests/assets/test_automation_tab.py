@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -55,10 +56,12 @@ class Automation:
             evaluation_time=self.now,
         )
         self.cursor = found.cursor
-        self.catalog.instance.schedule_storage.add_auto_materialize_asset_evaluations(
-            self.number,
-            [one.serializable_evaluation.with_run_ids([]) for one in found.results],
-        )
+        instance = self.catalog.instance
+        evaluations = [one.serializable_evaluation.with_run_ids(set()) for one in found.results]
+        with partition_loading_context(effective_dt=self.now, dynamic_partitions_store=instance):
+            instance.schedule_storage.add_auto_materialize_asset_evaluations(
+                self.number, evaluations
+            )
         return found
 
 
