@@ -1,120 +1,93 @@
-"""The Automation tab can be opened after partitions that automation asked for are gone."""
+"""The Automation tab can be opened after partitions that automation asked for are gone.
 
-from datetime import UTC, datetime, timedelta
+What the tab asks of each record is asked here of Dagster's own GraphQL type.
+"""
+
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
-from dagster_graphql.test.utils import execute_dagster_graphql
+from dagster_graphql.schema.asset_condition_evaluations import (
+    GrapheneAssetConditionEvaluationRecord,
+)
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.definitions import defs
+from rwt_assets.evaluation_records import forget_evaluations
 from rwt_assets.notifications import ArchiveRevision
-from rwt_assets_tests.declared import declared_feed
+from rwt_assets_tests.assets.conftest import FEED
 
-ARCHIVE = "gtfs/a.zip"
-SHARDS = [f"{ARCHIVE}|stop_times.txt|stop_sequence={number}" for number in range(4)]
-# What the page asks for, as far as it depends on partitions.
-QUERY = """
-query Tab($asset: AssetKeyInput!) {
-  assetConditionEvaluationRecordsOrError(assetKey: $asset, limit: 30) {
-    __typename
-    ... on AssetConditionEvaluationRecords {
-      records { evaluationId numRequested evaluationNodes { numTrue numCandidates } }
-    }
-  }
-}
-"""
+ARCHIVE = "shop/zürich.zip"
+SHARDS = [f"{ARCHIVE}|sales.csv|day=2026-01-0{number}" for number in range(1, 5)]
 
 
 @pytest.fixture
 def catalog():
-    with dg.instance_for_test() as instance:
-        catalog = FeedCatalog(instance, declared_feed())
-        catalog.record_arrival(ArchiveRevision("b", ARCHIVE, "1", 1), via="test")
-        instance.add_dynamic_partitions(catalog.graph.csv_shards_name, SHARDS)
+    with dg.DagsterInstance.local_temp() as instance:
+        catalog = FeedCatalog(instance, FEED)
+        catalog.record_arrival(ArchiveRevision("incoming", ARCHIVE, "1", 1), via="test")
+        instance.add_dynamic_partitions(catalog.graph.csv_shards_name, SHARDS[:3])
         yield catalog
 
 
-class Automation:
-    """Evaluates the conditions of the project and keeps what Dagster's daemon keeps."""
-
-    def __init__(self, catalog):
-        self.catalog, self.cursor, self.number = catalog, None, 0
-        self.now = datetime(2030, 1, 1, tzinfo=UTC)
-
-    def tick(self):
-        self.number, self.now = self.number + 1, self.now + timedelta(minutes=5)
-        found = dg.evaluate_automation_conditions(
-            defs=defs(),
-            instance=self.catalog.instance,
-            cursor=self.cursor,
-            evaluation_time=self.now,
-        )
-        self.cursor = found.cursor
-        instance = self.catalog.instance
-        evaluations = [one.serializable_evaluation.with_run_ids(set()) for one in found.results]
-        with partition_loading_context(effective_dt=self.now, dynamic_partitions_store=instance):
-            instance.schedule_storage.add_auto_materialize_asset_evaluations(
-                self.number, evaluations
-            )
-        return found
-
-
-def tab(catalog, asset):
-    origin = InProcessCodeLocationOrigin(
-        LoadableTargetOrigin(module_name="rwt_assets.definitions"), location_name="ours"
+def loading(catalog):
+    return partition_loading_context(
+        effective_dt=datetime.now(UTC), dynamic_partitions_store=catalog.instance
     )
-    with WorkspaceProcessContext(catalog.instance, InProcessWorkspaceLoadTarget(origin)) as context:
-        answer = execute_dagster_graphql(
-            context.create_request_context(), QUERY, {"asset": {"path": [*asset.path]}}
+
+
+def automation_asks(catalog, key, partitions):
+    """An evaluation that asks for all partitions, kept as Dagster's daemon keeps it."""
+    condition = dg.AutomationCondition.missing()
+    asset = dg.AssetSpec(key, partitions_def=partitions, automation_condition=condition)
+
+    @dg.multi_asset(specs=[asset])
+    def made(): ...
+
+    found = dg.evaluate_automation_conditions(
+        defs=dg.Definitions(assets=[made]), instance=catalog.instance
+    )
+    with loading(catalog):
+        catalog.instance.schedule_storage.add_auto_materialize_asset_evaluations(
+            1, [one.serializable_evaluation.with_run_ids(set()) for one in found.results]
         )
-    return answer.data["assetConditionEvaluationRecordsOrError"]["records"]
 
 
-def report(catalog, asset, partitions):
-    for one in partitions:
-        catalog.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=one))
+def tab(catalog, key):
+    storage = catalog.instance.schedule_storage
+    with loading(catalog):
+        return [
+            GrapheneAssetConditionEvaluationRecord(record).resolve_numRequested(None)
+            for record in storage.get_auto_materialize_asset_evaluations(key, limit=30)
+        ]
 
 
-def requested(catalog, asset):
-    return [one["numRequested"] for one in tab(catalog, asset)]
-
-
-def automated(catalog, asset, upstream, partitions):
-    """Automation asks for these partitions; the numbers of the tab."""
-    automation = Automation(catalog)
-    automation.tick()
-    report(catalog, upstream, partitions)
-    report(catalog, asset, partitions)
-    automation.tick()
-    report(catalog, upstream, partitions)
-    for _ in range(4):
-        automation.tick()
-    return requested(catalog, asset)
-
-
-@pytest.mark.parametrize("removed", [SHARDS[:1], SHARDS[1:2], SHARDS[2:], SHARDS])
-def test_a_shard_that_automation_asked_for_may_be_removed(catalog, removed):
+@pytest.mark.parametrize("removed", [SHARDS[:1], SHARDS[2:3], SHARDS[:3]])
+def test_a_shard_that_automation_asked_for_may_be_removed(catalog, monkeypatch, removed):
     graph = catalog.graph
-    before = automated(catalog, graph.enriched_shard, graph.csv_shard, SHARDS[:3])
-    assert 3 in before, "automation asked for nothing, so this tests nothing"
+    automation_asks(catalog, graph.enriched_shard, graph.csv_shards)
+    assert tab(catalog, graph.enriched_shard) == [3]
+    with monkeypatch.context() as patch:
+        patch.setattr("rwt_assets.catalog.forget_evaluations", lambda *_: 0)
+        catalog.retire_shards(removed)
+        with pytest.raises(dg.DagsterInvalidInvocationError, match="Nonexistent partition keys"):
+            tab(catalog, graph.enriched_shard)
     catalog.retire_shards(removed)
-    after = tab(catalog, graph.enriched_shard)
-    assert all(one["numRequested"] <= 3 for one in after)
+    assert tab(catalog, graph.enriched_shard) == []
+
+
+def test_an_archive_that_automation_asked_for_may_be_retired(catalog):
+    graph = catalog.graph
+    automation_asks(catalog, graph.delivery, graph.zip_archives)
+    assert tab(catalog, graph.delivery) == [1]
     (archive,) = catalog.facts()
     assert catalog.retire_archive(archive)
-    tab(catalog, graph.enriched_shard)
-    tab(catalog, graph.archive_manifest)
-    tab(catalog, graph.delivery)
+    assert tab(catalog, graph.delivery) == []
 
 
-def test_evaluations_of_other_shards_and_assets_are_kept(catalog):
+def test_evaluations_of_other_partitions_and_assets_are_kept(catalog):
     graph = catalog.graph
-    before = automated(catalog, graph.enriched_shard, graph.csv_shard, SHARDS[:1])
-    catalog.retire_shards(SHARDS[3:])
-    assert requested(catalog, graph.enriched_shard) == before
+    automation_asks(catalog, graph.enriched_shard, graph.csv_shards)
+    assert forget_evaluations(catalog.instance, [graph.enriched_shard], SHARDS[3:]) == 0
+    assert forget_evaluations(catalog.instance, [graph.delivery], SHARDS[:3]) == 0
+    assert tab(catalog, graph.enriched_shard) == [3]
