@@ -19,7 +19,7 @@ from rwt_assets_tests.assets.conftest import FEED
 
 ROWS = "item,day,price\n" + "".join(f"pen,2026-01-{day:02d},{day}\n" for day in range(1, 4))
 LARGE = "item,day,price\n" + f"{'x' * 2000},2026-01-01,1\n" * 1_000
-REFUSED = "item,day,price\n" + f"{'x' * 60_000},no day,1\n" * 40
+REFUSED = "item,day,price\n" + f"{'x' * 60_000},no day,1\n" * 100
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def fails_so_often(times, error, original):
     return called
 
 
-def assert_waits_and_is_delivered(feed, rows, says, monkeypatch):
+def assert_waits_and_is_delivered(feed, rows, says, monkeypatch, *, more=True):
     with monkeypatch.context() as patch:
         patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
         feed.dispatch(expect_failure=True)
@@ -55,7 +55,7 @@ def assert_waits_and_is_delivered(feed, rows, says, monkeypatch):
         assert "an outage: the machine of the run has no room" in reasons[0]
         assert says in reasons[0]
         assert "No attempt is counted" in reasons[0]
-    feed.dispatch(expect_failure=True)
+    feed.dispatch(expect_failure=more)
     feed.assert_delivered("shop/a.zip")
     assert len(feed.rows("shop/a.zip")) == rows
 
@@ -94,16 +94,18 @@ def full(times, **_):
     [("grouping", LARGE, 1_000), ("rejections", ROWS + REFUSED.partition("\n")[2], 3)],
 )
 def test_a_full_temporary_folder_is_an_outage(monkeypatch, module, members, rows):
-    made = iter(range(2))
+    made = iter(range(1))
     monkeypatch.setattr(f"rwt_assets.{module}.TemporaryFile", partial(full, made))
     with shop(limits={"buffer_bytes": 1 << 20, "ratio": 10_000}) as feed:
         feed.upload("a.zip", {"sales.csv": members})
         feed.take_in()
-        assert_waits_and_is_delivered(feed, rows, "No space left on device", monkeypatch)
+        assert_waits_and_is_delivered(
+            feed, rows, "No space left on device", monkeypatch, more=False
+        )
         assert next(made, None) is None, "nothing was written to the full folder"
 
 
-FULL = iter(range(2))
+FULL = iter(range(1))
 
 
 def own(table):
@@ -118,7 +120,7 @@ def test_an_own_enrichment_that_finds_the_disk_full_is_no_fault_of_the_feed(monk
     with shop(members=[rule]) as feed:
         feed.upload("a.zip", {"sales.csv": ROWS})
         feed.take_in()
-        assert_waits_and_is_delivered(feed, 3, "No space left", monkeypatch)
+        assert_waits_and_is_delivered(feed, 3, "No space left", monkeypatch, more=False)
 
 
 def test_a_run_that_could_not_say_it_is_understood_by_its_log(monkeypatch):
