@@ -108,7 +108,7 @@ def test_several_records_are_read_in_order():
         ({"Service": "Amazon S3", "Event": "s3:TestEvent"}, "s3:TestEvent"),
         (by_sns({"Event": "s3:TestEvent"}), "s3:TestEvent"),
         (eventbridge(detail_type="Object Deleted"), "Object Deleted"),
-        ({"Records": [{"eventName": "s3:ObjectRestore:Completed"}]}, "ObjectRestore:Completed"),
+        ({"Records": [{"eventName": "s3:ObjectRestore:Post"}]}, "ObjectRestore:Post"),
     ],
 )
 def test_other_events_of_s3_announce_nothing(message, ignored):
@@ -226,7 +226,10 @@ def test_real_events_are_read_or_refused_and_never_mistaken(path):
         return
     notification = parse_notification(text)
     created = '"ObjectCreated:' in text
-    assert (bool(notification.revisions), bool(notification.ignored)) == (created, not created)
+    restored = '"ObjectRestore:Completed"' in text or '"Object Restore Completed"' in text
+    other = not created and not restored
+    assert (bool(notification.revisions), bool(notification.ignored)) == (created, other)
+    assert bool(notification.restored) == restored
     if created and "urlDecodedKey" in text:
         assert [revision.key for revision in notification.revisions] == ["Happy Face.jpg"]
 
