@@ -2,7 +2,7 @@
 
 The run is held at one point of its work. Meanwhile dispatch takes it for lost, another revision is
 uploaded and taken all the way; then the run goes on as if nothing had been. What a run of the real
-daemon does that is stopped and goes on: `end_to_end/test_late_worker.py`.
+daemon does that is stopped and goes on: `end_to_end/test_stack.py`.
 """
 
 from collections import Counter

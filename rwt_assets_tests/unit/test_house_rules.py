@@ -135,6 +135,28 @@ def test_every_fault_of_the_documentation_is_tried_by_a_test():
     assert missing == []
 
 
+def test_every_promise_of_the_documentation_names_a_test_that_proves_it():
+    text = (PROJECT / "docs" / "reliability.md").read_text()
+    section = text.split("## The four promises")[1].split("\n## ")[0]
+    promises = re.findall(r"^- \*\*(.+)\.\*\*", section, re.MULTILINE)
+    assert len(promises) == 4
+    proved = re.findall(r"^\| (.+?): .+ \| `.+::.+` \| .+ \|$", section, re.MULTILINE)
+    assert set(proved) == set(promises)
+
+
+def test_every_file_of_tests_that_is_named_somewhere_is_there():
+    tests = PROJECT / "rwt_assets_tests"
+    sources = [*(PROJECT / "docs").rglob("*.md"), *(PROJECT / "rwt_assets").rglob("*.py")]
+    sources += [PROJECT / "README.md", PROJECT / "Makefile", *tests.rglob("*.py")]
+    folders = "assets|browser|contract|end_to_end|endpoint|unit"
+    named = {
+        (str(path.relative_to(PROJECT)), name)
+        for path in sources
+        for name in re.findall(rf"\b(?:{folders})/test_\w+\.py", path.read_text("utf-8"))
+    }
+    assert {one for one in named if not (tests / one[1]).exists()} == set()
+
+
 def test_every_crash_point_stands_in_the_documentation():
     text = (PROJECT / "docs" / "reliability.md").read_text()
     source = (PROJECT / "rwt_assets_tests" / "assets" / "test_faults.py").read_text()
