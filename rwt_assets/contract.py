@@ -227,7 +227,7 @@ class ShardContract:
     def _typed(self, table: pa.Table, row_numbers: np.ndarray) -> tuple[pa.Table, list[Fault]]:
         """All columns with their types, and the rules that rows break."""
         evolution, faults = self._rule.evolution, list[Fault]()
-        new = new_columns(table.column_names, self._rule)
+        new = {*new_columns(table.column_names, self._rule)}
         columns: dict[str, Any] = {}
         rescued: dict[str, Any] = {}
         for name in table.column_names:

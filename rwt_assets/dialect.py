@@ -10,27 +10,34 @@ delimiter under which they are found in the header is the right one.
 """
 
 import csv
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from io import StringIO
 from itertools import islice, product
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from rwt_assets.delimiters import DELIMITERS, Likelihood, likelihood
 from rwt_assets.feed import AUTO, NONE, Dialect
+from rwt_assets.first_records import is_evident, is_header
 from rwt_assets.headers import find_names
+from rwt_assets.preamble import (
+    COMMENT_MARK,
+    are_comments,
+    first_lines,
+    may_have_comments,
+    may_skip,
+    stated_delimiter,
+)
 from rwt_assets.same_names import INSENSITIVE, Case
 
-DELIMITERS: Final = (",", ";", "\t", "|")
 QUOTES: Final = ('"', "'")
 _SAMPLE_ROWS: Final = 500
 _SAMPLE_CHARACTERS: Final = 64 << 10
 _SKIPPED_AT_MOST: Final = 20
-# What Excel writes as a first line for itself: the delimiter of the lines below.
-_STATEMENT: Final = re.compile(r'(?i)"?sep=([^"\r\n])"?(?:\r\n|\r|\n|\Z)')
 _TABLES_WITHOUT_QUOTES: Final = ("\t", "|")
 _MOSTLY: Final = 0.5
 
@@ -68,12 +75,14 @@ def find_dialect(  # noqa: PLR0913 - each says one thing about the member
     encoding: str,
     whole: bool,
     case: Case = INSENSITIVE,
+    decimal_comma: bool = False,
 ) -> CsvDialect:
     """Decide what is `auto`.
 
-    A first line `sep=;` states the delimiter and is left out. No quoting is thought of where the
-    delimiter is a tab or a bar, quotes stand where none can, and every row fits without them.
-    Lines before the header are few, narrower than it, and come before more lines that fit.
+    A first line `sep=;` states the delimiter and is left out, with blank lines before it. No
+    quoting is thought of where the delimiter is a tab or a bar, quotes stand where none can, and
+    every row fits without them. Lines before the header are few, narrower than it, no table
+    themselves, and come before more lines that fit.
 
     Args:
         sample: the beginning of the member, in UTF-8.
@@ -82,27 +91,47 @@ def find_dialect(  # noqa: PLR0913 - each says one thing about the member
         encoding: of the member.
         whole: the sample is all there is.
         case: how the needed columns are compared with those of a header.
+        decimal_comma: the feed says that numbers have one, so a table may have one column although
+            its rows have commas.
 
     Returns:
-        The dialect. Of equally good ones it is the first in the order of `DELIMITERS` and
-        `QUOTES`, without an escape before one with it, with the fewest lines skipped.
+        The dialect. Of several delimiters under which the header has several columns and most rows
+        fit, it is the one that is no punctuation (`delimiters.py`), then the one that other
+        delimiters do not cross, then a tab or a bar, then the one with more columns. Of equally
+        good dialects it is the first in the order of `QUOTES`, without an escape before one with
+        it, with the fewest lines skipped.
     """
     text = _whole_lines(sample.decode(errors="replace"), whole=whole)
-    stated = _STATEMENT.match(text)
-    if stated is not None:
-        declared = _as_stated(declared, stated.group(1))
+    delimiter, lines = stated_delimiter(text)
+    if lines:
+        declared, text = _as_stated(declared, delimiter, lines), _without_lines(text, lines)
+    best = _found(text, declared, needed, encoding, case, decimal_comma=decimal_comma)
+    return best.model_copy(update={"skip_lines": best.skip_lines + lines}) if lines else best
+
+
+def _found(  # noqa: PLR0913 - as above
+    text: str,
+    declared: Dialect,
+    needed: Sequence[str],
+    encoding: str,
+    case: Case,
+    *,
+    decimal_comma: bool,
+) -> CsvDialect:
     judge = _Judge(text, declared, frozenset(needed), case)
-    comment = _comment(text, declared)
+    marked = declared.comment == AUTO and may_have_comments(text)
     guesses: list[_Guess] = []
-    for delimiter, quote, escape in _candidates(text, declared):
+    for delimiter, quote, escape in _candidates(text, declared, decimal_comma=decimal_comma):
         own = CsvDialect(
             encoding=encoding,
             delimiter=delimiter,
             quote=quote,
             escape=escape,
-            comment=comment,
+            comment=None if declared.comment == AUTO else _character(declared.comment),
             lenient_quotes=declared.quotes == "lenient",
         )
+        if marked and _has_comments(text, own):
+            own = own.model_copy(update={"comment": COMMENT_MARK})
         begun = [
             judge.guess(own.model_copy(update={"skip_lines": skip}))
             for skip in _skips(text, declared)
@@ -112,16 +141,37 @@ def find_dialect(  # noqa: PLR0913 - each says one thing about the member
     return judge.without_quoting(best) if declared.quote == AUTO else best
 
 
-def _as_stated(declared: Dialect, delimiter: str) -> Dialect:
-    """What the feed says, with the delimiter that the first line states; that line is skipped."""
+def usual_width(sample: bytes, dialect: CsvDialect, declared: int, *, whole: bool) -> int | None:
+    """How many fields most records of a member without a header have.
+
+    Args:
+        sample: the beginning of the member, in UTF-8, skipped lines left out.
+        dialect: of the member.
+        declared: how many columns the feed names, which decides between equally many.
+        whole: the sample is all there is.
+
+    Returns:
+        The number, the delimiter at the end counted; None if there is no record.
+    """
+    rows, _ = _rows(_whole_lines(sample.decode(errors="replace"), whole=whole), dialect)
+    counts = Counter(map(len, rows))
+    named = declared + dialect.trailing_delimiter
+    return max(counts, key=lambda width: (counts[width], width == named), default=None)
+
+
+def _as_stated(declared: Dialect, delimiter: str, lines: int) -> Dialect:
+    """What the feed says of the lines below those that state a delimiter."""
     changes: dict[str, object] = {}
-    if declared.skip_lines in (0, AUTO):
-        changes["skip_lines"] = 1
+    if declared.skip_lines != AUTO:
+        changes["skip_lines"] = max(0, int(declared.skip_lines) - lines)
     taken = (declared.quote, declared.escape, declared.comment)
     possible = delimiter.isascii() and not delimiter.isalnum() and delimiter not in taken
     if declared.delimiter == AUTO and possible:
         changes["delimiter"] = delimiter
     return declared.model_copy(update=changes)
+
+
+_Merit = tuple[int, bool, bool, int, bool, float, bool, bool, bool, int, int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +183,14 @@ class _Guess:
     """
 
     dialect: CsvDialect
-    merit: tuple[int, bool, int, bool, bool, float]
+    merit: _Merit
     beginning: tuple[int, bool]
 
 
-@dataclass(frozen=True, slots=True)
+_NO_MERIT: Final[_Merit] = (0, False, False, 0, False, 0.0, False, True, False, 0, 0, 0.0)
+
+
+@dataclass(frozen=True)
 class _Judge:
     """Tells how well a dialect fits a text, and what of it only the rows can tell."""
 
@@ -147,7 +200,7 @@ class _Judge:
     case: Case
 
     def guess(self, dialect: CsvDialect) -> _Guess | None:
-        """Judge needed columns, several columns, an early beginning, quotes, rows of one width.
+        """Judge needed columns, several columns, an early beginning, the delimiter, quotes.
 
         None if that beginning is out of the question.
         """
@@ -158,42 +211,46 @@ class _Judge:
         if not rows:
             if dialect.skip_lines and self.declared.skip_lines == AUTO:
                 return None
-            return _Guess(decided, (0, False, 0, regular, True, 0.0), (0, False))
-        named_trailing = trailing and rows[0][-1] == ""
-        width = len(rows[0]) - named_trailing
+            return _Guess(decided, (*_NO_MERIT[:7], regular, *_NO_MERIT[8:]), (0, False))
+        width = len(rows[0]) - (trailing and rows[0][-1] == "")
         body = rows[1:] if header else rows
         fitting = sum(len(row) == width + trailing for row in body) / max(len(body), 1)
         found = len(find_names(rows[0], self.needed, self.case)) if header else 0
-        if self.declared.skip_lines == AUTO and not self._may_begin(dialect, rows, found, fitting):
-            return None
+        if self.declared.skip_lines == AUTO and dialect.skip_lines:
+            before, _ = _rows(first_lines(self.text, dialect.skip_lines), dialect)
+            if not may_skip(before, rows, found=bool(found), fitting=fitting):
+                return None
         most = Counter(map(len, rows)).most_common(1)[0][0]
         bare = not any(len(name) > 1 and name[0] == name[-1] == "'" for name in rows[0])
-        merit = (found, width > 1, -dialect.skip_lines, regular, bare, round(fitting, 1))
+        likely = self._likelihood(dialect.delimiter, dialect.quote)
+        merit = (
+            found,
+            width > 1,
+            fitting > _MOSTLY,
+            -dialect.skip_lines,
+            likely.apart,
+            round(fitting * likely.alone, 1),
+            regular,
+            bare,
+            likely.rare,
+            width if width > 1 else 0,
+            likely.rank,
+            fitting,
+        )
         return _Guess(decided, merit, (found, 1 < len(rows[0]) == most))
 
-    def _may_begin(
-        self, dialect: CsvDialect, rows: list[list[str]], found: int, fitting: float
-    ) -> bool:
-        """Whether what is skipped is few lines, narrower than the table below, and no table."""
-        if not dialect.skip_lines:
-            return True
-        lines = StringIO(self.text, newline="")
-        skipped = "".join(islice(lines, dialect.skip_lines))
-        before, _ = _rows(skipped, dialect)
-        below = len(rows) - 1
-        if below < 1 or any(len(row) >= len(rows[0]) for row in before):
-            return False
-        if found:
-            return True
-        return _are_names(rows[0]) and fitting > _MOSTLY and below * fitting > len(before)
+    @cached_property
+    def _likelihood(self) -> Callable[[str, str | None], Likelihood]:
+        return cache(partial(likelihood, self.text))
 
     def _has_header(self, rows: list[list[str]]) -> bool:
-        """Names are there, differ, and are no numbers."""
+        """Needed columns are there, or names above values; what is needed may be named anew."""
         if self.declared.header != AUTO:
             return bool(self.declared.header)
         if not rows or self.needed:
-            return not rows or bool(find_names(rows[0], self.needed, self.case))
-        return _are_names(rows[0])
+            found = not rows or bool(find_names(rows[0], self.needed, self.case))
+            return found or is_evident(rows)
+        return is_header(rows)
 
     def without_quoting(self, best: CsvDialect) -> CsvDialect:
         """The dialect without quotes, where they are characters of the text and no more.
@@ -231,12 +288,9 @@ class _Judge:
             return False
         named = len(rows[0]) > 1 and rows[0][-1] == ""
         expected = len(rows[0]) + (header and not named)
+        if not header and len(self.needed) >= expected:  # the last one is a column
+            return False
         return expected > 1 and all(len(row) == expected and row[-1] == "" for row in body)
-
-
-def _are_names(row: Sequence[str]) -> bool:
-    names = [name.strip() for name in row]
-    return all(names) and len(set(names)) == len(names) and not any(map(_is_number, names))
 
 
 def _is_quoted(cell: str, quote: str) -> bool:
@@ -258,11 +312,19 @@ def _skips(text: str, declared: Dialect) -> Sequence[int]:
     return range(max(lines, 1))
 
 
-def _candidates(text: str, declared: Dialect) -> Iterator[tuple[str, str | None, str | None]]:
-    """Combinations worth a look: a character that is not there decides nothing."""
+def _candidates(
+    text: str, declared: Dialect, *, decimal_comma: bool
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Combinations worth a look: a character that is not there decides nothing.
+
+    Except where numbers have commas: then there may be no delimiter, and one stands for none.
+    """
     delimiters: Sequence[str] = [declared.delimiter]
     if declared.delimiter == AUTO:
         delimiters = [DELIMITERS[0], *(one for one in DELIMITERS[1:] if one in text)]
+        none_of_them = [one for one in DELIMITERS if one not in text]
+        if decimal_comma and "," in text:
+            delimiters += none_of_them[:1]
     quotes = _quotes(text) if declared.quote == AUTO else [declared.quote]
     escapes: Sequence[str] = [declared.escape]
     if declared.escape == AUTO:
@@ -305,14 +367,19 @@ def _rows(text: str, dialect: CsvDialect) -> tuple[list[list[str]], bool]:
     return rows, True
 
 
-def _is_number(text: str) -> bool:
-    return text.lstrip("+-").replace(".", "", 1).replace(",", "", 1).isdigit()
-
-
-def _comment(text: str, declared: Dialect) -> str | None:
-    if declared.comment != AUTO:
-        return _character(declared.comment)
-    return "#" if any(line.startswith("#") for line in islice(StringIO(text), 50)) else None
+def _has_comments(text: str, dialect: CsvDialect) -> bool:
+    """Whether lines with the mark of comments are some, as far as this dialect splits them."""
+    marked: list[str] = []
+    plain: list[str] = []
+    leading = True
+    for line in islice(StringIO(text, newline=""), _SAMPLE_ROWS):
+        own = line.startswith(COMMENT_MARK)
+        leading = leading and not (own and plain)
+        if line.strip():
+            (marked if own else plain).append(line)
+    widths = [sum(map(len, _rows(line, dialect)[0][:1])) for line in marked]
+    rows, _ = _rows("".join(plain), dialect)
+    return are_comments([*zip(marked, widths, strict=True)], [*map(len, rows)], leading=leading)
 
 
 def _whole_lines(text: str, *, whole: bool) -> str:

@@ -9,7 +9,9 @@ charset-normalizer's documentation, for what is neither.
 import codecs
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import accumulate
+from operator import itemgetter
 from typing import Final, Literal
 
 import numpy as np
@@ -32,13 +34,34 @@ _WITH_MARK: Final = {
 }
 _UNREADABLE: Final = "rwt_unreadable"
 _BEYOND_ASCII: Final = 0x80
+_LEADS_OF_TWO: Final = ((0xC2, 0xC5), (0xCE, 0xD1), (0xD7, 0xD9))
 _LEADS: Final = 0xC0  # and above: the first byte of a character (RFC 3629, section 3)
 # What a text may be that is neither Unicode nor Windows-1252.
 _CODE_PAGES: Final = (
     "cp1252", "cp1251", "koi8_r", "cp932", "gb18030", "big5", "euc_jp", "euc_kr",
 )  # fmt: skip
+_WESTERN: Final = ("cp1252", "cp850", "mac_roman")
+_WORD: Final = re.compile("[A-Za-z]*[^\\x00-\\x7f][A-Za-z\\x80-\\uffff]*")
+_LOWER: Final = "a-zäöüßéèêëàâáãåæçíìîïñóòôõøœúùûýÿšžðþ"
+_UPPER: Final = "A-ZÄÖÜÉÈÊËÀÂÁÃÅÆÇÍÌÎÏÑÓÒÔÕØŒÚÙÛÝŠŽÐÞ"
+_WESTERN_WORD: Final = re.compile(f"[{_UPPER}]?[{_LOWER}]+|[{_UPPER}ß]+")
+_AROUND_WORDS: Final = "„“”‘’‚«»‹›…–—€°²³®™©§¿¡†‡•¢£¥ªº"
+_WITHIN_WORDS: Final = re.compile("['’–—·.…]")
+_SURE: Final = 0.8  # of the words, or it is no Western text
+# EBCDIC: letters, digits, blanks, line ends and what delimits, the same in all of its code pages.
+_EBCDIC: Final = bytes(
+    [0x05, 0x0D, 0x15, 0x25, 0x40, 0x4B, 0x4D, 0x5D, 0x5E, 0x60, 0x61, 0x6B, 0x6D, 0x7A, 0x7D, 0x7F]
+    + [*range(0x81, 0x8A), *range(0x91, 0x9A), *range(0xA2, 0xAA)]
+    + [*range(0xC1, 0xCA), *range(0xD1, 0xDA), *range(0xE2, 0xEA), *range(0xF0, 0xFA)]
+)
+_EBCDIC_ENDS: Final = (b"\x15", b"\x25", b"\x0d")
+_EBCDIC_SHARE: Final = 0.8
+_ASCII_ONLY: Final = re.compile(rb"[\n,-;]")  # line ends, digits and delimiters, in EBCDIC hardly used
+_NEL: Final = "\x85"
 _GUESSED_FROM: Final = 16 << 10  # bytes
 _GUESSED_FROM_AT_LEAST: Final = 4  # bytes beyond ASCII
+_BEYOND_ASCII_RUN: Final = re.compile(rb"([A-Za-z]?)([\x80-\xff]+)(?=([A-Za-z]?))")
+_TOGETHER: Final = 2  # accented letters
 
 
 def find_encoding(sample: bytes, declared: str = AUTO) -> str:
@@ -65,11 +88,65 @@ def is_guess(encoding: str, declared: str) -> bool:
     return declared == AUTO and encoding not in told
 
 
+def looks_like_ebcdic(sample: bytes) -> bool:
+    """Whether nearly all bytes are letters, digits and line ends of EBCDIC, and none of ASCII."""
+    if sample.isascii() or _ASCII_ONLY.search(sample):
+        return False
+    if not any(end in sample for end in _EBCDIC_ENDS):
+        return False
+    return len(sample.translate(None, _EBCDIC)) <= (1 - _EBCDIC_SHARE) * len(sample)
+
+
+def is_ebcdic(encoding: str) -> bool:
+    """Whether an encoding is a code page of EBCDIC: its A is no A of ASCII."""
+    return "A".encode(encoding, "replace") == b"\xc1"
+
+
+def in_utf8_by_itself(text: bytes, encoding: str) -> np.ndarray | None:
+    """Which bytes of a text are characters of UTF-8 that were read as ones of a guessed encoding.
+
+    Args:
+        text: transcoded to UTF-8.
+        encoding: that it was read in.
+
+    Returns:
+        A mask, or None if there is none.
+    """
+    pattern = _twice_encoded(encoding)
+    found = pattern.finditer(text) if pattern is not None else iter(())
+    mask: np.ndarray | None = None
+    for one in found:
+        mask = np.zeros(len(text), np.bool_) if mask is None else mask
+        mask[one.start() : one.end()] = True
+    return mask
+
+
+@cache
+def _twice_encoded(encoding: str) -> re.Pattern[bytes] | None:
+    """What a character of UTF-8 is, read as two or more of an encoding; only in Western ones."""
+    if encoding not in {"cp1252", "iso8859-1"}:
+        return None
+
+    def any_of(first: int, last: int) -> bytes:
+        read = [bytes([byte]).decode(encoding, "replace") for byte in range(first, last + 1)]
+        return b"(?:" + b"|".join(re.escape(one.encode()) for one in read if one != "\ufffd") + b")"
+
+    more = any_of(0x80, 0xBF)
+    # Latin, Greek, Cyrillic, Hebrew and Arabic; the others may be a capital before a mark.
+    leads = b"(?:" + b"|".join(any_of(*one) for one in _LEADS_OF_TWO) + b")"
+    return re.compile(
+        leads + more
+        + b"|" + any_of(0xE0, 0xEF) + more * 2
+        + b"|" + any_of(0xF0, 0xF4) + more * 3
+    )  # fmt: skip
+
+
 def to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The same text in UTF-8, without a byte order mark.
 
     What is no text in `encoding` becomes bytes that are no UTF-8, at its place, so that the
-    record which has it is set aside and the others are not.
+    record which has it is set aside and the others are not. EBCDIC ends lines with its NEL (0x15),
+    which becomes LF.
     """
     begun = False
     held = b""
@@ -96,7 +173,7 @@ class GuessEvidence:
     @property
     def says_utf8(self) -> bool:
         """Whether what is no ASCII is mostly UTF-8."""
-        return self._right > self._wrong
+        return self._right > 0 and self._right >= self._wrong
 
     def taken_of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The same chunks."""
@@ -131,7 +208,7 @@ def _utf8_or_single_byte(sample: bytes) -> str:
     # An incremental decoder leaves a character that the sample's end cuts.
     text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(sample)
     right, wrong = _beyond_ascii(text)
-    if wrong == 0 or right > wrong:
+    if wrong == 0 or right >= wrong:
         return "utf-8"
     guess = _guess(sample)
     if guess != "cp1252":
@@ -149,16 +226,43 @@ def _guess(sample: bytes) -> str:
     beyond = [line for line in lines[: max(1, len(lines) - 1)] if not line.isascii()] or lines[-1:]
     size = accumulate(len(line) for line in beyond)
     text = b"\n".join(line for line, end in zip(beyond, size, strict=True) if end <= _GUESSED_FROM)
+    if _is_western(text):
+        share, guess = max(((_western_words(text, one), one) for one in _WESTERN), key=itemgetter(0))
+        if share > _SURE:
+            return guess
     if sum(byte >= 0x80 for byte in text) < _GUESSED_FROM_AT_LEAST:  # noqa: PLR2004
         return "cp1252"
     best = from_bytes(text, cp_isolation=[*_CODE_PAGES]).best()
     return codecs.lookup(best.encoding).name if best is not None else "cp1252"
 
 
+def _is_western(text: bytes) -> bool:
+    """Whether what is no ASCII mostly stands alone between or beside letters of ASCII.
+
+    No word mixes Latin letters with Cyrillic ones or with signs of East Asia.
+    """
+    runs = _BEYOND_ASCII_RUN.findall(text)
+    mixed = sum(1 for before, run, after in runs if len(run) <= _TOGETHER and (before or after))
+    return mixed > len(runs) / 2
+
+
+def _western_words(text: bytes, encoding: str) -> float:
+    """The share of words with other letters than those of ASCII that are words of the West.
+
+    Within them are letters of these languages alone, and none is capital after one that is not.
+    """
+    words = _WORD.findall(text.decode(encoding, "replace"))
+    pieces = [_WITHIN_WORDS.split(word.strip(_AROUND_WORDS)) for word in words]
+    right = sum(all(not one or _WESTERN_WORD.fullmatch(one) for one in word) for word in pieces)
+    return right / max(len(words), 1)
+
+
 def _transcoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)(_UNREADABLE)
+    ends = is_ebcdic(encoding)
     for chunk in chunks:
-        yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
+        text = decoder.decode(chunk)
+        yield (text.replace(_NEL, "\n") if ends else text).encode("utf-8", "surrogatepass")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
 
 

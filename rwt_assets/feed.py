@@ -72,6 +72,9 @@ def _not_empty(values: tuple[Value, ...]) -> tuple[Value, ...]:
         raise ValueError("at least one is needed")
     return values
 
+# Encodings in which a line end may be hidden, or made, by what is before it.
+_STATEFUL = ("hz", "iso2022", "utf-7", "punycode", "idna", "unicode-", "raw-unicode-")
+
 
 def _encoding_name(name: str) -> str:
     if name == AUTO:
@@ -83,6 +86,16 @@ def _encoding_name(name: str) -> str:
         msg = f"{name!r} is no text encoding (Python documentation: Standard Encodings)"
         raise ValueError(msg) from error
     return known.name
+
+
+def _lines_stay_apart(name: str) -> str:
+    if name.startswith(_STATEFUL):
+        msg = (
+            f"{name!r} says by marks within the text how what follows is read, so one damaged row "
+            "would change all after it: have the members written in UTF-8"
+        )
+        raise ValueError(msg)
+    return name
 
 
 def _character(value: str) -> str:
@@ -137,7 +150,9 @@ class Dialect(_Declaration):
     member of one column; `skip` leaves it out.
     """
 
-    encoding: Annotated[str, AfterValidator(_encoding_name)] = AUTO
+    encoding: Annotated[
+        str, AfterValidator(_encoding_name), AfterValidator(_lines_stay_apart)
+    ] = AUTO
     delimiter: Annotated[Character, AfterValidator(_delimiter)] = AUTO
     quote: Character = AUTO
     escape: Character = AUTO

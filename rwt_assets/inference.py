@@ -107,6 +107,11 @@ class _Table:
     dialect: CsvDialect
     profile: TableProfile
 
+    @property
+    def good(self) -> int:
+        """How many rows would be delivered."""
+        return self.rows - self.rejected
+
 
 @dataclass(slots=True)
 class _Rule:
@@ -211,8 +216,12 @@ class _MemberReader:
         tables = [one for one in tried if isinstance(one, _Table)]
         if not tables:
             return tried[0]
-        # Of equally good ones the plain one.
-        return min(tables, key=lambda one: (len(one.profile.columns) == 1, one.rejected))
+        # Of equally good ones the plain one. What leaves rows out is no better for rejecting less.
+        most = max(one.good for one in tables)
+        return min(
+            tables,
+            key=lambda one: (len(one.profile.columns) == 1, one.good < most, one.rejected),
+        )
 
     def _with_header(self, dialect: Dialect) -> _Table | NoTable:
         """With its first record as a header unless it has a number or a day as the others."""

@@ -11,6 +11,7 @@ UTF-8 and a byte order mark is dropped, the last record gets a line end if it ha
 blank lines, comments and lines before the header are left out.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,16 +26,17 @@ from rwt_assets.column_names import distinct_names, same_but_for_case, told_rena
 from rwt_assets.concurrency import read_ahead
 from rwt_assets.contract import check_columns
 from rwt_assets.corrections import NO_CORRECTIONS, MemberCorrections
-from rwt_assets.dialect import CsvDialect, find_dialect
+from rwt_assets.dialect import CsvDialect, find_dialect, usual_width
 from rwt_assets.encodings import (
     SAMPLE_BYTES,
     GuessEvidence,
     find_encoding,
     is_guess,
+    looks_like_ebcdic,
     to_utf8,
 )
 from rwt_assets.errors import EncodingGuessError, LimitError, MemberHeaderError, MemberNotTextError
-from rwt_assets.feed import Limits, MemberRule
+from rwt_assets.feed import AUTO, Limits, MemberRule
 from rwt_assets.fields import TRAILING, count_fields, physical_columns, read_fields, read_names
 from rwt_assets.headers import declared_names
 from rwt_assets.manifest import LineCounts
@@ -44,10 +46,13 @@ from rwt_assets.records import Records, count_lines, find_records, shown_record
 from rwt_assets.rejections import REJECTED_ROWS, Rejections
 from rwt_assets.row_faults import UNCLOSED_QUOTE, RowFaults
 from rwt_assets.same_names import INSENSITIVE, Case
-from rwt_assets.signatures import not_text
+from rwt_assets.signatures import document_in, not_text
 
 BATCH_BYTES: Final = 8 << 20
 HEADER_BYTES: Final = 64 << 10
+TRAILER_AT_MOST: Final = 5  # lines, where no row is left
+# What other formats end lines or records with.
+_NO_LINE_END: Final = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 CHUNKS_AHEAD: Final = 4  # of about a MiB
 
 
@@ -112,6 +117,7 @@ class MemberRows:
         self._counter = LineCounter()
         self._counts: Counter[str] = Counter()  # lines that are no rows
         self._rest_rows = 0
+        self._usual: int | None = None  # fields of most records, without a header
 
     @property
     def lines(self) -> LineCounts:
@@ -147,6 +153,19 @@ class MemberRows:
             self.first_row_line = self._body_line
         if not self._begun:
             raise self._header_error("the member is empty: it has no header line")
+        self._refuse_nothing_read()
+
+    def _refuse_nothing_read(self) -> None:
+        """A member of which nothing is read though there is more than a header is not silent."""
+        if self.rows_read:
+            return
+        inner = _NO_LINE_END.search(self.header.decode(errors="replace").rstrip("\r\n"))
+        if inner:
+            told = f"no row, and in the header the character U+{ord(inner.group()):04X}"
+            raise self._header_error(f"the member has {told}, which ends no line in CSV")
+        if len(self.trailer) > TRAILER_AT_MOST:
+            told = f"all {len(self.trailer)} lines below the header"
+            raise self._header_error(f"the rule's trailer takes {told}; no row is left")
 
     def batches_ahead(self, chunks: Iterable[bytes]) -> Iterator[RowBatch]:
         """The same batches, made in threads.
@@ -168,6 +187,9 @@ class MemberRows:
             encoding=encoding,
             whole=len(text) < SAMPLE_BYTES,
             case=self._case,
+            decimal_comma=any(
+                self._rule.notation(name).decimal_mark == "," for name in self._rule.columns
+            ),
         )
         guessed = is_guess(encoding, self._rule.dialect.encoding)
         self.dialect = self.dialect.model_copy(update={"encoding_guessed": guessed})
@@ -177,18 +199,26 @@ class MemberRows:
             self._counts["skipped"] += bool(text)
             self._lines += count_lines(text[:cut])
             text = text[cut:]
+        if not self.dialect.header:
+            named, whole = len(self._rule.columns), len(text) < SAMPLE_BYTES
+            self._usual = usual_width(text, self.dialect, named, whole=whole)
         return chain([text], rest)
 
     def _hold_to_text(self, head: bytes, encoding: str) -> None:
         """Refuse a file of another format under the name of a table."""
+        dialect = self._rule.dialect
         what = not_text(head, encoding)
-        if what is not None:
-            raise MemberNotTextError(
-                f"the member is no text but {what}",
-                where=self._where,
-                fate="The whole member was set aside; the others were processed.",
-                remedy="Ask the sender for CSV, or let no rule of the feed take the member.",
-            )
+        told = f"the member is no text but {what}" if what is not None else ""
+        remedy = "Ask the sender for CSV, or let no rule of the feed take the member."
+        if not told and dialect.encoding == AUTO and looks_like_ebcdic(head):
+            told = "the member is written in EBCDIC, of which there are several code pages"
+            remedy = "Declare dialect.encoding of the feed, such as cp037, cp273, cp500 or cp1140."
+        elif not told and dialect.header is not False and dialect.skip_lines in (0, AUTO):
+            what = document_in(head, encoding)
+            told = f"the member is no table but {what}" if what is not None else ""
+        if told:
+            fate = "The whole member was set aside; the others were processed."
+            raise MemberNotTextError(told, where=self._where, fate=fate, remedy=remedy)
 
     @property
     def _held(self) -> int:
@@ -265,7 +295,10 @@ class MemberRows:
         """The end of the member without the lines that the rule says are its trailer."""
         if self._rule.trailer is None or self.trailer:
             return data
-        data, trailer = cut_trailer(data, self._rule.trailer)
+        ended = data if data.endswith((b"\n", b"\r")) else data + b"\n"
+        offsets = self._find(ended, last=True).offsets
+        records = {*offsets[offsets >= len(data) - self._held].tolist()}
+        data, trailer = cut_trailer(data, self._rule.trailer, records)
         self._counts["trailer"] += len(trailer)
         self.trailer = tuple(shown_record(line) for line in trailer)
         return data
@@ -347,6 +380,8 @@ class MemberRows:
             names = read_names(first, dialect)
         except pa.ArrowInvalid as error:
             raise self._header_error(f"the first record cannot be read: {error}") from error
+        if self._usual is not None:
+            names = (*names, *[""] * self._usual)[: self._usual]
         trails = self.dialect.trailing_delimiter and len(names) > 1
         if trails and (not self.dialect.header or names[-1] == ""):
             names = names[:-1]
@@ -413,6 +448,7 @@ class MemberRows:
         """
         faults.broken_quotes()
         faults.not_text()
+        faults.other_encoding()
         faults.zero_bytes()
         faults.long_fields(self._limits.field_bytes)
         wanted = self.columns if self._all_fields else (self._rule.split_by or self.columns[0],)

@@ -5,7 +5,7 @@ not: records (`records.py`). LF, CRLF and a lone CR end a line.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import pyarrow as pa
@@ -39,12 +39,16 @@ class LineCounter:
             yield chunk
 
 
-def cut_trailer(data: bytes, pattern: str) -> tuple[bytes, list[bytes]]:
+def cut_trailer(
+    data: bytes, pattern: str, records: Collection[int] | None = None
+) -> tuple[bytes, list[bytes]]:
     """The end of a member without its last lines, as far as a pattern is found in each.
 
     Args:
         data: the member from some line on to its end.
         pattern: a regular expression of RE2.
+        records: where records begin; a line within one is none of the trailer. None if each line
+            is one.
 
     Returns:
         What is left, and the lines that were cut off. Blank lines among them are left.
@@ -64,6 +68,10 @@ def cut_trailer(data: bytes, pattern: str) -> tuple[bytes, list[bytes]]:
     kept: list[bytes] = []
     texts = pa.array([line.decode(errors="replace").rstrip("\r\n") for line in lines], pa.string())
     found = pc.match_substring_regex(texts, pattern).to_pylist()
+    if records is not None:
+        found = [
+            one and start in records for one, start in zip(found, starts, strict=True)
+        ]
     while lines and (found[-1] or not lines[-1].strip()):
         (trailer if found.pop() else kept).append(lines.pop())
     if not trailer:

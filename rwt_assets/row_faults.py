@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rwt_assets.dialect import CsvDialect
+from rwt_assets.encodings import in_utf8_by_itself
 from rwt_assets.fields import parse_record
 from rwt_assets.quoting import ROWS_WITHIN, STRAY, UNCLOSED
 from rwt_assets.records import Records, not_utf8, shown_records
@@ -128,6 +129,25 @@ class RowFaults:
             np.sort(np.concatenate(places)) if places else np.zeros(0, np.int64),
             "encoding",
             f"it is no text in {self._dialect.encoding}, from byte ",
+            " of the record on; if the member is right, declare dialect.encoding of the feed",
+        )
+
+    def other_encoding(self) -> None:
+        """Reject what is UTF-8 by itself, in a member of which another encoding was guessed."""
+        if not self._dialect.encoding_guessed:
+            return
+        within = in_utf8_by_itself(self._text, self._dialect.encoding)
+        if within is None:
+            return
+        high = np.frombuffer(self._text, np.uint8) >= 0x80  # noqa: PLR2004
+        offsets = self._records.offsets
+        places = np.flatnonzero(within)
+        others = np.searchsorted(offsets, np.flatnonzero(high & ~within), side="right")
+        own = np.searchsorted(offsets, places, side="right")
+        self._reject_first(
+            places[~np.isin(own, others)],
+            "encoding",
+            f"it is UTF-8 in a member that was read as {self._dialect.encoding}, from byte ",
             " of the record on; if the member is right, declare dialect.encoding of the feed",
         )
 

@@ -56,6 +56,35 @@ _SIGNATURES: Final = tuple(
         (rb"\x80[\x02-\x05].{0,30}(?:\x8c|c|\x95)", "a Python pickle"),
     )
 )
+# What is text, but under whose first line no table is.
+_DOCUMENTS: Final = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        (r"(?i)<(?:!doctype\s+html|html|head|body|script)\b", "an HTML page"),
+        (r"(?i)<!doctype\s|<\?xml\s|<\w+(?::\w+)?\s+xmlns", "an XML document"),
+        (r"\{\\rtf\d?", "an RTF document"),
+        (r"-----BEGIN PGP ", "a PGP message"),
+        (r"-----BEGIN [A-Z0-9 ]+-----\s*\n", "a PEM file"),
+        (r"%!PS-Adobe", "a PostScript document"),
+        (r"(?i)mime-version:\s*\d", "a MIME message"),
+        (r'\[\s*\{\s*"[^"]*"\s*:|\{\s*"[^"]*"\s*:', "a JSON document"),
+        (r"(?:[A-Za-z0-9+/]{60,76}\r?\n){2}", "a text in base64"),
+    )
+)
+
+
+def document_in(head: bytes, encoding: str) -> str | None:
+    """What a text is if it is a document of another format, by how it begins; else None.
+
+    Args:
+        head: how it begins.
+        encoding: of the text.
+    """
+    text = head[:LOOKED_AT].decode(encoding, "replace").lstrip("\ufeff \t\r\n")
+    for begins, what in _DOCUMENTS:
+        if begins.match(text):
+            return what
+    return None
 
 
 def not_text(head: bytes, encoding: str) -> str | None:
