@@ -17,7 +17,7 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 # What is hardly ever part of a text comes first in doubt.
 RARE_IN_TEXTS: Final = ("\t", "|")
 _DOUBTFUL: Final = (",", ";", "|", "\t")  # from the most to the least likely in a text
-_LINES: Final = 500
+_LINES: Final = 200
 _MOSTLY: Final = 0.5
 # With decimals or thousands; no list of three numbers is one.
 _NUMBER: Final = re.compile(

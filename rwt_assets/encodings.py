@@ -45,18 +45,21 @@ _WORD: Final = re.compile("[A-Za-z]*[^\\x00-\\x7f][A-Za-z\\x80-\\uffff]*")
 _LOWER: Final = "a-zäöüßéèêëàâáãåæçíìîïñóòôõøœúùûýÿšžðþ"
 _UPPER: Final = "A-ZÄÖÜÉÈÊËÀÂÁÃÅÆÇÍÌÎÏÑÓÒÔÕØŒÚÙÛÝŠŽÐÞ"
 _WESTERN_WORD: Final = re.compile(f"[{_UPPER}]?[{_LOWER}]+|[{_UPPER}ß]+")
-_AROUND_WORDS: Final = "„“”‘’‚«»‹›…–—€°²³®™©§¿¡†‡•¢£¥ªº"
-_WITHIN_WORDS: Final = re.compile("['’–—·.…]")
+# Quotes, dashes, signs of currency and degree.
+_AROUND_WORDS: Final = "„“”\u2018\u2019\u201a«»\u2039\u203a…\u2013—€°²³®™©§¿¡†‡•¢£¥ªº"
+_WITHIN_WORDS: Final = re.compile("['\u2019\u2013—·.…]")
 _SURE: Final = 0.8  # of the words, or it is no Western text
 # EBCDIC: letters, digits, blanks, line ends and what delimits, the same in all of its code pages.
-_EBCDIC: Final = bytes(
-    [0x05, 0x0D, 0x15, 0x25, 0x40, 0x4B, 0x4D, 0x5D, 0x5E, 0x60, 0x61, 0x6B, 0x6D, 0x7A, 0x7D, 0x7F]
-    + [*range(0x81, 0x8A), *range(0x91, 0x9A), *range(0xA2, 0xAA)]
-    + [*range(0xC1, 0xCA), *range(0xD1, 0xDA), *range(0xE2, 0xEA), *range(0xF0, 0xFA)]
+_EBCDIC: Final = bytes.fromhex(
+    "05 0d 15 25 40 4b 4d 5d 5e 60 61 6b 6d 7a 7d 7f 81 82 83 84 85 86 87 88 89 91 92 93 94 95 96"
+    "97 98 99 a2 a3 a4 a5 a6 a7 a8 a9 c1 c2 c3 c4 c5 c6 c7 c8 c9 d1 d2 d3 d4 d5 d6 d7 d8 d9 e2 e3"
+    "e4 e5 e6 e7 e8 e9 f0 f1 f2 f3 f4 f5 f6 f7 f8 f9"
 )
 _EBCDIC_ENDS: Final = (b"\x15", b"\x25", b"\x0d")
 _EBCDIC_SHARE: Final = 0.8
-_ASCII_ONLY: Final = re.compile(rb"[\n,-;]")  # line ends, digits and delimiters, in EBCDIC hardly used
+_ASCII_ONLY: Final = re.compile(
+    rb"[\n,-;]"
+)  # line ends, digits and delimiters, in EBCDIC hardly used
 _NEL: Final = "\x85"
 _GUESSED_FROM: Final = 16 << 10  # bytes
 _GUESSED_FROM_AT_LEAST: Final = 4  # bytes beyond ASCII
@@ -227,7 +230,9 @@ def _guess(sample: bytes) -> str:
     size = accumulate(len(line) for line in beyond)
     text = b"\n".join(line for line, end in zip(beyond, size, strict=True) if end <= _GUESSED_FROM)
     if _is_western(text):
-        share, guess = max(((_western_words(text, one), one) for one in _WESTERN), key=itemgetter(0))
+        share, guess = max(
+            ((_western_words(text, one), one) for one in _WESTERN), key=itemgetter(0)
+        )
         if share > _SURE:
             return guess
     if sum(byte >= 0x80 for byte in text) < _GUESSED_FROM_AT_LEAST:  # noqa: PLR2004

@@ -72,6 +72,7 @@ def _not_empty(values: tuple[Value, ...]) -> tuple[Value, ...]:
         raise ValueError("at least one is needed")
     return values
 
+
 # Encodings in which a line end may be hidden, or made, by what is before it.
 _STATEFUL = ("hz", "iso2022", "utf-7", "punycode", "idna", "unicode-", "raw-unicode-")
 
@@ -150,9 +151,9 @@ class Dialect(_Declaration):
     member of one column; `skip` leaves it out.
     """
 
-    encoding: Annotated[
-        str, AfterValidator(_encoding_name), AfterValidator(_lines_stay_apart)
-    ] = AUTO
+    encoding: Annotated[str, AfterValidator(_encoding_name), AfterValidator(_lines_stay_apart)] = (
+        AUTO
+    )
     delimiter: Annotated[Character, AfterValidator(_delimiter)] = AUTO
     quote: Character = AUTO
     escape: Character = AUTO

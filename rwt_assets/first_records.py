@@ -15,7 +15,7 @@ _MOSTLY: Final = 0.8
 _TWO: Final = 2
 _NULL_WORDS: Final = frozenset({"na", "n/a", "null", "none", "nan", "-", "--", "\\n", "#n/a"})
 # Numbers, days and times of day: no names.
-_VALUE: Final = re.compile(r"[+-]?[.,]?\d[\d.,:/'’% T+-]*Z?")
+_VALUE: Final = re.compile(r"[+-]?[.,]?\d[\d.,:/'\u2019% T+-]*Z?")
 _PERIOD: Final = re.compile(
     r"(?:19|20)\d\d(?:[-/.](?:0?[1-9]|1[0-2]))?|(?:0?[1-9]|1[0-2])[/.](?:19|20)\d\d"
 )
@@ -35,7 +35,8 @@ def is_header(rows: Sequence[Sequence[str]]) -> bool:
     ):
         return False
     if periods:
-        words = len(named) > len(periods)
+        # The names of rows are often without a name.
+        words = len(named) > len(periods) or bool(not names[0] and _column(rows[1:], 0))
         distinct = len({names[place] for place in periods}) == len(periods)
         return words and distinct and len(rows) > 1 and not _has_periods(rows[1:], periods)
     if len(named) == len(names) and len(set(names)) == len(names):

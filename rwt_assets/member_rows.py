@@ -32,11 +32,10 @@ from rwt_assets.encodings import (
     GuessEvidence,
     find_encoding,
     is_guess,
-    looks_like_ebcdic,
     to_utf8,
 )
 from rwt_assets.errors import EncodingGuessError, LimitError, MemberHeaderError, MemberNotTextError
-from rwt_assets.feed import AUTO, Limits, MemberRule
+from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.fields import TRAILING, count_fields, physical_columns, read_fields, read_names
 from rwt_assets.headers import declared_names
 from rwt_assets.manifest import LineCounts
@@ -46,7 +45,7 @@ from rwt_assets.records import Records, count_lines, find_records, shown_record
 from rwt_assets.rejections import REJECTED_ROWS, Rejections
 from rwt_assets.row_faults import UNCLOSED_QUOTE, RowFaults
 from rwt_assets.same_names import INSENSITIVE, Case
-from rwt_assets.signatures import document_in, not_text
+from rwt_assets.signatures import why_no_table
 
 BATCH_BYTES: Final = 8 << 20
 HEADER_BYTES: Final = 64 << 10
@@ -206,19 +205,14 @@ class MemberRows:
 
     def _hold_to_text(self, head: bytes, encoding: str) -> None:
         """Refuse a file of another format under the name of a table."""
-        dialect = self._rule.dialect
-        what = not_text(head, encoding)
-        told = f"the member is no text but {what}" if what is not None else ""
-        remedy = "Ask the sender for CSV, or let no rule of the feed take the member."
-        if not told and dialect.encoding == AUTO and looks_like_ebcdic(head):
-            told = "the member is written in EBCDIC, of which there are several code pages"
-            remedy = "Declare dialect.encoding of the feed, such as cp037, cp273, cp500 or cp1140."
-        elif not told and dialect.header is not False and dialect.skip_lines in (0, AUTO):
-            what = document_in(head, encoding)
-            told = f"the member is no table but {what}" if what is not None else ""
+        told, remedy = why_no_table(head, encoding, self._rule.dialect)
         if told:
-            fate = "The whole member was set aside; the others were processed."
-            raise MemberNotTextError(told, where=self._where, fate=fate, remedy=remedy)
+            raise MemberNotTextError(
+                f"the member is {told}",
+                where=self._where,
+                fate="The whole member was set aside; the others were processed.",
+                remedy=remedy,
+            )
 
     @property
     def _held(self) -> int:

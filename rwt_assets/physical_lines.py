@@ -69,9 +69,7 @@ def cut_trailer(
     texts = pa.array([line.decode(errors="replace").rstrip("\r\n") for line in lines], pa.string())
     found = pc.match_substring_regex(texts, pattern).to_pylist()
     if records is not None:
-        found = [
-            one and start in records for one, start in zip(found, starts, strict=True)
-        ]
+        found = [one and start in records for one, start in zip(found, starts, strict=True)]
     while lines and (found[-1] or not lines[-1].strip()):
         (trailer if found.pop() else kept).append(lines.pop())
     if not trailer:

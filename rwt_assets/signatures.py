@@ -1,4 +1,4 @@
-"""What a file is that is no text, told by how it begins.
+"""What a file is that is no table, told by how it begins.
 
 What belongs here: signatures of formats that are delivered under the name of a table. What does
 not: how a text is written (`dialect.py`) and what becomes of a member (`unpacking.py`). Rules:
@@ -11,6 +11,9 @@ A signature that is text too (`BM`, `MZ`, `PAR1`) counts only with what no text 
 import codecs
 import re
 from typing import Final
+
+from rwt_assets.encodings import looks_like_ebcdic
+from rwt_assets.feed import AUTO, Dialect
 
 LOOKED_AT: Final = 4 << 10
 _MOSTLY: Final = 0.5
@@ -71,6 +74,27 @@ _DOCUMENTS: Final = tuple(
         (r"(?:[A-Za-z0-9+/]{60,76}\r?\n){2}", "a text in base64"),
     )
 )
+
+
+def why_no_table(head: bytes, encoding: str, declared: Dialect) -> tuple[str, str]:
+    """Say why a member is not read as a table, by how it begins, and what to do; else nothing.
+
+    Args:
+        head: how it begins.
+        encoding: that it would have as a text.
+        declared: what the feed says. Without a header, or after lines that are skipped, a first
+            line may be any text.
+    """
+    remedy = "Ask the sender for CSV, or let no rule of the feed take the member."
+    what = not_text(head, encoding)
+    if what is not None:
+        return f"no text but {what}", remedy
+    if declared.encoding == AUTO and looks_like_ebcdic(head):
+        remedy = "Declare dialect.encoding of the feed, such as cp037, cp273, cp500 or cp1140."
+        return "written in EBCDIC, of which there are several code pages", remedy
+    if declared.header is not False and declared.skip_lines in (0, AUTO):
+        what = document_in(head, encoding)
+    return (f"no table but {what}", remedy) if what is not None else ("", "")
 
 
 def document_in(head: bytes, encoding: str) -> str | None:

@@ -1,12 +1,15 @@
 """The encoding of a member: found in the same bytes whatever the chunks, and guesses are told."""
 
+from encodings.aliases import aliases
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from rwt_assets import member_rows
 from rwt_assets.assets.encoding_check import encoding_check_result
-from rwt_assets.encodings import SAMPLE_BYTES, find_encoding, is_guess
+from rwt_assets.encodings import SAMPLE_BYTES, find_encoding, is_guess, to_utf8
 from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
 from rwt_assets_tests.pure_way import take_member
@@ -111,3 +114,66 @@ def test_the_check_warns_of_a_guess_and_of_nothing_else():
     assert (guessed.passed, guessed.severity.value) == (False, "WARN")
     assert "m.csv: cp1252" in str(guessed.description)
     assert encoding_check_result(take_member("a,b\n1,Köln\n".encode(), RULE).manifest).passed
+
+
+WESTERN = ["Müller", "Köln", "Groß", "Jürgen", "Öl", "Besançon", "Orléans", "Ærø", "Málaga"]
+
+
+@given(
+    st.lists(st.sampled_from(WESTERN), min_size=1),
+    st.sampled_from(["cp1252", "latin-1", "cp850", "mac_roman"]),
+)
+def test_words_of_the_west_are_words_in_whatever_code_page(words, encoding):
+    """At least one of them has a letter that is no letter in the other code pages."""
+    words = ["Müller", "Vélo", *words]
+    data = "".join(["id,word\n", *(f"{n},{word}\n" for n, word in enumerate(words))])
+    taken = take_member(data.encode(encoding), RULE)
+    assert [row["word"] for row in taken.rows] == words
+    assert taken.manifest.members[0].dialect.encoding_guessed
+
+
+@pytest.mark.parametrize(
+    "text", ["“Hello”", "it\u2019s…", "a\u2013b", "5 €", "Škoda", "20°C", "x²", "Yes™"]
+)
+def test_marks_of_windows_are_no_letters_of_other_code_pages(text):
+    taken = take_member(f"id,word\n1,{text}\n".encode("cp1252"), RULE)
+    assert [row["word"] for row in taken.rows] == [text]
+
+
+@given(st.lists(st.tuples(st.sampled_from(WESTERN), st.booleans()), min_size=1, max_size=12))
+def test_rows_of_two_encodings_are_never_all_delivered(rows):
+    """What is UTF-8 is hardly ever something else: a tie is UTF-8, and no row is mojibake."""
+    lines = [f"1,{word}\n".encode("utf-8" if utf8 else "cp1252") for word, utf8 in rows]
+    taken = take_member(b"id,word\n" + b"".join(lines), RULE)
+    (member,) = taken.manifest.members
+    letters = [sum(not letter.isascii() for letter in word) for word, _ in rows]
+    right = sum(many for many, (_, utf8) in zip(letters, rows, strict=True) if utf8)
+    kept = right * 2 >= sum(letters)
+    assert [row["word"] for row in taken.rows] == [word for word, utf8 in rows if utf8 == kept]
+    assert member.rows_by_rule.get("encoding", 0) == sum(utf8 != kept for _, utf8 in rows)
+
+
+STATES = ["hz", "iso2022_jp", "iso2022_kr", "utf-7", "utf7", "punycode", "idna", "unicode_escape"]
+
+
+@pytest.mark.parametrize("encoding", [*STATES, "raw_unicode_escape"])
+def test_an_encoding_in_which_a_row_changes_those_after_it_is_refused_at_load(encoding):
+    with pytest.raises(ValidationError, match="have the members written in UTF-8"):
+        Dialect(encoding=encoding)
+
+
+def test_in_every_encoding_that_is_taken_no_byte_hides_a_line_end():
+    taken = []
+    for name in sorted({*aliases.values()}):
+        try:
+            encoding = Dialect(encoding=name).encoding
+        except ValidationError:
+            continue
+        if "\n".encode(encoding) != b"\n":
+            continue
+        taken.append(encoding)
+        for before in (*(bytes([one]) for one in range(256)), b"~{<:", b"\x1b$B", b"+AGE-", b"\\"):
+            data = b"1," + before + b"\n2,b\n"
+            found = b"".join(to_utf8([data], encoding)).splitlines()
+            assert found[-1] == b"2,b", (encoding, before)
+    assert len(taken) > 60

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, orc
 
-from rwt_assets.encodings import find_encoding
+from rwt_assets.encodings import find_encoding, looks_like_ebcdic
 from rwt_assets.errors import MemberHeaderError, MemberNotTextError
 from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
@@ -130,3 +130,56 @@ def test_utf16_without_a_mark_is_still_found_by_its_zeros():
 
 def test_excel_says_what_it_is_although_it_is_a_zip():
     assert not_text(OTHERS["Excel"], "utf-8") == "an Excel or Office file"
+
+
+DOCUMENTS = {
+    "HTML": "<html><head><title>403 Forbidden</title></head>\n<body>Access denied</body></html>\n",
+    "an HTML": "\n\n<!DOCTYPE HTML PUBLIC>\n<html>\n",
+    "XML": '<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>\n',
+    "RTF": "{\\rtf1\\ansi\n{\\fonttbl}\n}\n",
+    "PGP": "-----BEGIN PGP MESSAGE-----\n\nhQEMA\n=abcd\n-----END PGP MESSAGE-----\n",
+    "PEM": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    "base64": ("QUJD" * 19 + "\n") * 3 + "QUJE\n",
+    "JSON": '[{"id": 1, "name": "a"},\n {"id": 2, "name": "b"}]\n',
+    "a JSON": '{"id": 1}\n{"id": 2}\n',
+    "PostScript": "%!PS-Adobe-3.0\n%%Pages: 1\n",
+    "MIME": "MIME-Version: 1.0\nContent-Type: text/csv\n\nid,name\n",
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_document_is_refused_by_name_unless_its_first_line_is_declared_to_be_a_row(
+    name, encoding
+):
+    data = DOCUMENTS[name].encode(encoding)
+    for declared in ({}, {"header": "auto", "skip_lines": "auto"}):
+        with pytest.raises(MemberNotTextError, match=name):
+            rows(data, **declared)
+    assert rows("\n".join(["<b>1</b>"] * 3).encode(), header=False) == (3, [])
+
+
+@pytest.mark.parametrize(
+    "header", ["<5,>5", "{a},b", "[a],b", "html,xml", "%,n", "-----,x", "QUJDQUJD,x", "<b>,x"]
+)
+def test_a_header_of_such_characters_is_a_header(header):
+    assert rows(f"{header}\n1,2\n".encode()) == (1, [])
+
+
+EBCDIC = ("cp037", "cp273", "cp500", "cp1140")
+
+
+@pytest.mark.parametrize("encoding", EBCDIC)
+@pytest.mark.parametrize("end", ["\x85", "\n", "\r\n", "\r\x85"])
+def test_ebcdic_is_read_if_it_is_declared_and_told_if_it_is_not(encoding, end):
+    data = end.join(["id,name", "1,Müller", "2,Ann Lee", "3,", ""]).encode(encoding)
+    for chunk in (None, 1):
+        assert rows(data, chunk, encoding=encoding) == (3, [])
+    with pytest.raises(MemberNotTextError, match="EBCDIC") as caught:
+        rows(data)
+    assert "Declare dialect.encoding of the feed, such as cp037" in str(caught.value)
+
+
+@given(st.lists(st.text(st.characters(codec="cp1251"), max_size=9), max_size=9))
+def test_no_text_of_ascii_lines_is_taken_for_ebcdic(cells):
+    assert not looks_like_ebcdic("\n".join(["id", *cells]).encode("cp1251"))
