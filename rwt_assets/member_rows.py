@@ -116,7 +116,9 @@ class MemberRows:
         self._counter = LineCounter()
         self._counts: Counter[str] = Counter()  # lines that are no rows
         self._rest_rows = 0
-        self._usual: int | None = None  # fields of most records, without a header
+        self._usual: int | None = (
+            None  # fields of most records, if declared columns are without a header
+        )
 
     @property
     def lines(self) -> LineCounts:
@@ -198,7 +200,7 @@ class MemberRows:
             self._counts["skipped"] += bool(text)
             self._lines += count_lines(text[:cut])
             text = text[cut:]
-        if not self.dialect.header:
+        if self._rule.columns and not self.dialect.header:
             named, whole = len(self._rule.columns), len(text) < SAMPLE_BYTES
             self._usual = usual_width(text, self.dialect, named, whole=whole)
         return chain([text], rest)
