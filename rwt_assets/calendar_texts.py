@@ -1,9 +1,9 @@
 """Texts of a column as dates, times and timestamps, each by itself.
 
 What belongs here: the notation of ISO 8601, formats as Python's `strptime` has them, time zones.
-What does not: numbers (`number_texts.py`) and which column is read how (`column_types.py`). Rules:
-Python documentation, "strftime() and strptime() Format Codes"; ISO 8601; the IANA time zone
-database, as Arrow reads it.
+What does not: numbers (`number_texts.py`), the offsets of time zones (`local_times.py`) and which
+column is read how (`column_types.py`). Rules: Python documentation, "strftime() and strptime()
+Format Codes"; ISO 8601.
 
 Readers are as those of `number_texts.py`: total, and value by value. Days are those of the
 Gregorian calendar from the year 1 to 9999, in UTC for timestamps, since neither Python nor most
@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.local_times import as_instants
 from rwt_assets.number_texts import Faults, bytes_of
 
 ISO: Final = "iso"
@@ -160,20 +160,6 @@ def _gives(text: str, fields: set[str]) -> str:
     return TIMESTAMP if dated and timed else DATE if dated else TIME
 
 
-def check_zone(name: str) -> str:
-    """A time zone's name, if Arrow knows it.
-
-    Raises:
-        ValueError: it does not.
-    """
-    try:
-        ZoneInfo(name)
-        pc.assume_timezone(pa.array([0], pa.timestamp("us")), name)
-    except (pa.ArrowException, ValueError, OSError, LookupError) as error:
-        raise ValueError(f"{name!r} is no time zone (IANA, like Europe/Berlin)") from error
-    return name
-
-
 def dates(texts: Any, formats: Sequence[str]) -> tuple[Any, Faults]:
     """Texts as days."""
     days, faults = _by_formats(texts, formats or (ISO,), DATE)
@@ -283,13 +269,7 @@ def _in_zone(local: Any, zone: str) -> tuple[Any, np.ndarray]:
     """Local times as instants, and which of them a zone skips or has twice."""
     if zone == UTC or local.null_count == len(local):
         return local, np.zeros(len(local), np.bool_)
-    stamps = local.cast(pa.timestamp("us"))
-    early, late = (
-        pc.assume_timezone(stamps, zone, ambiguous=one, nonexistent=one).cast(pa.int64())
-        for one in ("earliest", "latest")
-    )
-    odd = np.asarray(pc.fill_null(pc.not_equal(early, late), fill_value=False))
-    return early, odd
+    return as_instants(local, zone)
 
 
 def _by_format(texts: Any, one: CalendarFormat) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rwt_assets.expectations import ARCHIVE_COMPLETE, Severity
+from rwt_assets.expectations import ARCHIVE_COMPLETE, Control, Severity
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.manifest import ArchiveManifest, Claim, MemberReport
 from rwt_assets.nesting import NO_RULE
@@ -107,7 +107,18 @@ def _controlled(feed: Feed, account: Account) -> Iterator[str]:
             yield f"there is no control file {control.member!r}"
         return
     yield from report.problems
-    named: set[str] = set()
+    yield from _claimed(control, account)
+    members, claims = account.manifest.members, [one for one in report.claims if one.member]
+    named = {one.name for one in (named_by(claim, members) for claim in claims) if one}
+    if claims:
+        for one in members:
+            if one.outcome != "ignored" and one.name not in named:
+                yield f"{', '.join(report.members)} does not name {one.name!r}"
+
+
+def _claimed(control: Control, account: Account) -> Iterator[str]:
+    """Where what a control file states line by line and what the archive held differ."""
+    report = account.manifest.control
     for claim in report.claims:
         if not claim.member:
             yield from _of_archive(claim, account)
@@ -115,13 +126,10 @@ def _controlled(feed: Feed, account: Account) -> Iterator[str]:
         member = named_by(claim, account.manifest.members)
         if member is None:
             yield f"{claim.place}: {claim.member!r} is not in the archive"
-        else:
-            named.add(member.name)
-            yield from _of_member(claim, member)
-    if any(claim.member for claim in report.claims):
-        for one in account.manifest.members:
-            if one.outcome != "ignored" and one.name not in named:
-                yield f"{', '.join(report.members)} does not name {one.name!r}"
+            continue
+        yield from _of_member(claim, member)
+        if not any(f"{claim.place}: " in problem for problem in report.problems):
+            yield from _left_empty(claim, member, control)
 
 
 def _ended(feed: Feed, manifest: ArchiveManifest) -> Iterator[str]:
@@ -155,6 +163,18 @@ def _of_member(claim: Claim, member: MemberReport) -> Iterator[str]:
             yield f"{claim.place}: the {name} of {member.name!r} is not known: split it again"
         elif own is not None and stated.removeprefix("0x").rjust(len(own), "0") != own:
             yield _differs(claim, member.name, name, stated, own)
+
+
+def _left_empty(claim: Claim, member: MemberReport, control: Control) -> Iterator[str]:
+    """What the control file has a column for, and does not say of a member."""
+    if member.outcome == "ignored":
+        return
+    states = {"rows": claim.rows, "bytes": claim.bytes, **claim.digests}
+    missing = [name for name in control.stated if states.get(name) is None]
+    if not (missing or claim.sums or any(one is not None for one in states.values())):
+        missing = ["rows, bytes, checksum or sum"]
+    if missing:
+        yield f"{claim.place}: states no {', no '.join(missing)} for {member.name!r}"
 
 
 def _of_archive(claim: Claim, account: Account) -> Iterator[str]:

@@ -107,15 +107,15 @@ def claim_of(
 
 def number_in(text: str, control: WrittenNumbers) -> Decimal | None:
     """A number as the sender writes it; None if it is none."""
+    point, mark = re.escape(control.decimal_mark), re.escape(control.thousands_mark)
+    grouped = rf"|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" if mark else ""
+    shape = rf"[+-]?(?:(?:\d+{grouped})(?:{point}\d*)?|{point}\d+)"
     plain = text.strip()
-    if control.thousands_mark:
-        plain = plain.replace(control.thousands_mark, "")
-    if control.decimal_mark != ".":
-        if "." in plain:
-            return None
-        plain = plain.replace(control.decimal_mark, ".")
-    if not re.fullmatch(r"[+-]?\d+(\.\d*)?|[+-]?\.\d+", plain, flags=re.ASCII):
+    if not re.fullmatch(shape, plain, flags=re.ASCII):
         return None
+    if mark:
+        plain = plain.replace(control.thousands_mark, "")
+    plain = plain.replace(control.decimal_mark, ".")
     try:
         return Decimal(plain)
     except InvalidOperation:

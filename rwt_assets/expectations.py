@@ -222,6 +222,12 @@ class Control(_Declaration):
         return matches(member, self.member)
 
     @property
+    def stated(self) -> tuple[str, ...]:
+        """What it has a column for, sums aside: a table states each for every member."""
+        names = () if self.columns is None else ("rows", "bytes", *DIGESTS)
+        return tuple(name for name in names if getattr(self.columns, name))
+
+    @property
     def digests(self) -> tuple[str, ...]:
         """The digests that it states and that a ZIP does not have by itself."""
         if self.columns is not None:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from rwt_assets.calendar_texts import ISO, TIMESTAMP, UTC, calendar_format, check_zone
+from rwt_assets.calendar_texts import ISO, TIMESTAMP, UTC, calendar_format
+from rwt_assets.local_times import check_zone
 from rwt_assets.number_texts import Marks
 
 TRUE_VALUES: Final = ("true", "1")

@@ -223,12 +223,11 @@ def bytes_of(texts: Any) -> np.ndarray:
 
 
 def _all_of(texts: Any, allowed: np.ndarray, kind: pa.DataType) -> Any:
-    """Texts as Arrow reads them; None if one has other bytes or is no number.
-
-    Without letters, what Arrow reads as a number is one for us, too.
-    """
+    """Texts as Arrow reads them; None if one has other bytes (a plus is one) or is no number."""
     data = bytes_of(texts)
-    if data.max(initial=0) > ord("9") and not allowed[data].all():
+    # Between "-" and "9" there is nothing else but "/", which Arrow takes for no number.
+    odd = data.max(initial=ord("9")) > ord("9") or data.min(initial=ord("-")) < ord("-")
+    if odd and not allowed[data].all():
         return None
     try:
         return texts.cast(kind)

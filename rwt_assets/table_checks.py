@@ -6,15 +6,17 @@ disk. What does not: how it comes there (`assets/completeness_checks.py`, `previ
 documentation: "Securing DuckDB" (what is locked, so that a statement reads these tables alone).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import duckdb
+from duckdb.func import PythonUDFType
 
 from rwt_assets.completeness import Finding, named_by
+from rwt_assets.exact_values import exact_sum, exactly_added, same_values, written
 from rwt_assets.expectations import (
     ARCHIVE_COMPLETE,
     REFERENCES_HOLD,
@@ -23,9 +25,10 @@ from rwt_assets.expectations import (
     stated_groups,
 )
 from rwt_assets.feed import Feed
+from rwt_assets.headers import name_key
 from rwt_assets.machine_faults import is_shortage
-from rwt_assets.manifest import ArchiveManifest, Claim
-from rwt_assets.same_names import matches
+from rwt_assets.manifest import ArchiveManifest, Claim, MemberReport
+from rwt_assets.same_names import EXACT, matches
 from rwt_assets.table_names import quoted, table_names
 from rwt_assets.trailers import stated_in_trailers
 
@@ -33,7 +36,10 @@ SHOWN: Final = 5
 CELL_CHARACTERS: Final = 60
 MEMORY: Final = "1GB"
 THREADS: Final = 2
-SUM_SCALE: Final = 9
+ROWS_AT_ONCE: Final = 100_000
+TEXT: Final = "VARCHAR"
+TEMPORAL: Final = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
+SAME_VALUE: Final = "rwt_same_value"
 
 Tables = Mapping[str, Sequence[Path]]  # Parquet files by member
 
@@ -71,7 +77,7 @@ def find_in_rows(
     with closing(duckdb.connect()) as connection:
         asker = _Asker(connection, tables, folder)
         return [
-            *asker.references(feed),
+            *asker.references(feed, manifest),
             *asker.sums(feed, manifest),
             *(found for check in feed.checks for found in asker.check(check)),
         ]
@@ -93,6 +99,8 @@ class _Asker:
         connection.execute(f"set allowed_directories = [{_text(str(folder))}]")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
+        same = cast("Callable[..., list[Any]]", same_values)  # in fact an Arrow array
+        connection.create_function(SAME_VALUE, same, [TEXT], TEXT, type=PythonUDFType.ARROW)
         names = table_names(member for member, files in tables.items() if files)
         for number, (member, files) in enumerate(tables.items()):
             if files:
@@ -108,83 +116,112 @@ class _Asker:
         described = self._connection.execute(f"describe {quoted(name)}").fetchall()
         return {row[0]: row[1] for row in described}
 
-    def references(self, feed: Feed) -> Iterator[Finding]:
+    def references(self, feed: Feed, manifest: ArchiveManifest) -> Iterator[Finding]:
         """Values of a column that are not in the column they should be in."""
-        for member in self._views:
-            rule = feed.rule_for(member)
+        for report in manifest.members:
+            rule = feed.rule_for(report.rule_name) if report.name in self._views else None
             for column, target in ({} if rule is None else rule.references).items():
-                for what in self._dangling(member, column, *parse_reference(target)):
+                for what in self._dangling(report, column, target, feed, manifest):
                     yield Finding(REFERENCES_HOLD, what, feed.dangling)
 
-    def _dangling(self, member: str, column: str, parent: str, key: str) -> Iterator[str]:
-        if column not in self._columns[member]:
-            return  # a column that is not there is null, and null refers to nothing
-        parents = [one for one in self._views if matches(one, parent)]
-        parents = [one for one in parents if key in self._columns[one]]
-        if not parents:
-            yield f"{column} of {member!r} refers to {parent}.{key}, of which there are no rows"
+    def _dangling(
+        self, report: MemberReport, name: str, target: str, feed: Feed, manifest: ArchiveManifest
+    ) -> Iterator[str]:
+        column = self._column(report.name, name, feed)
+        if column is None:
+            rule = feed.rule_for(report.rule_name)
+            # A declared column that is not there is null, and null refers to nothing.
+            if rule is None or name not in rule.columns:
+                yield f"{report.name!r} has no column {name!r}, which should refer to {target}"
             return
-        kinds = {self._columns[one][key] for one in parents}
-        same = kinds == {self._columns[member][column]}
-        own = quoted(column) if same else f"cast({quoted(column)} as varchar)"
-        other = quoted(key) if same else f"cast({quoted(key)} as varchar)"
+        parent, key = parse_reference(target)
+        there = [one.name for one in manifest.members if one.name in self._views]
+        rule_names = {one.name: one.rule_name for one in manifest.members}
+        there = [one for one in there if _is_called(rule_names[one], parent, feed)]
+        keys = {one: self._column(one, key, feed) for one in there}
+        parents = {one: found for one, found in keys.items() if found is not None}
+        try:
+            values, rows, shown = self._not_there(report.name, column, parents)
+        except duckdb.Error as error:
+            told = str(error).splitlines()[0]
+            yield f"{name} of {report.name!r} cannot be compared with {target}: {told}"
+            return
+        if values and not parents:
+            lacks = "which has no such column" if there else "of which there are no rows"
+            yield f"{name} of {report.name!r} refers to {target}, {lacks}"
+        elif values:
+            more = f" and {values - SHOWN} more" if values > SHOWN else ""
+            yield (
+                f"{rows} rows of {report.name!r} have in {name} what {target} does not have: "
+                f"{shown}{more}"
+            )
+
+    def _not_there(
+        self, member: str, column: str, parents: Mapping[str, str]
+    ) -> tuple[int, int, str]:
+        """How many values of a column, in how many rows, no parent has; and some of them."""
+        kind = self._columns[member][column]
+        kinds = {kind, *(self._columns[one][key] for one, key in parents.items())}
         known = " union all ".join(
-            f"select {other} as k from {quoted(self._views[one])}" for one in parents
+            f"select {_compared(key, self._columns[one][key], kinds)} as k "
+            f"from {quoted(self._views[one])}"
+            for one, key in parents.items()
         )
+        filled = "v is not null and v <> ''" if kind == TEXT else "v is not null"
+        unknown = f" and c not in (select k from ({known}) where k is not null)" if known else ""
         sql = (
-            f"select v, count(*) as n from (select {own} as v from {quoted(self._views[member])}) "
-            f"where v is not null and v not in (select k from ({known}) where k is not null) "
-            "group by v order by n desc, v"
+            f"select v, count(*) as n from (select {quoted(column)} as v, "
+            f"{_compared(column, kind, kinds)} as c from {quoted(self._views[member])}) "
+            f"where {filled}{unknown} group by v order by n desc, v"
         )
         found = self._connection.execute(f"select count(*), sum(n) from ({sql})").fetchone()
         values, rows = found if found is not None else (0, 0)
-        if values:
-            first = self._connection.execute(f"{sql} limit {SHOWN}").fetchall()
-            shown = ", ".join(_cell(value) for value, _ in first)
-            more = f" and {values - len(first)} more" if values > len(first) else ""
-            yield (
-                f"{rows} rows of {member!r} have in {column} what {parent}.{key} does not have: "
-                f"{shown}{more}"
-            )
+        first = self._connection.execute(f"{sql} limit {SHOWN}").fetchall() if values else []
+        return values, rows, ", ".join(_cell(value) for value, _ in first)
+
+    def _column(self, member: str, name: str, feed: Feed) -> str | None:
+        """The column of a member's table that is meant by a name, as headers are matched."""
+        columns = self._columns[member]
+        if name in columns or feed.case == EXACT:
+            return name if name in columns else None
+        alike = [one for one in columns if name_key(one) == name_key(name)]
+        return alike[0] if len(alike) == 1 else None
 
     def sums(self, feed: Feed, manifest: ArchiveManifest) -> Iterator[Finding]:
         """Sums that the sender states and that the rows do not come to."""
         for claim in _claims(feed, manifest):
             for column, stated in claim.sums.items():
-                for what in self._sum(claim, column, Decimal(stated), manifest):
+                for what in self._sum(claim, column, Decimal(stated), feed, manifest):
                     yield Finding(ARCHIVE_COMPLETE, what, feed.incomplete)
 
     def _sum(
-        self, claim: Claim, column: str, stated: Decimal, manifest: ArchiveManifest
+        self, claim: Claim, name: str, stated: Decimal, feed: Feed, manifest: ArchiveManifest
     ) -> Iterator[str]:
         members = [*self._views]
         if claim.member:
             report = named_by(claim, manifest.members)
             members = [] if report is None else [report.name]
-        members = [one for one in members if column in self._columns.get(one, {})]
+        found = {one: self._column(one, name, feed) for one in members if one in self._views}
+        columns = {one: column for one, column in found.items() if column is not None}
         whose = repr(claim.member) if claim.member else "the archive"
-        if not members:
+        if not columns:
             if stated:
-                yield f"{claim.place}: states a sum of {column} for {whose}, which has no such rows"
+                yield f"{claim.place}: states a sum of {name} for {whose}, which has no such rows"
             return
         total = Decimal(0)
-        for one in members:
-            cast = f"try_cast({quoted(column)} as decimal(38, {SUM_SCALE}))"
-            found = self._connection.execute(
-                f"select sum({cast}), count({quoted(column)}) - count({cast}) "
-                f"from {quoted(self._views[one])}"
-            ).fetchone()
-            added, lost = found if found is not None else (None, 0)
+        for one, column in columns.items():
+            values = self._connection.sql(
+                f"select {quoted(column)} from {quoted(self._views[one])}"
+            ).to_arrow_reader(ROWS_AT_ONCE)
+            added, lost = exact_sum(batch.column(0) for batch in values)
             if lost:
-                yield f"{claim.place}: {column} of {one!r} has {lost} values that cannot be added"
+                yield f"{claim.place}: {name} of {one!r} has {lost} values that cannot be added"
                 return
-            total += added or 0
-        exponent = stated.as_tuple().exponent
-        places = Decimal(1).scaleb(exponent if isinstance(exponent, int) else 0)
-        if total.quantize(min(places, Decimal(1)), ROUND_HALF_EVEN) != stated:
+            total = exactly_added(total, added)
+        if total != stated:
             yield (
-                f"{claim.place}: states {stated} as the sum of {column} for {whose}, the rows that "
-                f"would be delivered come to {total.normalize():f}"
+                f"{claim.place}: states {written(stated)} as the sum of {name} for {whose}, the "
+                f"rows that would be delivered come to {written(total)}"
             )
 
     def check(self, check: Check) -> Iterator[Finding]:
@@ -207,6 +244,27 @@ class _Asker:
         count = counted[0] if counted is not None else len(rows)
         told = check.description or "rows that are wrong"
         yield Finding(check.name, f"{check.name}: {told}: {count} ({shown})", check.severity)
+
+
+def _is_called(name: str, wanted: str, feed: Feed) -> bool:
+    """Whether a member is one that a reference leads to: by its name as its rule looks at it."""
+    rule = feed.rule_for(name)
+    if rule is not None and rule.match == "name" and matches(_base(name), wanted, feed.case):
+        return True
+    return matches(name, wanted, feed.case)
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _compared(column: str, kind: str, kinds: Collection[str]) -> str:
+    """A column as it is compared with others of these types: by value, not as it is written."""
+    if len(kinds) == 1:
+        return quoted(column)
+    if {*kinds} <= TEMPORAL:
+        return f"epoch_us({quoted(column)}{'::timestamp' if kind == 'DATE' else ''})"
+    return f"{SAME_VALUE}(cast({quoted(column)} as varchar))"
 
 
 def _row(names: Sequence[str], row: Sequence[Any]) -> str:

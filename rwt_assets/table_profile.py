@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rwt_assets.alike_numbers import MARKS, FractionDigits, differ_as_numbers
 from rwt_assets.uniqueness import SeenKeys
 from rwt_assets.value_guesses import (
     DECIMAL_DIGITS,
@@ -46,6 +47,7 @@ class ColumnProfile:
     `counts` is None if there are too many values to split by. `null_words` counts the rows of words
     that may stand for null. `fractions` has the numbers of digits after the last comma or point.
     `padded` says that some values have white space at their ends; those of nothing else are empty.
+    `written` tells, for each decimal mark, whether numbers would lose zeros at their ends.
     `comma` says whether the table has a decimal comma, or a decimal point; None if it has neither.
     `settled` is a reading that other tables have a part in.
     """
@@ -59,6 +61,9 @@ class ColumnProfile:
     )
     null_words: Counter[str] = field(default_factory=Counter)
     fractions: set[int] = field(default_factory=set)
+    written: dict[str, FractionDigits] = field(
+        default_factory=lambda: {mark: FractionDigits(mark) for mark in MARKS}
+    )
     comma: bool | None = None
     padded: bool = False
     settled: Guess | None = None
@@ -108,6 +113,8 @@ class ColumnProfile:
         if any(guess.type == "number" for guess in self.misfits):
             after = pc.replace_substring_regex(present, "^[^.,]*$|^.*[.,]", "")
             self.fractions.update(pc.unique(pc.binary_length(after)).to_pylist())
+            for mark in {guess.marks[0] for guess in self.misfits if guess.type == "number"}:
+                self.written[mark].add(present)
 
     def join(self, other: "ColumnProfile") -> None:
         """Take the same column of another member."""
@@ -117,6 +124,8 @@ class ColumnProfile:
         self.null_words += other.null_words
         self.fractions |= other.fractions
         self.padded = self.padded or other.padded
+        for mark, own in self.written.items():
+            own.join(other.written[mark])
         both = {
             kind: own + other.misfits[kind]
             for kind, own in self.misfits.items()
@@ -144,12 +153,22 @@ class ColumnProfile:
         if self.settled is not None:
             return self.settled
         found = proposed(self.fit, self.counts, comma=self.comma)
+        if found.type == "number" and self._would_be_one(found):
+            return TEXT
         digits = {*self.fractions} - {0}
         if found.type == "number" and found.settings and len(digits) == 1:
             found = Guess(f"decimal({DECIMAL_DIGITS}, {digits.pop()})", found.settings)
         if self.padded and found != TEXT:
             return Guess(found.type, (*found.settings, ("trim", True)))
         return found
+
+    def _would_be_one(self, guess: Guess) -> bool:
+        """Whether different texts may be the same number, such as 1.1 and 1.10, and be versions."""
+        if self.written[guess.marks[0]].may_be_one:
+            return True
+        words = {"", *self.null_words}
+        texts = [text for text in self.counts or () if text not in words]
+        return not differ_as_numbers(texts, *guess.marks)
 
     @property
     def type(self) -> str:

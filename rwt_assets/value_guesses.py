@@ -41,13 +41,15 @@ CLOCKS: Final = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 THOUSANDS: Final = (".", ",", "'", " ", "\u00a0", "\u202f", "\u2019")
 DECIMAL_DIGITS: Final = 18  # of a proposed decimal, so that larger values than the sample's fit
 # Texts that would keep a type and lose something, or that chance makes look like it.
-_LOSES: Final = "^([+]|-?0[0-9])"  # the plus of a telephone, the 0 of a postcode
+_LOSES: Final = "^([+]|-?0[0-9]|-0$)"  # the plus of a telephone, the 0 of a postcode, -0
 _REFUSED: Final = {
     "boolean": "^[01]$",  # as likely a number
-    "date": "^([013-9]|1[0-8]|2[1-9])[0-9]+$",  # eight digits, but no year from 1900 to 2099
+    # Eight digits, but no year from 1900 to 2099; a version like 2024.1.2.
+    "date": "^(([013-9]|1[0-8]|2[1-9])[0-9]+|[0-9]{4}[.]([0-9][.][0-9]+|[0-9]+[.][0-9]))$",
     "timestamp": "^$",
     "integer": _LOSES,
-    "number": f"{_LOSES}|^-?[0-9]{{16,}}$",  # likewise, and the digits of a long identifier
+    # Likewise; the digits of a long identifier; a zero with a sign; a mark with nothing after it.
+    "number": f"{_LOSES}|^-?[0-9]{{16,}}$|^-0*[.,]?0*$|[.,]$",
 }
 
 

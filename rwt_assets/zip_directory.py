@@ -40,6 +40,7 @@ from rwt_assets.zip_joints import (
     refuse_before,
 )
 from rwt_assets.zip_names import (
+    FOLDER,
     OLD_ENCODING,
     UNICODE_PATH,
     DistinctNames,
@@ -220,8 +221,14 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
     except DamagedError as damage:
         problem = problem or str(damage)
         aes = None
+    # A folder has no bytes; an entry that has some is a file that somebody named like one.
+    holds = size > 0 and no_data(name.text) == FOLDER
+    stored = name.text.rstrip("/") if holds else name.text
+    name_problem = name.problem
+    if holds and not name_problem:
+        name_problem = f"its name ends in a slash, as a folder's does, and it holds {size:,} bytes"
     member = Member(
-        name=name.text,
+        name=stored,
         method=method,
         flags=flags,
         crc32=crc,
@@ -229,17 +236,17 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
         uncompressed_bytes=size,
         header_offset=offset + end.before,
         end=end.start,
-        stored_name=name.text,
+        stored_name=stored,
         raw_name=raw,
         modified_time=time,
         aes=aes,
-        ignored=no_data(name.text),
+        ignored=no_data(stored),
         may_wrap=not end.zip64 and _ZIP64_FIELD not in known and _is_streamed(method, flags),
     )
     if disk:
         problem = problem or "it begins in another file of a split archive"
     defect = Defect(MemberCorruptError, problem) if problem else None
-    return replace(member, defect=defect or _of_another_kind(name.problem, system, attributes))
+    return replace(member, defect=defect or _of_another_kind(name_problem, system, attributes))
 
 
 def _is_streamed(method: int, flags: int) -> bool:
