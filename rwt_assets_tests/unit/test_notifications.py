@@ -226,7 +226,7 @@ def test_real_events_are_read_or_refused_and_never_mistaken(path):
         return
     notification = parse_notification(text)
     created = '"ObjectCreated:' in text
-    restored = '"ObjectRestore:Completed"' in text or '"Object Restore Completed"' in text
+    restored = 'ObjectRestore:Completed"' in text or '"Object Restore Completed"' in text
     other = not created and not restored
     assert (bool(notification.revisions), bool(notification.ignored)) == (created, other)
     assert bool(notification.restored) == restored
