@@ -47,6 +47,9 @@ class Likelihood:
     rank: int
 
 
+NOT_SPLIT: Final = Likelihood(apart=False, alone=1.0, rare=False, rank=0)  # one column
+
+
 def likelihood(text: str, delimiter: str, quote: str | None) -> Likelihood:
     """Tell how likely a character is the delimiter of a text.
 

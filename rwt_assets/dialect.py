@@ -10,6 +10,7 @@ delimiter under which they are found in the header is the right one.
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from rwt_assets.delimiters import DELIMITERS, Likelihood, likelihood
+from rwt_assets.delimiters import DELIMITERS, NOT_SPLIT, Likelihood, likelihood
 from rwt_assets.feed import AUTO, NONE, Dialect
 from rwt_assets.first_records import is_evident, is_header
 from rwt_assets.headers import find_names
@@ -40,6 +41,7 @@ _SAMPLE_CHARACTERS: Final = 64 << 10
 _SKIPPED_AT_MOST: Final = 20
 _TABLES_WITHOUT_QUOTES: Final = ("\t", "|")
 _MOSTLY: Final = 0.5
+_ENCLOSED: Final = re.compile(r"(?:^|[,;\t|])'(?:[^']|'')*'(?=[,;\t|\r\n]|\Z)")
 
 
 class CsvDialect(BaseModel):
@@ -222,7 +224,9 @@ class _Judge:
                 return None
         most = Counter(map(len, rows)).most_common(1)[0][0]
         bare = not any(len(name) > 1 and name[0] == name[-1] == "'" for name in rows[0])
-        likely = self._likelihood(dialect.delimiter, dialect.quote)
+        likely = NOT_SPLIT
+        if width > 1:
+            likely = self._likelihood(dialect.delimiter, dialect.quote)
         merit = (
             found,
             width > 1,
@@ -233,7 +237,7 @@ class _Judge:
             regular,
             bare,
             likely.rare,
-            width if width > 1 else 0,
+            width,
             likely.rank,
             fitting,
         )
@@ -336,8 +340,13 @@ def _candidates(
 
 
 def _quotes(text: str) -> Sequence[str]:
-    """An apostrophe is worth a look only where no quotation mark is."""
-    return QUOTES if '"' not in text and "'" in text else QUOTES[:1]
+    """An apostrophe is worth a look only where no quotation mark is, and most enclose fields."""
+    if '"' in text or "'" not in text:
+        return QUOTES[:1]
+    lines = [line for line in StringIO(text, newline="") if "'" in line]
+    enclosing = sum(bool(_ENCLOSED.search(line)) for line in lines)
+    alone = sum(line.count("'") % 2 for line in lines)
+    return QUOTES if enclosing > alone else QUOTES[:1]
 
 
 def _character(value: str) -> str | None:

@@ -84,6 +84,18 @@ def test_one_column_of_numbers_with_commas_is_one_where_the_feed_declares_them()
     assert found == [("1", "1,5")]
 
 
+@given(st.lists(st.sampled_from(["a;", "b;", "c|", "d\t", "e", ";"]), min_size=1))
+def test_what_ends_the_values_of_one_column_is_no_delimiter(lines):
+    found, _ = read("\n".join(["note", *lines, ""]))
+    assert found == [(line,) for line in lines]
+
+
+@given(st.lists(st.sampled_from(["'", "1", "2", "it's", "'t Zand", "'s-Graveland"]), max_size=9))
+def test_an_apostrophe_that_encloses_no_field_takes_in_no_row(lines):
+    found, _ = read("\n".join(["note", *lines, ""]))
+    assert found == [(line,) for line in lines]
+
+
 LINES = st.lists(
     st.sampled_from(["1,a", "#2,b", "# 3,c", "# note", "#4", "#5,x,y", "6,d", "#", ""]), max_size=12
 )
