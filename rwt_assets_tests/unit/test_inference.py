@@ -153,6 +153,28 @@ def test_a_dialect_that_is_not_plain_is_declared(file, text, dialect):
         assert given == dialect
 
 
+@pytest.mark.parametrize(
+    ("text", "rows", "rejected"),
+    [
+        ("nr,name\n" + "".join(f"#{n},a\n" for n in range(100)) + "#3,c,d\n", 101, 1),
+        ("id,amount\n" + "".join(f"{n},a\n#{n},b\n" for n in range(50)) + "1,2,3\n", 101, 1),
+        ("color\n#ff0000\n#00ff00\nblue\n", 3, 0),
+        ("id;name\n" + "1;a\n" * 30 + "b;c;d\n", 31, 1),
+        ("# by us\n# for you\nid,name\n1,a\n2,b\n", 2, 0),
+        ("country,2019,2020\nDE,1,2\nFR,3,4\n", 2, 0),
+        ("Konto;Betrag, EUR;Datum\n1;1,50;2024-01-01\n2;2,50;2024-01-02\n", 2, 0),
+    ],
+)
+def test_no_declaration_leaves_out_what_may_be_a_row(file, text, rows, rejected):
+    found = infer(file({"a.csv": text.encode()}))
+    assert (found.rows, found.rows_rejected) == (rows, rejected)
+
+
+def test_a_header_narrower_than_most_rows_is_no_title(file):
+    with pytest.raises(NoMatchingMemberError, match="4 of 5 records have other fields"):
+        infer(file({"a.csv": b"id;name\n1;a\nb;c;d\ne;f;g\nh;i;j\nk;l;m\n"}))
+
+
 def test_members_that_are_no_tables_are_named_and_not_taken(file):
     prose = "Dear all,\n\nhere it is, with thanks, as ever.\n\nYours, A, B, C\n"
     found = infer(file({"sales.csv": SALES, "read.me": prose, "._x.csv": "x", "dir/": ""}))
