@@ -41,7 +41,7 @@ _CODE_PAGES: Final = (
     "cp1252", "cp1251", "koi8_r", "cp932", "gb18030", "big5", "euc_jp", "euc_kr",
 )  # fmt: skip
 _WESTERN: Final = ("cp1252", "cp850", "mac_roman")
-_WORD: Final = re.compile("[A-Za-z]*[^\\x00-\\x7f][A-Za-z\\x80-\\uffff]*")
+_WORD: Final = re.compile("(?<![A-Za-z])[A-Za-z]*[^\\x00-\\x7f][A-Za-z\\x80-\\uffff]*")
 _LOWER: Final = "a-zäöüßéèêëàâáãåæçíìîïñóòôõøœúùûýÿšžðþ"
 _UPPER: Final = "A-ZÄÖÜÉÈÊËÀÂÁÃÅÆÇÍÌÎÏÑÓÒÔÕØŒÚÙÛÝŠŽÐÞ"
 _WESTERN_WORD: Final = re.compile(f"[{_UPPER}]?[{_LOWER}]+|[{_UPPER}ß]+")

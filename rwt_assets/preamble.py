@@ -18,9 +18,7 @@ _MOSTLY: Final = 0.5
 _LEAST_BELOW: Final = 2  # lines that are no comments: a header and a row
 # What Excel writes as a first line for itself: the delimiter of the lines below. Saved once more,
 # it ends in the delimiters of empty cells.
-_STATEMENT: Final = re.compile(
-    r'(?i)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*"?sep=(\\t|[^"\r\n])"?[,;\t| ]*(?:\r\n|\r|\n|\Z)'
-)
+_STATEMENT: Final = re.compile(r'(?i)[ \t\r\n]*"?sep=(\\t|[^"\r\n])"?[,;\t| ]*(?:\r\n|\r|\n|\Z)')
 
 
 def stated_delimiter(text: str) -> tuple[str, int]:

@@ -161,6 +161,11 @@ def test_a_statement_is_read_after_blank_lines_and_with_what_pads_it(line, skip)
     assert reader.lines.skipped == line.count("\n") + 1
 
 
+def test_blank_lines_before_a_header_take_no_time():
+    found, reader = read("\r\n" * 20_000 + "id,name\r\n1,a\r\n", {"skip_lines": "auto"})
+    assert (found, reader.lines.blank + reader.lines.skipped) == ([("1", "a")], 20_000)
+
+
 def test_a_statement_above_a_title_is_read():
     columns = {"id": {"type": "integer"}, "name": {}}
     found, reader = read("sep=;\nReport\nid;name\n1;a\n", {"skip_lines": "auto"}, columns)
