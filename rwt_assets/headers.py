@@ -83,7 +83,9 @@ def _refuse_near_misses(
 
 
 def _letters(name: str) -> str:
-    return "".join(one for one in name_key(name) if one.isalnum())
+    # Full-width letters and ligatures are the letters that they stand for (NFKC).
+    compatible = unicodedata.normalize("NFKC", name)
+    return "".join(one for one in name_key(compatible) if one.isalnum())
 
 
 def _error(what: str, names: Sequence[str], where: str, more: str = "") -> MemberHeaderError:

@@ -54,8 +54,17 @@ def test_exact_takes_no_other_and_says_which_is_near(how):
         columns("id,preis ", rule, **settings)
 
 
-@pytest.mark.parametrize("near", ["unit_price", "unit price", "UnitPrice", "Unit-Price"])
-def test_a_name_that_differs_by_punctuation_is_no_null(near):
+@pytest.mark.parametrize(
+    "near",
+    [
+        "unit_price",
+        "unit price",
+        "UnitPrice",
+        "Unit-Price",
+        "\uff55\uff4e\uff49\uff54.price",  # full-width letters
+    ],
+)
+def test_a_name_that_differs_by_punctuation_or_the_kind_of_its_letters_is_no_null(near):
     rule = MemberRule(include=("*",), columns={"id": {}, "unit.price": {}})
     with pytest.raises(MemberHeaderError, match="nearly so named"):
         columns(f"id,{near}", rule)
