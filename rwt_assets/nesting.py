@@ -118,7 +118,9 @@ class Walk:
     def _below(self, level: _Level) -> Iterator[Found]:
         for member in level.members:
             named = self._named(member, level)
-            rule = None if member.ignored else self.feed.rule_for(named.stored_name)
+            # A file may be named like a folder; see `zip_directory.py`.
+            own = named.stored_name.rstrip(SEPARATOR)
+            rule = None if member.ignored else self.feed.rule_for(own)
             control = self.feed.control
             if control is not None and not member.ignored and control.takes(named.stored_name):
                 yield Found(named, level.source, ignored=CONTROL)

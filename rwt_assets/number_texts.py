@@ -261,7 +261,8 @@ def _fitted(number: Decimal, precision: int, scale: int) -> Decimal | None:
     if _wide(number, precision - scale):
         return None
     try:
-        return number.quantize(Decimal(1).scaleb(-scale), context=_EXACT) + 0
+        exact = number.quantize(Decimal(1).scaleb(-scale), context=_EXACT)
+        return _EXACT.add(exact, Decimal(0))  # a zero is a zero; `+` would keep 28 digits
     except (Inexact, InvalidOperation):
         return None
 

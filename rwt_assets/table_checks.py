@@ -210,10 +210,10 @@ class _Asker:
             return
         total = Decimal(0)
         for one, column in columns.items():
-            values = self._connection.sql(
-                f"select {quoted(column)} from {quoted(self._views[one])}"
-            ).to_arrow_reader(ROWS_AT_ONCE)
-            added, lost = exact_sum(batch.column(0) for batch in values)
+            sql = f"select {quoted(column)} from {quoted(self._views[one])}"
+            with closing(self._connection.cursor()) as cursor:
+                values = cursor.sql(sql).to_arrow_reader(ROWS_AT_ONCE)
+                added, lost = exact_sum(batch.column(0) for batch in values)
             if lost:
                 yield f"{claim.place}: {name} of {one!r} has {lost} values that cannot be added"
                 return

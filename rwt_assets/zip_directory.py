@@ -223,12 +223,11 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
         aes = None
     # A folder has no bytes; an entry that has some is a file that somebody named like one.
     holds = size > 0 and no_data(name.text) == FOLDER
-    stored = name.text.rstrip("/") if holds else name.text
     name_problem = name.problem
     if holds and not name_problem:
         name_problem = f"its name ends in a slash, as a folder's does, and it holds {size:,} bytes"
     member = Member(
-        name=stored,
+        name=name.text,
         method=method,
         flags=flags,
         crc32=crc,
@@ -236,11 +235,11 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
         uncompressed_bytes=size,
         header_offset=offset + end.before,
         end=end.start,
-        stored_name=stored,
+        stored_name=name.text,
         raw_name=raw,
         modified_time=time,
         aes=aes,
-        ignored=no_data(stored),
+        ignored=no_data(name.text.rstrip("/") if holds else name.text),
         may_wrap=not end.zip64 and _ZIP64_FIELD not in known and _is_streamed(method, flags),
     )
     if disk:

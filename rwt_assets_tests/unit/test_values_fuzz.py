@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import re
+from fractions import Fraction
 from itertools import pairwise
 from string import printable
 
@@ -12,13 +14,14 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.column_types import TYPES, column_type
+from rwt_assets.column_types import TYPES, column_type, read_texts
 from rwt_assets.contract import ShardContract
 from rwt_assets.enrichment import enrich
 from rwt_assets.feed import Dialect, Evolution, Limits, MemberRule
 from rwt_assets.fields import parse_shard
 from rwt_assets.frames import check_frame, member_frame_type, to_frame
 from rwt_assets.markdown_tables import first_rows
+from rwt_assets.notation import notation_of
 from rwt_assets.one_pass import OnePass
 from rwt_assets.splitting import MemberSplitter
 
@@ -153,7 +156,62 @@ COLUMNS = st.builds(
     ),
 )
 DIALECT = Dialect(quote='"', delimiter=",", encoding="utf-8")
+SHORT = 15  # digits that a double keeps, whichever they are
 EVOLUTIONS = st.sampled_from(["quarantine", "rescue"])
+
+
+MARKED = st.tuples(st.sampled_from([".", ","]), st.sampled_from(MARKS)).filter(
+    lambda marks: marks[0] != marks[1]
+)
+
+
+def numerals(decimal, thousands):
+    """Numbers as these marks have them, most of them well-formed."""
+    return st.builds(
+        lambda sign, whole, mark, fraction, power: f"{sign}{whole}{mark}{fraction}{power}",
+        st.sampled_from(["", "-", "+"]),
+        LONG_DIGITS | LONG_DIGITS.map(lambda digits: grouped(digits, thousands)),
+        st.sampled_from([decimal, decimal, ""]),
+        LONG_DIGITS,
+        st.sampled_from(["", "", "", "e5", "E-7", "e+20", "e309", "e-324"]),
+    )
+
+
+def as_sent(text, decimal, thousands):
+    """A number by itself, by the words of docs/input.md; None if it is none."""
+    whole = "[0-9]+"
+    if thousands:
+        whole = f"(?:{whole}|[1-9][0-9]{{0,2}}(?:{re.escape(thousands)}[0-9]{{3}})+)"
+    point = re.escape(decimal)
+    shape = f"[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    if re.fullmatch(shape, text) is None:
+        return None
+    plain = text.replace(thousands, "") if thousands else text
+    return Fraction(plain.replace(decimal, "."))
+
+
+@settings(max_examples=max(EXAMPLES, 120))
+@given(MARKED.flatmap(lambda marks: st.tuples(st.just(marks), st.lists(numerals(*marks), max_size=3))))
+@example(((".", ""), ["+1234567890123.45"]))
+def test_a_number_is_what_was_sent_or_is_set_aside(given_texts):
+    (decimal, thousands), texts = given_texts
+    for kind in ("integer", "number", "decimal(38, 9)"):
+        written = {"thousands_mark": thousands} if thousands else {}
+        if kind != "integer":
+            written["decimal_mark"] = decimal
+        notation = notation_of(kind.partition("(")[0], written)
+        values, _ = read_texts(pa.array(texts, pa.string()), kind, notation)
+        for text, value in zip(texts, values.to_pylist(), strict=True):
+            sent = as_sent(text, decimal, thousands)
+            if value is None:
+                short = sent is not None and len(re.findall("[0-9]", text)) <= SHORT
+                assert not (short and kind == "number" and "e" not in text.lower())
+            elif kind == "number":  # as it is read, and with as many digits as were sent
+                assert value == float(sent)
+            else:
+                assert Fraction(value) == sent
+            alone, _ = read_texts(pa.array([text], pa.string()), kind, notation)
+            assert repr(alone.to_pylist()) == repr([value])
 
 
 def declared(column, written, conflicts, unique):
