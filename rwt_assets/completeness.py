@@ -128,8 +128,7 @@ def _claimed(control: Control, account: Account) -> Iterator[str]:
             yield f"{claim.place}: {claim.member!r} is not in the archive"
             continue
         yield from _of_member(claim, member)
-        if not any(f"{claim.place}: " in problem for problem in report.problems):
-            yield from _left_empty(claim, member, control)
+        yield from _left_empty(claim, member, control, report.problems)
 
 
 def _ended(feed: Feed, manifest: ArchiveManifest) -> Iterator[str]:
@@ -165,9 +164,12 @@ def _of_member(claim: Claim, member: MemberReport) -> Iterator[str]:
             yield _differs(claim, member.name, name, stated, own)
 
 
-def _left_empty(claim: Claim, member: MemberReport, control: Control) -> Iterator[str]:
+def _left_empty(
+    claim: Claim, member: MemberReport, control: Control, problems: Sequence[str]
+) -> Iterator[str]:
     """What the control file has a column for, and does not say of a member."""
-    if member.outcome == "ignored":
+    unreadable = any(f"{claim.place}: " in problem for problem in problems)  # is told already
+    if member.outcome == "ignored" or unreadable:
         return
     states = {"rows": claim.rows, "bytes": claim.bytes, **claim.digests}
     missing = [name for name in control.stated if states.get(name) is None]

@@ -131,6 +131,8 @@ class Walk:
             if passed_over is not None:
                 broken = _in_a_folder(named, rule, passed_over, self.where)
                 yield Found(named, level.source, broken=broken)
+            elif rule is not None and own != named.stored_name:
+                yield Found(named, level.source, broken=_like_a_folder(named, self.where))
             elif rule is not None or member.ignored:
                 yield Found(named, level.source, rule, member.ignored)
             elif not named.stored_name.lower().endswith(SUFFIX) or _no_file(member):
@@ -203,6 +205,16 @@ class Walk:
 def _no_file(member: Member) -> bool:
     """Whether an entry is a link or the like, which is no archive whatever its name is."""
     return member.defect is not None and member.defect.error is MemberUnsupportedError
+
+
+def _like_a_folder(member: Member, where: str) -> MemberUnsupportedError:
+    size = member.uncompressed_bytes
+    return MemberUnsupportedError(
+        f"its name ends in a slash, as a folder's does, and it holds {size:,} bytes",
+        where=f"{where}, member {member.name!r}",
+        fate="The whole member was set aside; the others were processed.",
+        remedy="Ask the sender for it under the name of a file.",
+    )
 
 
 def _in_a_folder(

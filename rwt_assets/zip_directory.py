@@ -40,7 +40,6 @@ from rwt_assets.zip_joints import (
     refuse_before,
 )
 from rwt_assets.zip_names import (
-    FOLDER,
     OLD_ENCODING,
     UNICODE_PATH,
     DistinctNames,
@@ -222,10 +221,7 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
         problem = problem or str(damage)
         aes = None
     # A folder has no bytes; an entry that has some is a file that somebody named like one.
-    holds = size > 0 and no_data(name.text) == FOLDER
-    name_problem = name.problem
-    if holds and not name_problem:
-        name_problem = f"its name ends in a slash, as a folder's does, and it holds {size:,} bytes"
+    folder_free = name.text.rstrip("/") if size else name.text
     member = Member(
         name=name.text,
         method=method,
@@ -239,13 +235,13 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
         raw_name=raw,
         modified_time=time,
         aes=aes,
-        ignored=no_data(name.text.rstrip("/") if holds else name.text),
+        ignored=no_data(folder_free),
         may_wrap=not end.zip64 and _ZIP64_FIELD not in known and _is_streamed(method, flags),
     )
     if disk:
         problem = problem or "it begins in another file of a split archive"
     defect = Defect(MemberCorruptError, problem) if problem else None
-    return replace(member, defect=defect or _of_another_kind(name_problem, system, attributes))
+    return replace(member, defect=defect or _of_another_kind(name.problem, system, attributes))
 
 
 def _is_streamed(method: int, flags: int) -> bool:

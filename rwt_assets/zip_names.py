@@ -17,7 +17,6 @@ from rwt_assets.feed import AUTO
 UTF8_FLAG: Final = 1 << 11
 UNICODE_PATH: Final = 0x7075
 OLD_ENCODING: Final = "cp437"
-FOLDER: Final = "a folder"
 # Systems whose own separator is the backslash: MS-DOS, Windows NTFS, VFAT (APPNOTE 4.4.2).
 BACKSLASH_SYSTEMS: Final = frozenset({0, 10, 14})
 _UNICODE_PATH = struct.Struct("<BI")
@@ -111,7 +110,7 @@ def no_data(name: str) -> str:
     if "__MACOSX" in (*folders.split("/"), file):
         return "left by macOS: __MACOSX has no data"
     if name.endswith("/"):
-        return FOLDER
+        return "a folder"
     if file.startswith("._"):
         return "left by macOS: a resource fork has no data"
     known = _JUNK_FILES.get(file.lower())

@@ -191,7 +191,9 @@ def as_sent(text, decimal, thousands):
 
 
 @settings(max_examples=max(EXAMPLES, 120))
-@given(MARKED.flatmap(lambda marks: st.tuples(st.just(marks), st.lists(numerals(*marks), max_size=3))))
+@given(
+    MARKED.flatmap(lambda marks: st.tuples(st.just(marks), st.lists(numerals(*marks), max_size=3)))
+)
 @example(((".", ""), ["+1234567890123.45"]))
 def test_a_number_is_what_was_sent_or_is_set_aside(given_texts):
     (decimal, thousands), texts = given_texts
