@@ -126,7 +126,8 @@ def _memory(catalog: "FeedCatalog") -> _Memory:
 
 def _is_at_rest(facts: ArchiveFacts) -> bool:
     position = locate(facts)
-    return position.stage is Stage.DELIVERED and position.open_need is None
+    done = position.stage is Stage.DELIVERED and position.open_need is None
+    return done and not facts.being_retired
 
 
 def _changed(catalog: "FeedCatalog", since: int) -> set[str]:
@@ -137,8 +138,9 @@ def _changed(catalog: "FeedCatalog", since: int) -> set[str]:
         changed.update(catalog.partitions_since(key, since))
     for key in (graph.csv_shard, graph.enriched_shard):
         changed.update(map(archive_of_shard, catalog.partitions_since(key, since)))
-    replays = catalog.partitions_since(graph.archive_manifest, since, OBSERVATION)
-    return changed.union(replays)
+    for key in (graph.archive_manifest, graph.zip_archive):  # replays, retirements
+        changed.update(catalog.partitions_since(key, since, OBSERVATION))
+    return changed
 
 
 def _read(
@@ -170,6 +172,7 @@ def _read(
         for key in (graph.zip_archive, graph.archive_manifest, graph.delivery)
     )
     replay = catalog.latest_events(graph.archive_manifest, wanted, OBSERVATION)
+    retired = catalog.latest_events(graph.zip_archive, wanted, OBSERVATION)
     reported, enriched = (
         catalog.latest_ids(key, set(keys)) if keys else {}
         for key in (graph.csv_shard, graph.enriched_shard)
@@ -204,6 +207,7 @@ def _read(
             running=running,
             shards=shards,
             replay=replay.get(key),
+            retired=retired.get(key),
         )
     return facts
 

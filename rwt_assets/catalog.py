@@ -62,6 +62,7 @@ _REASON_LENGTH = 1_000
 CODE_VERSION_TAG = "dagster/code_version"
 REPLAY = "a person asked for it"
 AS_OF = "as_of"
+KEEP_DATA = "keep_data"
 DAMAGE = "damage"
 DAMAGE_AT_MOST = 3
 AT_ONCE = 5_000  # keys in one query
@@ -211,7 +212,7 @@ class FeedCatalog:
         if newest is None:
             return False
         arrived = self.latest_ids(self.graph.zip_archive, {key})[key]
-        split = self.latest_ids(self.graph.archive_manifest, {key}).get(key, 0)
+        split = self._split_knows_until(key)
         found = self.instance.fetch_observations(
             dg.AssetRecordsFilter(
                 asset_key=self.graph.archive_manifest,
@@ -235,11 +236,16 @@ class FeedCatalog:
             dg.AssetRecordsFilter(
                 asset_key=self.graph.archive_manifest,
                 asset_partitions=[key],
-                after_storage_id=self.latest_ids(self.graph.archive_manifest, {key}).get(key, 0),
+                after_storage_id=self._split_knows_until(key),
             ),
             limit=1,
         ).records
         return _because(found[0]) if found else ""
+
+    def _split_knows_until(self, key: str) -> int:
+        """The newest event that the last split of an archive knew of; 0 if it was never split."""
+        split = self.latest_events(self.graph.archive_manifest, {key}).get(key)
+        return split.knows_until if split is not None else 0
 
     def register_shards(self, manifest: "ArchiveManifest") -> None:
         """Register the partitions of a manifest's shards, before they are reported."""
@@ -271,16 +277,43 @@ class FeedCatalog:
         remove_partitions(self.instance, self.graph.csv_shards_name, gone)
         forget_evaluations(self.instance, [self.graph.enriched_shard], gone)
 
-    def mark_retired(self, archive: ArchiveFacts) -> None:
-        """Put on record that it goes, first: the sweep sees its ZIP, and it was not forgotten."""
+    def mark_retired(self, archive: ArchiveFacts, *, keep_data: bool) -> None:
+        """Put on record that it goes, first: the sweep sees its ZIP, and it was not forgotten.
+
+        Until a newer event of the archive, whoever works on it gives up.
+        """
         self.instance.report_runless_asset_event(
             dg.AssetObservation(
                 asset_key=self.graph.zip_archive,
                 partition=archive.partition_key,
-                metadata={"revision": archive.arrived.revision if archive.arrived else ""},
-                description="Retired: it is no longer in the catalog.",
+                metadata={
+                    "revision": archive.arrived.revision if archive.arrived else "",
+                    KEEP_DATA: keep_data,
+                },
+                description="Retired: it is taken out of the catalog.",
             )
         )
+
+    def retirement_of(self, partition_key: str) -> Event | None:
+        """The retirement that an archive has begun to go by or is gone by; None if there is none.
+
+        An archive that came in again since, or of which something else is on record since, has
+        none.
+        """
+        key, graph = partition_key, self.graph
+        retired = self.latest_events(graph.zip_archive, {key}, OBSERVATION).get(key)
+        if retired is None or retired.keeps_data is None:
+            return None
+        seen = (
+            self.latest_ids(asset, {key}, kind).get(key, 0)
+            for asset, kind in (
+                (graph.zip_archive, MATERIALIZATION),
+                (graph.archive_manifest, MATERIALIZATION),
+                (graph.archive_manifest, OBSERVATION),
+                (graph.delivery, MATERIALIZATION),
+            )
+        )
+        return retired if max(seen) < retired.storage_id else None
 
     def retire_archive(self, archive: ArchiveFacts) -> bool:
         """Take an archive out of the catalog, unless something has happened to it meanwhile.
@@ -347,12 +380,14 @@ class FeedCatalog:
         """Whether the catalog has this archive."""
         return self.instance.has_dynamic_partition(self.graph.zip_archives_name, partition_key)
 
-    def retired(self, arrivals: Mapping[str, Event]) -> set[str]:
+    def retired(self, arrivals: Mapping[str, Event]) -> dict[str, Event]:
         """Those of these archives that were retired after they arrived, by partition key."""
-        found = (
-            self.latest_ids(self.graph.zip_archive, set(arrivals), OBSERVATION) if arrivals else {}
-        )
-        return {key for key, event in arrivals.items() if found.get(key, 0) > event.storage_id}
+        found = self.latest_events(self.graph.zip_archive, set(arrivals), OBSERVATION)
+        return {
+            key: found[key]
+            for key, event in arrivals.items()
+            if key in found and found[key].storage_id > event.storage_id
+        }
 
     def reported_via(self, shard: str) -> str:
         """What last reported a shard: "split", "heal", or "" for a person."""
@@ -635,7 +670,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
     event = record.asset_materialization or record.asset_observation
     values = {} if event is None else {name: one.value for name, one in event.metadata.items()}
     set_aside = [values.get(name) for name in ("rows_quarantined", "members_quarantined")]
-    size, as_of = values.get("bytes"), values.get(AS_OF)
+    size, as_of, keeps = values.get("bytes"), values.get(AS_OF), values.get(KEEP_DATA)
     return Event(
         record.storage_id,
         str(values.get("revision", "")),
@@ -644,6 +679,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
         size if isinstance(size, int) else 0,
         values.get("rolled_back") is True,
         as_of if isinstance(as_of, int) else 0,
+        keeps if isinstance(keeps, bool) else None,
     )
 
 

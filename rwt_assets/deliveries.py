@@ -101,6 +101,9 @@ def switch_delivery(
     key = Layout(target.prefix).delivery(delivery.key)
     body = document.model_dump_json(indent=1).encode()
     if not write_document(store, target.bucket, key, body, replaces=before.etag):
+        if old is not None and current_delivery(store, target, delivery.key).delivery is None:
+            # It was retired meanwhile, and nothing else would remove the copy.
+            store.delete(target.bucket, [former[0].document])
         raise SupersededError(
             "another delivery of this archive was written meanwhile",
             where=f"s3://{target.bucket}/{key}",

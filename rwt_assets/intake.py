@@ -13,7 +13,7 @@ sweep asks the bucket itself.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from rwt_assets.errors import ArchiveMissingError, NotificationError
 from rwt_assets.notifications import ArchiveRevision, parse_notification
 from rwt_assets.partitions import archive_partition_key
-from rwt_assets.standing import failed_archives, has_failed
+from rwt_assets.standing import left_out, left_out_since
 
 if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
@@ -203,7 +203,8 @@ def _record_announced(
     """Record a revision that is new; one on record, or older than that, changes nothing.
 
     So a message may come twice and in any order. The same content uploaded again is taken in
-    again if its archive was retired, or has failed: whoever uploads it asks for another attempt.
+    again if its archive was retired or has failed, or a person has rolled back from it: whoever
+    uploads it asks for it.
     """
     known = catalog.latest_revision(revision.key)
     again = (
@@ -254,13 +255,20 @@ def _is_back(catalog: "FeedCatalog", revision: ArchiveRevision, known: ArchiveRe
 
 
 def _asks_again(catalog: "FeedCatalog", revision: ArchiveRevision, known: ArchiveRevision) -> bool:
-    """Whether the content on record was uploaded again after its archive failed."""
+    """Whether the content on record was uploaded again after it failed or was left out."""
     if (revision.sequencer is None) != (known.sequencer is None):
         # One of the two is from a listing: its time and that of the event differ a little.
         newer = _is_clearly_newer(revision.event_time, known)
     else:
         newer = _is_late(known, revision)
-    return newer and has_failed(catalog, archive_partition_key(revision.key))
+    if not newer:
+        return False
+    since = left_out_since(catalog, archive_partition_key(revision.key))
+    return since is not None and (not since or _is_after(revision.event_time, since))
+
+
+def _is_after(time: datetime | None, since: float) -> bool:
+    return time is None or time.timestamp() > since
 
 
 def _is_clearly_newer(time: datetime | None, known: ArchiveRevision) -> bool:
@@ -295,7 +303,8 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
 
     Compares the objects under the feed's prefix with the catalog, a page at a time, by ETag.
     A lost notification, or a queue that forgot its messages, loses nothing while this runs. The
-    content of a failed archive that was uploaded again since is recorded again, once.
+    content of an archive that failed, was retired or was rolled back from is recorded again, once,
+    if it was uploaded again since.
 
     Args:
         catalog: where archives are recorded.
@@ -312,7 +321,7 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     source = catalog.feed.source
     budget = budget or Budget()
     heads = objects.list(source.bucket, source.prefix, start_after=start_after)
-    on_record = _OnRecord(set(catalog.archives()), failed_archives(catalog))
+    on_record = _OnRecord(set(catalog.archives()), left_out(catalog))
     while page := list(islice(heads, PAGE)):
         for head, again in _unrecorded(catalog, objects, page, since, report, on_record):
             report.full = budget.is_full(report)
@@ -333,10 +342,13 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
 
 @dataclass(frozen=True, slots=True)
 class _OnRecord:
-    """Partition keys when a sweep began: of all archives, and of those that had failed."""
+    """Partition keys when a sweep began: of all archives, and of those that are left out.
+
+    `left_out` says since when; see `standing.left_out_since`.
+    """
 
     registered: Container[str]
-    failed: Container[str]
+    left_out: Mapping[str, float]
 
 
 def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and how
@@ -347,13 +359,14 @@ def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and h
     report: IntakeReport,
     when_begun: _OnRecord,
 ) -> "Iterator[tuple[ObjectHead, bool]]":
-    """The archives of a page to record; true if the content is on record and has failed."""
+    """The archives of a page to record; true if the content is on record and is left out."""
     source = catalog.feed.source
     archives = [head for head in page if catalog.feed.reads(source.bucket, head.key)]
     report.ignored[NO_ARCHIVE] += len(page) - len(archives)
     on_record = catalog.arrivals_of(archive_partition_key(head.key) for head in archives)
     gone = {key: event for key, event in on_record.items() if key not in when_begun.registered}
-    lost = gone.keys() - catalog.retired(gone)  # arrived while its archive was retired
+    retired = catalog.retired(gone)
+    lost = gone.keys() - retired.keys()  # arrived while its archive was retired
     lost = {key for key in lost if not catalog.is_registered(key)}  # nor since this sweep began
     on_record = {key: event for key, event in on_record.items() if key not in lost}
     for head in archives:
@@ -364,9 +377,10 @@ def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and h
         if not older and now is not None and (known is None or known.revision != now.etag):
             yield now, False
             continue
-        again = None
-        if not older and archive_partition_key(head.key) in when_begun.failed:
-            again = _uploaded_again(catalog, objects, head)
+        again, key = None, archive_partition_key(head.key)
+        out = retired[key].timestamp if key in retired else when_begun.left_out.get(key)
+        if not older and out is not None and _is_after(head.last_modified, out):
+            again = _uploaded_again(catalog, objects, head, out)
         if again is None:
             report.unchanged += 1
         else:
@@ -374,22 +388,19 @@ def _unrecorded(  # noqa: PLR0913, PLR0917 - what a page is compared with, and h
 
 
 def _uploaded_again(
-    catalog: "FeedCatalog", objects: "ObjectStore", listed: "ObjectHead"
+    catalog: "FeedCatalog", objects: "ObjectStore", listed: "ObjectHead", since: float
 ) -> "ObjectHead | None":
-    """The object as it is now, if it is the content on record that failed, uploaded again since."""
-    known = catalog.latest_revision(listed.key)
-    if (
-        known is None
-        or not _is_clearly_newer(listed.last_modified, known)
-        or not has_failed(catalog, archive_partition_key(listed.key))
-    ):
+    """The object as it is now, if it is the content on record, uploaded again since this time."""
+    known, key = catalog.latest_revision(listed.key), archive_partition_key(listed.key)
+    out = left_out_since(catalog, key) if catalog.is_registered(key) else since
+    if known is None or out is None or not _is_clearly_newer(listed.last_modified, known):
         return None
     try:
         now = objects.head(catalog.feed.source.bucket, listed.key)
     except ArchiveMissingError:
         return None  # removed since it was listed
     same = now.etag == known.revision and _is_clearly_newer(now.last_modified, known)
-    return now if same else None
+    return now if same and _is_after(now.last_modified, out) else None
 
 
 def _current(

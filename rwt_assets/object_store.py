@@ -3,8 +3,9 @@
 What belongs here: the protocol, and the view of one object as byte ranges that the archive
 reader works on. What does not: S3 (`resources/object_store.py`) and the in-memory store of
 the tests. Rules: Amazon S3 API Reference, "GetObject" (Range, VersionId, If-Match),
-"PutObject" (If-Match, If-None-Match), "ListObjectsV2", "DeleteObjects"; Amazon S3 User Guide,
-"How to prevent object overwrites with conditional writes".
+"PutObject" (If-Match, If-None-Match), "ListObjectsV2", "DeleteObjects", "DeleteObject" (If-Match);
+Amazon S3 User Guide, "How to prevent object overwrites with conditional writes", "How to perform
+conditional deletes".
 """
 
 from collections.abc import Iterable, Iterator
@@ -84,6 +85,10 @@ class ObjectStore(Protocol):
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """Delete objects; a key that is not there is no error."""
+        ...
+
+    def delete_if(self, bucket: str, key: str, *, etag: str) -> bool:
+        """Delete an object only if it has this ETag; whether it did, and was deleted."""
         ...
 
 

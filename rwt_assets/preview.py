@@ -452,6 +452,10 @@ class LocalArchive:
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """Nothing is kept, so nothing is deleted."""
 
+    def delete_if(self, bucket: str, key: str, *, etag: str) -> bool:  # noqa: ARG002
+        """Nothing is kept, so nothing is deleted."""
+        return False
+
     def _refuse_others(self, bucket: str, key: str, etag: str = LOCAL) -> None:
         if key != self._key or etag not in ("", LOCAL):
             raise ArchiveMissingError("a preview keeps nothing", where=f"s3://{bucket}/{key}")

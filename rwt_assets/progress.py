@@ -43,7 +43,8 @@ class Event:
     `set_aside` counts rows and members in quarantine; `timestamp` is in seconds since 1970;
     `bytes` are those that the event tells, of an arrival the archive's. `rolled_back` says of a
     delivery that a person made a former one current again: it stays until something newer comes.
-    `as_of` is the newest event when the run of a delivery began; 0 if the event does not say it.
+    `as_of` is the newest event that a split or a delivery knew of; 0 if the event does not say it.
+    `keeps_data` says of a retirement whether what was written stays; None of all other events.
     """
 
     storage_id: int
@@ -53,10 +54,11 @@ class Event:
     bytes: int = 0
     rolled_back: bool = False
     as_of: int = 0
+    keeps_data: bool | None = None
 
     @property
     def knows_until(self) -> int:
-        """The newest event that a delivery knew of; its own event may come much later."""
+        """The newest event that its run knew of; its own event may come much later."""
         return self.as_of or self.storage_id
 
     def delivers(self, manifest: "Event") -> bool:
@@ -86,7 +88,8 @@ class ShardFacts:
 class ArchiveFacts:
     """One archive: its latest events, whether a run works on it, and its shards in order.
 
-    `replay` is that a person asked for a revision to be processed again.
+    `replay` is that a person asked for a revision to be processed again; `retired` that somebody
+    began to retire it.
     """
 
     partition_key: str
@@ -96,6 +99,7 @@ class ArchiveFacts:
     running: Stage | None = None
     shards: Sequence[ShardFacts] = ()
     replay: Event | None = None
+    retired: Event | None = None
 
     @property
     def stale(self) -> list[ShardFacts]:
@@ -104,12 +108,33 @@ class ArchiveFacts:
 
     @property
     def replay_asked(self) -> bool:
-        """A person asked for the newest revision again, and it was not split since."""
+        """A person asked for the newest revision again, and no split has begun since that ended.
+
+        A split that was under way when the person asked has not seen what they asked for.
+        """
         return (
             self.replay is not None
             and self.arrived is not None
             and self.replay.revision == self.arrived.revision
-            and (self.manifest is None or self.manifest.storage_id < self.replay.storage_id)
+            and (self.manifest is None or self.manifest.knows_until < self.replay.storage_id)
+        )
+
+    @property
+    def being_retired(self) -> bool:
+        """Retiring it has begun, and nothing has come in for it since: it goes on some time."""
+        if self.retired is None or self.retired.keeps_data is None or self.running is not None:
+            return False
+        events = (self.arrived, self.manifest, self.replay, self.delivery)
+        return all(one is None or one.storage_id < self.retired.storage_id for one in events)
+
+    @property
+    def rolled_back(self) -> bool:
+        """A person made a delivery of another revision current than the newest that arrived."""
+        return (
+            self.arrived is not None
+            and self.delivery is not None
+            and self.delivery.rolled_back
+            and self.delivery.revision != self.arrived.revision
         )
 
     @property

@@ -9,19 +9,21 @@ keeps the events.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from rwt_assets.errors import FeedError
+from rwt_assets.documents import remove_document, write_document
+from rwt_assets.errors import ArchiveMissingError, FeedError
 from rwt_assets.layout import Layout
-from rwt_assets.partitions import parse_archive_partition_key
+from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.progress import ArchiveFacts, Stage, locate
 from rwt_assets.schema_history import forget_archive
 
 if TYPE_CHECKING:
     from rwt_assets.catalog import FeedCatalog
+    from rwt_assets.feed import Target
     from rwt_assets.object_store import ObjectStore
 
 AGE: Final = re.compile(r"([0-9]+)([dhw])")
@@ -77,9 +79,24 @@ def is_old(facts: ArchiveFacts, before: float) -> bool:
 def find_old(
     catalog: "FeedCatalog", age: timedelta, *, now: datetime | None = None
 ) -> list[ArchiveFacts]:
-    """The archives of a feed that were delivered longer ago than this."""
+    """The archives of a feed that were delivered longer ago than this.
+
+    Those come first that somebody began to retire and did not finish, however young they are.
+    """
     before = ((now or datetime.now(UTC)) - age).timestamp()
-    return [facts for facts in catalog.facts() if is_old(facts, before)]
+    begun = find_begun(catalog)
+    known = {facts.partition_key for facts in begun}
+    old = (facts for facts in catalog.facts() if facts.partition_key not in known)
+    return [*begun, *(facts for facts in old if is_old(facts, before))]
+
+
+def find_begun(catalog: "FeedCatalog") -> list[ArchiveFacts]:
+    """The archives of a feed that somebody began to retire and did not finish."""
+    return [facts for facts in catalog.open_facts() if _is_begun(facts)]
+
+
+def _is_begun(facts: ArchiveFacts) -> bool:
+    return facts.being_retired and locate(facts).open_need is None
 
 
 def retire(
@@ -87,36 +104,104 @@ def retire(
 ) -> Iterator[Retired]:
     """Take archives out of the catalog, one after the other.
 
-    That an archive is retired is on record first. Then its data go, the delivery that names them
-    before the rest, and the catalog last: what is cut short is still old, and the next time
-    finishes it. Many archives take long, so each is looked at again before anything of it goes: a
-    revision that arrived since, a replay that was asked for, a run at work or a backfill under way
-    keeps it.
+    That an archive is retired is on record first: from then on a late run gives up, nobody rolls
+    back, and what is cut short is known to be. Then its data go, the delivery that names them
+    before the rest and only as it was seen, and the catalog last. Many archives take long, so each
+    is looked at again before anything of it goes: a revision that arrived since, a replay that was
+    asked for, a rollback, a run at work or a backfill under way keeps it.
 
     Args:
         catalog: of the feed.
         store: where what was written lies.
         old: see `find_old`.
-        keep_data: leave what was written; only the catalog forgets it.
+        keep_data: leave what was written; only the catalog forgets it. Of an archive that somebody
+            began to retire, they have said it.
     """
+    target = catalog.feed.target
     for facts in old:
         key = facts.partition_key
         if backfill := catalog.backfill_under_way():
             yield Retired(key, 0, 0, f"backfill {backfill} is under way")
             continue
+        seen = _delivery(store, target, parse_archive_partition_key(key))
         if not catalog.is_untouched(facts):
             yield Retired(key, 0, 0, MEANWHILE)
             continue
-        catalog.mark_retired(facts)
-        removed = 0 if keep_data else _remove(catalog, store, facts)
-        if catalog.retire_archive(facts):
+        keeps = keep_data
+        if facts.retired is not None and _is_begun(facts):
+            keeps = bool(facts.retired.keeps_data)
+        catalog.mark_retired(facts, keep_data=keeps)
+        removed = 0 if keeps else _remove(catalog, store, facts, seen)
+        if removed is not None and catalog.retire_archive(facts):
             yield Retired(key, len(facts.shards), removed)
         else:
-            yield Retired(key, 0, removed, MEANWHILE)
+            yield Retired(key, 0, removed or 0, MEANWHILE)
 
 
-def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -> int:
+def remove_late(catalog: "FeedCatalog", store: "ObjectStore", archive: str) -> None:
+    """Remove what a run that was taken for lost has written of an archive after it was retired.
+
+    Nothing goes if the archive has come in again, and only its shards in the catalog if it was
+    retired with its data.
+
+    Args:
+        catalog: of the feed.
+        store: where it was written.
+        archive: object key.
+    """
+    key, target = archive_partition_key(archive), catalog.feed.target
+    retired = catalog.retirement_of(key)
+    if retired is None:
+        return
+    if not retired.keeps_data:
+        seen = _delivery(store, target, archive)
+        if seen is not None and catalog.retirement_of(key) is not None:
+            delivery = Layout(target.prefix).delivery(archive)
+            remove_document(store, target.bucket, delivery, etag=seen[1])
+        _remove_objects(catalog, store, archive, lambda: catalog.retirement_of(key) is not None)
+    if not catalog.is_registered(key):
+        catalog.retire_shards(catalog.shards_of(archive))
+
+
+def _delivery(store: "ObjectStore", target: "Target", archive: str) -> tuple[bytes, str] | None:
+    """The document in place and its ETag; None if there is none."""
+    try:
+        return store.read_tagged(target.bucket, Layout(target.prefix).delivery(archive))
+    except ArchiveMissingError:
+        return None
+
+
+def _remove(
+    catalog: "FeedCatalog",
+    store: "ObjectStore",
+    facts: ArchiveFacts,
+    seen: tuple[bytes, str] | None,
+) -> int | None:
     """Remove what was written of an archive, of all its revisions and generations.
+
+    The delivery goes only if it is the one that was `seen` before the last look, and is put back
+    if something has happened to the archive by then, since nothing else has gone yet.
+
+    Returns:
+        How many objects were removed, without documents; None if the delivery stays.
+    """
+    archive, target = parse_archive_partition_key(facts.partition_key), catalog.feed.target
+    if not catalog.is_untouched(facts):
+        return None
+    if seen is not None:
+        (body, etag), key = seen, Layout(target.prefix).delivery(archive)
+        if not remove_document(store, target.bucket, key, etag=etag):
+            return None
+        if not catalog.is_untouched(facts):
+            write_document(store, target.bucket, key, body, replaces="")
+            return None
+    return _remove_objects(catalog, store, archive, lambda: catalog.is_untouched(facts))
+
+
+def _remove_objects(
+    catalog: "FeedCatalog", store: "ObjectStore", archive: str, is_gone: Callable[[], bool]
+) -> int:
+    """Remove what lies in the folders of an archive, then its manifest.
 
     Schemas that came with it are in force for others: they stay and no longer say whence they came,
     unless no other archive is left. How many objects were removed, without documents.
@@ -125,21 +210,18 @@ def _remove(catalog: "FeedCatalog", store: "ObjectStore", facts: ArchiveFacts) -
     anything of it is written, so what was listed before a look that finds none is not its own.
     """
     feed = catalog.feed
-    archive, bucket = parse_archive_partition_key(facts.partition_key), feed.target.bucket
-    layout = Layout(feed.target.prefix)
-    if not catalog.is_untouched(facts):
-        return 0
-    store.delete(bucket, [layout.delivery(archive)])
+    layout, bucket = Layout(feed.target.prefix), feed.target.bucket
     removed = 0
     old = layout.old_folders(archive, store.folders(bucket, layout.old_members()))
     for folder in (*layout.folders(archive), *old):
         keys = [head.key for head in store.list(bucket, folder)]
-        if not catalog.is_untouched(facts):
+        if not is_gone():
             return removed
         store.delete(bucket, keys)
         removed += len(keys)
-    if catalog.is_untouched(facts):
-        others = any(key != facts.partition_key for key in catalog.archives())
+    if is_gone():
+        partition = archive_partition_key(archive)
+        others = any(key != partition for key in catalog.archives())
         forget_archive(store, feed.target, archive, others=others)
         store.delete(bucket, [layout.manifest(archive)])
     return removed

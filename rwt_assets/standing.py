@@ -17,6 +17,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.progress import ArchiveFacts, Need, Position, Stage, locate
 
 PATIENCE_SECONDS = 900.0
+BEING_RETIRED = "it is being retired; `rwt retire` or `rwt collect` finishes what was cut short"
 StageName = Literal[
     "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
 ]
@@ -212,6 +213,40 @@ def has_failed(catalog: FeedCatalog, partition_key: str) -> bool:
     return facts is not None and is_failed(catalog, facts)
 
 
+def left_out(catalog: FeedCatalog) -> dict[str, float]:
+    """By partition key, the archives whose newest content is left out; see `left_out_since`."""
+    look = catalog.look()
+    found = {
+        key: _left_out_since(catalog, facts)
+        for key, facts in (*look.at_rest.items(), *look.others.items())
+    }
+    return {key: since for key, since in found.items() if since is not None}
+
+
+def left_out_since(catalog: FeedCatalog, partition_key: str) -> float | None:
+    """Since when consumers do not get the newest content of an archive, with nothing under way.
+
+    Then whoever uploads that content again, later than this, asks for it.
+
+    Returns:
+        When a person rolled back to another revision or began to retire the archive, in seconds
+        since 1970; 0 if it failed, since the upload that failed is older than any other; None if
+        consumers get it, or a run will see to it.
+    """
+    look = catalog.look()
+    facts = look.others.get(partition_key) or look.at_rest.get(partition_key)
+    return None if facts is None else _left_out_since(catalog, facts)
+
+
+def _left_out_since(catalog: FeedCatalog, facts: ArchiveFacts) -> float | None:
+    if facts.running is not None:
+        return None
+    if locate(facts).open_need is not None:
+        return 0.0 if is_failed(catalog, facts) else None
+    event = facts.retired if facts.being_retired else facts.delivery if facts.rolled_back else None
+    return None if event is None else event.timestamp
+
+
 def is_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
     """Whether the next step of an archive has failed for good, by facts that were read."""
     need = locate(facts).open_need
@@ -252,7 +287,7 @@ def _progress(catalog: FeedCatalog, facts: ArchiveFacts) -> ArchiveProgress:
     )
 
 
-def _judge(
+def _judge(  # noqa: PLR0911 - one return for each verdict and its reason
     catalog: FeedCatalog, facts: ArchiveFacts, position: Position, patience: float, *, busy: bool
 ) -> tuple[Verdict, str]:
     if facts.running is not None:
@@ -270,6 +305,8 @@ def _judge(
         return "forgotten", f"nobody asked to {need.step.value} it"
     if facts.arrived is None:
         return "forgotten", "registered, but no revision of it is on record"
+    if facts.being_retired:
+        return "waiting", BEING_RETIRED
     return ("done", "delivered") if position.stage is Stage.DELIVERED else ("waiting", "")
 
 

@@ -149,6 +149,14 @@ class InMemoryObjects:
         for key in keys:
             self.contents.pop((bucket, key), None)
 
+    def delete_if(self, bucket: str, key: str, *, etag: str) -> bool:
+        """Delete an object if it has this ETag."""
+        with self._lock:
+            if (bucket, key) not in self.contents or self.etag(bucket, key) != etag:
+                return False
+            del self.contents[bucket, key]
+            return True
+
     def _get(self, bucket: str, key: str) -> bytes:
         try:
             return self.contents[bucket, key]

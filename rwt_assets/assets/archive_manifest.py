@@ -11,12 +11,12 @@ from rwt_assets.assets.columns import csv_schema
 from rwt_assets.assets.encoding_check import encoding_check_result, encoding_check_spec
 from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
-from rwt_assets.assets.fence import refuse_superseded
+from rwt_assets.assets.fence import fenced, refuse_retired, refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.assets.one_pass import EnrichedWhileSplitting
 from rwt_assets.assets.schema_check import schema_check_result, schema_check_spec
 from rwt_assets.automation import code_changed
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.corrections import NOTHING_CORRECTED, corrections_in_force
 from rwt_assets.errors import ArchiveMissingError, SupersededError
 from rwt_assets.feed import Feed
@@ -116,21 +116,24 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         give_back_large_pieces()
         catalog = FeedCatalog(context.instance, feed)
         with explained(context, catalog):
+            as_of = catalog.newest_event()
             password = secrets.read(feed.source.password_variable)
             enriched = None
             if feed.one_pass:
                 io_manager = getattr(context.resources, io_manager_key(feed))
                 enriched = EnrichedWhileSplitting(feed, io_manager, enrichment_version(feed))
-            manifest, schemas = split_newest_revision(
-                catalog,
-                object_store.objects(),
-                context.partition_key,
-                asked_by=asked_by(context.run),
-                password=password,
-                enriched=enriched,
-            )
+            store = object_store.objects()
+            with fenced(catalog, store, [parse_archive_partition_key(context.partition_key)]):
+                manifest, schemas = split_newest_revision(
+                    catalog,
+                    store,
+                    context.partition_key,
+                    asked_by=asked_by(context.run),
+                    password=password,
+                    enriched=enriched,
+                )
         return dg.MaterializeResult(
-            metadata=_metadata(feed, manifest, monotonic() - began),
+            metadata={**_metadata(feed, manifest, monotonic() - began), AS_OF: as_of},
             check_results=[schema_check_result(schemas), encoding_check_result(manifest)],
         )
 
@@ -216,8 +219,9 @@ def _refuse_split_meanwhile(
 
     Raises:
         SupersededError: it did. A split is asked for, since shards were reported that the manifest
-            in place may not have.
+            in place may not have. Or the archive was retired.
     """
+    refuse_retired(catalog, manifest.key)
     if manifest_etag(store, catalog.feed.target, manifest.key) == etag:
         return
     catalog.ask_split_again(manifest.key, "a run that was taken for lost reported its shards late")

@@ -29,7 +29,7 @@ from rwt_assets.assets.completeness_checks import (
 )
 from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.assets.failures import explained
-from rwt_assets.assets.fence import refuse_superseded
+from rwt_assets.assets.fence import fenced, refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.assets.volume_check import volume_check_spec, volume_result
 from rwt_assets.automation import code_changed
@@ -95,7 +95,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         io_manager: EnrichedShardIOManager = getattr(context.resources, io_manager_key(feed))
         store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
         archive = parse_archive_partition_key(context.partition_key)
-        with explained(context, catalog):
+        with explained(context, catalog), fenced(catalog, store, [archive]):
             as_of = catalog.newest_event()
             account, found, document = deliver_newest_split(
                 catalog, store, archive, io_manager.stored, io_manager.copy_rows

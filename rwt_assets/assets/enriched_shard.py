@@ -1,6 +1,7 @@
 """Asset `enriched_shard`: from CSV shards to enriched Parquet, many partitions a run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import dagster as dg
 
 from rwt_assets.assets.columns import enriched_schema
 from rwt_assets.assets.failures import explained
+from rwt_assets.assets.fence import fenced
 from rwt_assets.assets.one_pass import batch_check
 from rwt_assets.automation import reported_again_or_code_changed
 from rwt_assets.catalog import FeedCatalog
@@ -17,6 +19,7 @@ from rwt_assets.feed_graph import ATTEMPT_TAG, PARENT_RUN_TAG, FeedGraph, range_
 from rwt_assets.frames import member_frame_type
 from rwt_assets.generations import enrichment_version
 from rwt_assets.memory import give_back_large_pieces
+from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import shard_runs
 from rwt_assets.remaking import remade_runs
 from rwt_assets.resources.object_store import ObjectStoreResource
@@ -64,6 +67,12 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
             with range_in_work(keys):
                 context.add_asset_metadata(metadata, partition_key=partition_key)
 
+        @contextmanager
+        def guarded() -> Iterator[None]:
+            archives = dict.fromkeys(ShardKey.parse(key).archive for key in keys)
+            with explained(context, catalog), fenced(catalog, store, archives):
+                yield
+
         enriched = partial(
             EnrichedShard,
             version=enrichment_version(feed),
@@ -82,7 +91,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
             shards,
             len(keys),
             describe=describe,
-            failures_explained=lambda: explained(context, catalog),
+            failures_explained=guarded,
         )
 
     return enriched_shard

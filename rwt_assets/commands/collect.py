@@ -24,6 +24,7 @@ from rwt_assets.commands.session import (
 )
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.resources.object_store import connect_objects
+from rwt_assets.retirement import find_begun, retire
 
 
 def collect_command(
@@ -55,8 +56,12 @@ def collect_command(
         with dg.DagsterInstance.get() as instance:
             for feed, own in archives_by_feed(declared_feeds(), feed_name, archives or ()):
                 catalog, lines = FeedCatalog(instance, feed), told.setdefault(feed.name, [])
-                now = datetime.now(UTC)
-                for one in collect(catalog, connect_objects(), own, now=now, dry_run=dry_run):
+                store, now = connect_objects(), datetime.now(UTC)
+                if not dry_run and not archives:
+                    for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
+                        if not as_json:
+                            console.print(str(begun), markup=False)
+                for one in collect(catalog, store, own, now=now, dry_run=dry_run):
                     lines.append(asdict(one))
                     objects, size = objects + one.objects, size + one.bytes
                     if not as_json:

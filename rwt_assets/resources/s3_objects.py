@@ -5,7 +5,7 @@ What belongs here: `ObjectStore` over boto3. What does not: who gets it
 (`resources/quick_s3_objects.py`). Credentials, region and endpoint come from the environment
 alone (Boto3 documentation: "Credentials", "Configuration"; `AWS_ENDPOINT_URL` for a local
 server). Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV2",
-"DeleteObjects".
+"DeleteObjects", "DeleteObject".
 """
 
 from collections.abc import Iterable, Iterator
@@ -208,6 +208,28 @@ class S3Objects:
                 raise ClientError(
                     {"Error": {"Code": refused.get("Code", ""), "Message": said}}, "DeleteObjects"
                 )
+
+    def delete_if(self, bucket: str, key: str, *, etag: str) -> bool:
+        """See `ObjectStore.delete_if`.
+
+        The object is looked at before, for servers that do not know the condition.
+        """
+        for _ in range(CONFLICTS_AT_MOST):
+            try:
+                if self.head(bucket, key).etag != etag:
+                    return False
+                self._client.delete_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')
+            except ArchiveMissingError:
+                return False
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code", "")
+                if code in REPLACED or code in MISSING:
+                    return False
+                if code not in CONFLICTED:
+                    raise
+            else:
+                return True
+        return False  # somebody else is writing it all the time
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Job and schedule `<feed>_collect`: what no delivery needs any more is removed every night.
 
-What belongs here: when, and what a run of it says. What does not: what is removed
-(`collection.py` of the package). Dagster documentation: "Schedules", "Ops".
+What belongs here: when, and what a run of it says; retirements that were cut short are finished
+first. What does not: what is removed (`collection.py` and `retirement.py` of the package). Dagster
+documentation: "Schedules", "Ops".
 """
 
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from rwt_assets.collection import collect
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FEED_TAG
 from rwt_assets.resources.object_store import ObjectStoreResource
+from rwt_assets.retirement import find_begun, retire
 
 EVERY_NIGHT = "45 3 * * *"
 
@@ -32,6 +34,9 @@ def collection_job(feed: Feed) -> Any:
         context: dg.OpExecutionContext, config: CollectionConfig, object_store: ObjectStoreResource
     ) -> None:
         catalog, store = FeedCatalog(context.instance, feed), object_store.objects()
+        if not config.dry_run:
+            for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
+                context.log.info("%s", begun)
         objects = size = archives = 0
         for one in collect(catalog, store, now=datetime.now(UTC), dry_run=config.dry_run):
             context.log.info("%s", one)
