@@ -38,7 +38,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from time import monotonic, sleep
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import dagster as dg
 import typer
@@ -83,6 +83,8 @@ from rwt_assets.feed_choice import nothing_reads
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.json_logs import wants_json
 from rwt_assets.loading import refuse_unloadable
+from rwt_assets.object_store import ObjectStore
+from rwt_assets.overtaken import delivered_instead, what_overtook
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.quarantine import count_set_aside
 from rwt_assets.resources.object_store import connect_objects
@@ -90,7 +92,7 @@ from rwt_assets.standing import (
     ArchiveProgress,
     StageName,
     archive_progress,
-    has_failed,
+    left_out_since,
     retry_failed,
 )
 
@@ -106,7 +108,7 @@ app = typer.Typer(
     ),
     epilog=(
         "Exit status: 0 if all went well, 1 if something failed or was found wanting, 2 if the "
-        "command line is wrong, 3 if `rwt submit --wait` delivered all and quarantined some. Data "
+        "command line is wrong, 3 to 5 as `rwt submit --help` says. Data "
         "go to standard output, complaints to standard error; colours and progress bars appear on "
         "a terminal only. `--json` is there for scripts."
     ),
@@ -122,7 +124,8 @@ SAMPLE_OF = {
 }
 LOOK_SECONDS = 0.5
 SHOWN = 20
-QUARANTINED = 3  # exit status
+QUARANTINED, OVERTAKEN, STILL_WAITS = 3, 4, 5  # exit statuses of `submit --wait`
+WORST = (0, QUARANTINED, OVERTAKEN, STILL_WAITS, 1)  # of several, the last
 Archives = Annotated[
     list[Path], typer.Argument(metavar="FILE.zip...", exists=True, dir_okay=False, readable=True)
 ]
@@ -219,19 +222,25 @@ def submit(
         typer.Option(
             "--wait",
             help="Wait for each delivery; status 3 if all are delivered and something is "
-            "quarantined, 1 if one fails.",
+            "quarantined, 1 if one fails, 4 if something else took the place of one.",
         ),
     ] = False,
+    at_most: Annotated[
+        float | None,
+        typer.Option(
+            "--at-most", metavar="SECONDS", min=0, help="With --wait: end after so long, status 5."
+        ),
+    ] = None,
 ) -> None:
     """Upload archives under the prefix of their feed, each by its file name.
 
     Without --feed it is the feed that names the most members of the archive.
 
     Exit status with --wait: 0 if everything is delivered and nothing is quarantined, 3 if all
-    archives are delivered and rows or members are quarantined, 1 if an archive fails. With
-    nothing uploaded: status 1 if no feed reads a file of such a name or the definitions of the
-    project do not load, 2 if two files would have
-    the same key.
+    archives are delivered and rows or members are quarantined, 1 if an archive fails, 4 if a newer
+    upload of its name or a rollback took the place of one, 5 if one is not delivered after
+    --at-most. With nothing uploaded: status 1 if no feed reads a file of such a name or the
+    definitions of the project do not load, 2 if two files would have the same key.
 
     For example:
 
@@ -255,10 +264,9 @@ def submit(
             uploads.append(_upload(feed, file, follow=wait))
             console.print(f"{_address(feed, file)}  uploaded", markup=False)
         if wait:
-            ends = [_follow(one, lambda: sleep(LOOK_SECONDS)) for one in uploads]
-            if any(end.stage != "delivered" for end in ends):
-                raise typer.Exit(1)
-            raise typer.Exit(QUARANTINED if any(end.quarantined for end in ends) else 0)
+            until = None if at_most is None else monotonic() + at_most
+            ends = [_follow(one, lambda: sleep(LOOK_SECONDS), until) for one in uploads]
+            raise typer.Exit(max((end.status for end in ends), key=WORST.index))
 
 
 def _refuse_equal_keys(sent: Sequence[tuple[Feed, Path]]) -> None:
@@ -354,7 +362,10 @@ def retry(
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """An archive that was uploaded. `failed` is the arrival that had failed before, 0 if none."""
+    """An archive that was uploaded.
+
+    `failed` is the arrival of the same name that had failed or was left out before, 0 if none.
+    """
 
     feed: Feed
     file: Path
@@ -367,8 +378,15 @@ class _Upload:
 class _End:
     """Where an archive ended. `quarantined` says what is quarantined of it, "" if nothing."""
 
-    stage: StageName
+    stage: StageName | Literal["overtaken", "waiting"]
     quarantined: str = ""
+
+    @property
+    def status(self) -> int:
+        """The exit status that says it."""
+        if self.stage == "delivered":
+            return QUARANTINED if self.quarantined else 0
+        return {"overtaken": OVERTAKEN, "waiting": STILL_WAITS}.get(self.stage, 1)
 
 
 def _upload(feed: Feed, file: Path, *, follow: bool = True) -> _Upload:
@@ -376,23 +394,26 @@ def _upload(feed: Feed, file: Path, *, follow: bool = True) -> _Upload:
     store, key, failed = connect_objects(), _key(feed, file), 0
     if follow:
         with dg.DagsterInstance.get() as instance:
-            failed = _failed_arrival(FeedCatalog(instance, feed), key)
+            failed = _arrival_left_out(FeedCatalog(instance, feed), key)
     with file.open("rb") as body:
         store.put(feed.source.bucket, key, body)
     return _Upload(feed, file, key, store.head(feed.source.bucket, key).etag, failed)
 
 
-def _failed_arrival(catalog: FeedCatalog, key: str) -> int:
-    """The storage id of the archive's newest arrival if it has failed; else 0."""
+def _arrival_left_out(catalog: FeedCatalog, key: str) -> int:
+    """The storage id of the archive's newest arrival if it failed or is left out; else 0."""
     partition = archive_partition_key(key)
-    if not has_failed(catalog, partition):
+    if left_out_since(catalog, partition) is None:
         return 0
     return catalog.arrivals_of([partition])[partition].storage_id
 
 
-def _follow(upload: _Upload, meanwhile: Callable[[], None]) -> _End:
-    """Show how an archive goes through, until it is delivered or has failed."""
-    feed, name, partition = upload.feed, upload.file.name, archive_partition_key(upload.key)
+def _follow(upload: _Upload, meanwhile: Callable[[], None], until: float | None = None) -> _End:
+    """Show how an archive goes through, until it is delivered or has failed.
+
+    It ends as well if something else took its place, or when the monotonic clock is `until`.
+    """
+    feed, name = upload.feed, upload.file.name
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -401,15 +422,15 @@ def _follow(upload: _Upload, meanwhile: Callable[[], None]) -> _End:
         TimeElapsedColumn(),
     )
     began = monotonic()
-    quarantined = told = ""
+    quarantined = told = overtaken = ""
+    store = connect_objects()
     with dg.DagsterInstance.get() as instance, Progress(*columns, console=console) as bars:
         catalog = FeedCatalog(instance, feed)
         bar = bars.add_task(name, total=None, told="uploaded")
         while True:
-            progress = archive_progress(catalog, partition)
-            of_before = upload.failed and _failed_arrival(catalog, upload.key) == upload.failed
-            if progress.revision != upload.revision or of_before:
-                progress = ArchiveProgress("unknown")
+            progress, overtaken = _look_at(upload, catalog, store)
+            if overtaken:
+                break
             line = _tell(progress)
             if line != told:
                 total = progress.shards_found or None
@@ -421,14 +442,41 @@ def _follow(upload: _Upload, meanwhile: Callable[[], None]) -> _End:
                 if not console.is_terminal:
                     seconds = f"{monotonic() - began:5.1f} s  "
                     console.print(f"{seconds}{name}: {line}", markup=False, soft_wrap=True)
-            if progress.stage in ("delivered", "failed"):
+            over = until is not None and monotonic() >= until
+            if progress.stage in ("delivered", "failed") or over:
                 break
             meanwhile()
     if quarantined and console.is_terminal:
         console.print(f"{name}: {line}", markup=False, soft_wrap=True)
-    if progress.stage == "failed":
-        errors.print(f"{name} was not delivered: {progress.reason}", style="red", markup=False)
-    return _End(progress.stage, quarantined)
+    if not overtaken and progress.stage == "delivered":
+        return _End("delivered", quarantined)
+    return _end_of(upload, progress, overtaken)
+
+
+def _look_at(
+    upload: _Upload, catalog: FeedCatalog, store: ObjectStore
+) -> tuple[ArchiveProgress, str]:
+    """How far an upload has come, and what took its place."""
+    progress = archive_progress(catalog, archive_partition_key(upload.key))
+    left = upload.failed and _arrival_left_out(catalog, upload.key) == upload.failed
+    place = store, upload.feed, upload.key, upload.revision
+    if progress.revision != upload.revision or left:
+        return ArchiveProgress("unknown"), what_overtook(*place)
+    return progress, delivered_instead(*place) if progress.stage == "delivered" else ""
+
+
+def _end_of(upload: _Upload, progress: ArchiveProgress, overtaken: str) -> _End:
+    """Tell why an upload that was waited for is not what is delivered."""
+    name, see = upload.file.name, f"rwt trace {quote(upload.key)}"
+    stage: StageName | Literal["overtaken", "waiting"] = "waiting"
+    if overtaken:
+        stage, told = "overtaken", f"is not what is delivered: {overtaken}. See `{see}`."
+    elif progress.stage == "failed":
+        stage, told = "failed", f"was not delivered: {progress.reason}"
+    else:
+        told = f"is not delivered yet: {_tell(progress)}. It goes on; see `{see}`."
+    errors.print(f"{name} {told}", style="red", markup=False, soft_wrap=True)
+    return _End(stage)
 
 
 def _tell_quarantined(feed: Feed, key: str) -> str:

@@ -54,19 +54,21 @@ class Asked:
     """What a replay did, by archive (partition keys).
 
     `again` is asked for now; `before` was asked for earlier and has not begun; `left` is in
-    work, or its newest revision is not split yet; `no_room` has to wait for the next time,
-    since as many archives are in work as the feed allows.
+    work, or its newest revision is not split yet; `rolled_back` is of a revision whose ZIP was
+    replaced; `no_room` has to wait for the next time, since as many archives are in work as the
+    feed allows.
     """
 
     again: dict[str, SetAside] = field(default_factory=dict)
     before: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
     no_room: list[str] = field(default_factory=list)
 
     @property
     def all(self) -> set[str]:
         """Every archive that has something set aside."""
-        return {*self.again, *self.before, *self.left, *self.no_room}
+        return {*self.again, *self.before, *self.left, *self.rolled_back, *self.no_room}
 
 
 def count_quarantined(catalog: FeedCatalog) -> int:
@@ -109,6 +111,9 @@ def ask_again(
     asked = Asked()
     for one in find_quarantined(catalog, store, archives=archives, rule=rule):
         key, newest = one.facts.partition_key, one.facts.arrived
+        if one.facts.rolled_back and locate(one.facts).open_need is None:
+            asked.rolled_back.append(key)
+            continue
         at_rest = locate(one.facts).stage is Stage.DELIVERED or is_failed(catalog, one.facts)
         if newest is None or one.found.revision != newest.revision:
             asked.left.append(key)
@@ -117,7 +122,7 @@ def ask_again(
         elif at_rest:
             catalog.ask_replay(key, newest.revision)
             asked.again[key] = one.found
-        elif one.facts.replay_asked:
+        elif one.facts.replay_asked and one.facts.running is None:
             asked.before.append(key)
         else:
             asked.left.append(key)
@@ -145,7 +150,7 @@ def ask_whole_way(catalog: FeedCatalog, archives: Iterable[str]) -> dict[str, Ou
         facts = look.others.get(key) or look.at_rest.get(key)
         if facts is None or facts.arrived is None:
             outcomes[archive] = "unknown"
-        elif facts.replay_asked:
+        elif facts.replay_asked and facts.running is None:
             outcomes[archive] = "before"
         elif locate(facts).stage is not Stage.DELIVERED and not is_failed(catalog, facts):
             outcomes[archive] = "in work"
@@ -155,6 +160,18 @@ def ask_whole_way(catalog: FeedCatalog, archives: Iterable[str]) -> dict[str, Ou
             catalog.ask_replay(key, facts.arrived.revision)
             outcomes[archive], room = "again", room - 1
     return outcomes
+
+
+def rolled_back_to(catalog: FeedCatalog, archive: str) -> str:
+    """The revision to which a person rolled an archive back, if it is not the newest; else "".
+
+    Nothing of it can be processed again: its ZIP was replaced.
+    """
+    look, key = catalog.look(), archive_partition_key(archive)
+    facts = look.others.get(key) or look.at_rest.get(key)
+    if facts is None or facts.delivery is None or not facts.rolled_back:
+        return ""
+    return facts.delivery.revision
 
 
 def _arrival(facts: ArchiveFacts) -> int:

@@ -28,7 +28,7 @@ from rwt_assets.processing import read_manifest
 from rwt_assets.progress import Stage, locate
 from rwt_assets.quarantine import iter_entries
 from rwt_assets.records import shown_record
-from rwt_assets.replay import find_quarantined
+from rwt_assets.replay import find_quarantined, rolled_back_to
 from rwt_assets.standing import is_failed
 from rwt_assets.written_records import fields_of, write_records
 
@@ -134,7 +134,18 @@ def _refuse_other_revisions(
 ) -> None:
     newest = catalog.latest_revision(manifest.key)
     current = manifest.revision if newest is None else newest.revision
+    former = rolled_back_to(catalog, manifest.key)
     for row in rows:
+        if former and row.revision == former:
+            raise refused(
+                f"the row is of revision {former}, to which a person rolled back: its ZIP was "
+                "replaced since, so nothing of it can be processed again",
+                where=f"{where}, line {row.place}",
+                remedy=(
+                    f"Upload {manifest.key} as it should be; or run `rwt replay {manifest.key}`, "
+                    "which delivers the newest upload, and export and correct its rows."
+                ),
+            )
         if row.revision != current or current != manifest.revision:
             raise refused(
                 f"the row is of revision {row.revision}, the current one of {manifest.key} is "

@@ -26,6 +26,7 @@ from rwt_assets.commands.session import (
 from rwt_assets.correcting import Exported, export_rows, find_rejected
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.partitions import archive_partition_key
+from rwt_assets.replay import rolled_back_to
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.taking_back import archive_in, import_rows
 
@@ -62,6 +63,7 @@ def export_command(  # noqa: PLR0913, PLR0917 - one for each option
             ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [archive])
             catalog, store = FeedCatalog(instance, feed), connect_objects()
             found = find_rejected(catalog, store, archive)
+            former = rolled_back_to(catalog, archive) == found.found.revision
             if output is None:
                 sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
                 done = export_rows(catalog, store, found, sys.stdout, member=member, rule=rule)
@@ -70,6 +72,12 @@ def export_command(  # noqa: PLR0913, PLR0917 - one for each option
                 with output.open("w", encoding="utf-8-sig", newline="") as file:
                     done = export_rows(catalog, store, found, file, member=member, rule=rule)
         _tell(done, output)
+        if former:
+            errors.print(
+                f"They cannot be taken back: a person rolled {archive} back to this revision, and "
+                "its ZIP was replaced since.",
+                markup=False,
+            )
 
 
 def import_command(

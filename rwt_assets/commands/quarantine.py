@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from dataclasses import asdict
+from shlex import quote
 from time import sleep
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from rwt_assets.commands.session import (
 )
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.partitions import archive_partition_key
+from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.quarantine import Broken, SetAside, place_of, read_entries
 from rwt_assets.replay import Asked, Quarantined, ask_again, find_quarantined
 from rwt_assets.resources.object_store import connect_objects
@@ -208,6 +209,13 @@ def _tell_asked(asked: Asked) -> None:
         console.print(f"{key}: was asked for before, and has not begun", markup=False)
     for key in asked.left:
         console.print(f"{key}: is in work or not split yet; ask again afterwards", markup=False)
+    for key in asked.rolled_back:
+        console.print(
+            f"{key}: a person rolled back to this, and its ZIP was replaced since: it cannot be "
+            f"processed again. `rwt replay {quote(parse_archive_partition_key(key))}` processes "
+            "the newest upload; or upload the archive again as it should be",
+            markup=False,
+        )
     if asked.no_room:
         console.print(
             f"{len(asked.no_room)} more wait, since the feed has as many in work as "
