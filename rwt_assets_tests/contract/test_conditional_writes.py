@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from rwt_assets.resources.quick_s3_objects import QuickS3Objects
 from rwt_assets.resources.s3_objects import S3Objects
@@ -109,3 +110,21 @@ def test_beyond_the_end_nothing_is_read(store, bucket):
     store.put(bucket, KEY, b"")
     assert store.read(bucket, KEY, 0, 5) == b""
     assert store.tail(bucket, KEY, 5) == (b"", 0)
+
+
+def test_a_document_is_removed_only_as_it_was_seen(store, bucket):
+    first = store.put_if(bucket, KEY, b"first", etag="")
+    second = store.put_if(bucket, KEY, b"second", etag=first)
+    assert not store.delete_if(bucket, KEY, etag=first)
+    assert store.read_tagged(bucket, KEY) == (b"second", second)
+    assert store.delete_if(bucket, KEY, etag=second)
+    assert not store.delete_if(bucket, KEY, etag=second)
+    assert [*store.list(bucket, KEY)] == []
+
+
+def test_a_removal_of_another_content_is_refused(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key=KEY, Body=b"first")["ETag"]
+    s3.put_object(Bucket=bucket, Key=KEY, Body=b"second")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.delete_object(Bucket=bucket, Key=KEY, IfMatch=etag)
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == b"second"
