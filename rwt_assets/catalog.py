@@ -300,20 +300,22 @@ class FeedCatalog:
         An archive that came in again since, or of which something else is on record since, has
         none.
         """
-        key, graph = partition_key, self.graph
-        retired = self.latest_events(graph.zip_archive, {key}, OBSERVATION).get(key)
-        if retired is None or retired.keeps_data is None:
-            return None
-        seen = (
-            self.latest_ids(asset, {key}, kind).get(key, 0)
-            for asset, kind in (
-                (graph.zip_archive, MATERIALIZATION),
-                (graph.archive_manifest, MATERIALIZATION),
-                (graph.archive_manifest, OBSERVATION),
-                (graph.delivery, MATERIALIZATION),
-            )
-        )
-        return retired if max(seen) < retired.storage_id else None
+        return self.retirements_of({partition_key}).get(partition_key)
+
+    def retirements_of(self, partition_keys: set[str]) -> dict[str, Event]:
+        """The retirements of these archives, as far as they have one; see `retirement_of`."""
+        graph = self.graph
+        found = self.latest_events(graph.zip_archive, partition_keys, OBSERVATION)
+        begun = {key: one for key, one in found.items() if one.keeps_data is not None}
+        for asset, kind in (
+            (graph.zip_archive, MATERIALIZATION),
+            (graph.archive_manifest, MATERIALIZATION),
+            (graph.archive_manifest, OBSERVATION),
+            (graph.delivery, MATERIALIZATION),
+        ):
+            ids = self.latest_ids(asset, set(begun), kind)
+            begun = {key: one for key, one in begun.items() if ids.get(key, 0) < one.storage_id}
+        return begun
 
     def retire_archive(self, archive: ArchiveFacts) -> bool:
         """Take an archive out of the catalog, unless something has happened to it meanwhile.
@@ -325,7 +327,7 @@ class FeedCatalog:
             return False
         self.retire_shards(shard.partition_key for shard in archive.shards)
         self.instance.delete_dynamic_partition(self.graph.zip_archives_name, key)
-        if self._arrived_since(archive):
+        if not self._is_as_seen(archive):  # such as an arrival, or a replay that was asked for
             add_partitions(self.instance, self.graph.zip_archives_name, [key])
             return False
         automated = [self.graph.archive_manifest, self.graph.delivery]
@@ -334,6 +336,10 @@ class FeedCatalog:
 
     def is_untouched(self, archive: ArchiveFacts) -> bool:
         """Whether an archive is as these facts say: no newer event, and no run at work on it."""
+        return not self._is_at_work(archive) and self._is_as_seen(archive)
+
+    def _is_as_seen(self, archive: ArchiveFacts) -> bool:
+        """Whether there is no newer event of an archive than these facts say."""
         key, graph = archive.partition_key, self.graph
         seen = (
             (graph.zip_archive, MATERIALIZATION, archive.arrived),
@@ -341,7 +347,7 @@ class FeedCatalog:
             (graph.archive_manifest, OBSERVATION, archive.replay),
             (graph.delivery, MATERIALIZATION, archive.delivery),
         )
-        return not self._is_at_work(archive) and all(
+        return all(
             self.latest_ids(asset, {key}, kind).get(key) == (event and event.storage_id)
             for asset, kind, event in seen
         )
@@ -371,14 +377,15 @@ class FeedCatalog:
             for run in self.instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)))
         )
 
-    def _arrived_since(self, archive: ArchiveFacts) -> bool:
-        key = archive.partition_key
-        seen = archive.arrived.storage_id if archive.arrived else 0
-        return self.latest_ids(self.graph.zip_archive, {key}).get(key, 0) > seen
-
     def is_registered(self, partition_key: str) -> bool:
         """Whether the catalog has this archive."""
         return self.instance.has_dynamic_partition(self.graph.zip_archives_name, partition_key)
+
+    def registered(self, partition_keys: set[str]) -> set[str]:
+        """Those of these archives that the catalog has."""
+        if len(partition_keys) > 1:
+            return partition_keys & set(self.archives())
+        return {key for key in partition_keys if self.is_registered(key)}
 
     def retired(self, arrivals: Mapping[str, Event]) -> dict[str, Event]:
         """Those of these archives that were retired after they arrived, by partition key."""

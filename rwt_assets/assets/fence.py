@@ -71,7 +71,9 @@ def fenced(catalog: FeedCatalog, store: ObjectStore, archives: Iterable[str]) ->
 
 def _remove_retired(catalog: FeedCatalog, store: ObjectStore, archives: Iterable[str]) -> str:
     """Remove what was written of those that were retired; one of them, "" if none was."""
-    gone = [archive for archive in archives if _is_retired(catalog, archive)]
+    keys = {archive_partition_key(archive): archive for archive in archives}
+    retired = catalog.retirements_of(set(keys)).keys() | keys.keys() - catalog.registered(set(keys))
+    gone = [archive for key, archive in keys.items() if key in retired]
     for archive in gone:
         remove_late(catalog, store, archive)
     return gone[0] if gone else ""

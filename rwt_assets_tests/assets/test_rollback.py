@@ -268,7 +268,7 @@ def test_while_a_run_is_at_work_it_is_refused(stored):
         tags={"rwt/step": "split", "rwt/archive": KEY, "rwt/feed": "shop"},
     )
     before = results(stored)
-    with pytest.raises(SupersededError, match="a run is splitting the archive"):
+    with pytest.raises(SupersededError, match="a run is splitting it"):
         back(stored)
     assert results(stored) == before
 
