@@ -678,6 +678,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
     values = {} if event is None else {name: one.value for name, one in event.metadata.items()}
     set_aside = [values.get(name) for name in ("rows_quarantined", "members_quarantined")]
     size, as_of, keeps = values.get("bytes"), values.get(AS_OF), values.get(KEEP_DATA)
+    uri = str(values.get("dagster/uri", ""))
     return Event(
         record.storage_id,
         str(values.get("revision", "")),
@@ -687,6 +688,7 @@ def _event_from(record: dg.EventLogRecord) -> Event:
         values.get("rolled_back") is True,
         as_of if isinstance(as_of, int) else 0,
         keeps if isinstance(keeps, bool) else None,
+        uri if uri.endswith("/delivery.json") else "",
     )
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from rwt_assets.deliveries import expires_at, named_keys, read_former
-from rwt_assets.errors import ArchiveMissingError, DeliveryError
+from rwt_assets.deliveries import named_keys
+from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.layout import Layout, Place
@@ -219,17 +219,23 @@ class _Collector:
             documents.manifest is None or self._facts.delivery is not None
         ):
             return Collected(self._archive, left="it has no delivery.json to go by")
-        is_needed = self._needed(documents)
+        try:
+            is_needed = self._needed(documents, self._of_former(listed))
+        except ValidationError as error:
+            return Collected(
+                self._archive,
+                left=f"the document of a former delivery cannot be read: {error.title}",
+            )
         gone = [one for one in listed if not self._is_young(one) and not is_needed(one.key)]
         if gone and not dry_run and not self._remove(gone, documents.etags):
             return Collected(self._archive, left=MEANWHILE)
         return Collected(self._archive, len(gone), sum(one.size for one in gone))
 
-    def _needed(self, documents: _Documents) -> Callable[[str], bool]:
+    def _needed(self, documents: _Documents, of_former: set[str]) -> Callable[[str], bool]:
         """Says of a key whether a document needs it."""
         keys: set[str] = set()
         if documents.delivery is not None:
-            keys |= named_keys(documents.delivery) | self._of_former(documents.delivery)
+            keys |= named_keys(documents.delivery) | of_former
             keys.add(documents.delivery.corrections)
         manifest = documents.manifest
         if manifest is None:
@@ -250,16 +256,20 @@ class _Collector:
 
         return is_needed
 
-    def _of_former(self, delivery: Delivery) -> set[str]:
-        """What is kept for the former deliveries that may become current again."""
+    def _of_former(self, listed: Sequence[ObjectHead]) -> set[str]:
+        """What is kept for the former deliveries that may become current again.
+
+        How many they are does not matter. Since when they are former is what the store says: the
+        clocks of machines differ.
+        """
         keys: set[str] = set()
-        for former in delivery.former:
-            if expires_at(former, self._feed.keep_former_hours) > self._now:
-                try:
-                    document = read_former(self._store, self._feed.target, former)
-                except DeliveryError:
-                    continue
-                keys |= named_keys(document) | {former.document, document.corrections}
+        folder = self._layout.former_folder(self._archive)
+        for head in listed:
+            if head.key.startswith(folder) and self._is_young(head):
+                body, _ = self._read(head.key)
+                if body is not None:
+                    document = Delivery.model_validate_json(body)
+                    keys |= named_keys(document) | {document.corrections}
         return keys
 
     def _is_young(self, head: ObjectHead) -> bool:

@@ -9,20 +9,33 @@ two runs that end at the same time one gives up. Before it is replaced it is cop
 former delivery can become current again while its objects stand.
 """
 
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from zlib import crc32
 
+from pydantic import ValidationError
+
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.documents import write_document
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
 from rwt_assets.feed import Target
+from rwt_assets.footers import read_footer
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery, FormerDelivery
-from rwt_assets.object_store import ObjectStore
+from rwt_assets.object_store import ObjectHead, ObjectStore
+from rwt_assets.reconciliation import (
+    ANOTHER_CRC32,
+    differences,
+    is_another_quarantine,
+    quarantine_checksums,
+)
 
-FORMER_AT_MOST: Final = 20
+FORMER_LISTED: Final = 20  # also those that were collected
+GENERATION: Final = re.compile(r".*/rwt_generation=[^/]+/")
 WORKERS: Final = 8
 FIRST: Final = "first delivery"
 NEW_REVISION: Final = "new revision"
@@ -97,7 +110,7 @@ def switch_delivery(
         for one in former
         if (one.revision, one.generation) != (delivery.revision, delivery.generation)
     ]
-    document = delivery.model_copy(update={"former": tuple(kept[:FORMER_AT_MOST])})
+    document = delivery.model_copy(update={"former": _still_kept(store, target, kept)})
     key = Layout(target.prefix).delivery(delivery.key)
     body = document.model_dump_json(indent=1).encode()
     if not write_document(store, target.bucket, key, body, replaces=before.etag):
@@ -165,6 +178,60 @@ def roll_back(
     return switched
 
 
+def _still_kept(
+    store: ObjectStore, target: Target, former: Sequence[FormerDelivery]
+) -> tuple[FormerDelivery, ...]:
+    """The former deliveries that a document lists: the newest, and all that were not collected."""
+    if len(former) <= FORMER_LISTED:
+        return tuple(former)
+    folder, _, _ = former[0].document.rpartition("/")
+    there = {head.key for head in store.list(target.bucket, f"{folder}/")}
+    older = [one for one in former[FORMER_LISTED:] if one.document in there]
+    return (*former[:FORMER_LISTED], *older)
+
+
+def confirm_switch(store: ObjectStore, target: Target, before: Current, switched: Delivery) -> None:
+    """Look after a switch whether what it names is there; otherwise undo it.
+
+    A run that is held up before its switch may end when its objects were collected.
+
+    Args:
+        store: where deliveries lie.
+        target: of the feed.
+        before: what was in place when the work for this delivery began.
+        switched: what has taken its place.
+
+    Raises:
+        SupersededError: an object is gone. The delivery before is in its place again; if there was
+            none, there is none.
+    """
+    if switched == before.delivery:
+        return
+    own = _own_keys(target, switched)
+    gone = sorted(set(own) - _present(store, target.bucket, own))
+    if not gone:
+        return
+    if before.delivery is not None:
+        take_back(store, target, switched, before.delivery)
+    elif current_delivery(store, target, switched.key).delivery == switched:
+        store.delete(target.bucket, [Layout(target.prefix).delivery(switched.key)])
+    raise SupersededError(
+        "objects of this delivery were collected before it was written",
+        where=f"s3://{target.bucket}/{gone[0]}",
+        fate="This run gave up: the delivery in place is the one before it.",
+        remedy="Nothing to do if the archive was split again since; else run `rwt replay` for it.",
+    )
+
+
+def _present(store: ObjectStore, bucket: str, keys: Iterable[str]) -> set[str]:
+    """Those of these keys under which there is an object, by listing their generations."""
+    folders = defaultdict(list)
+    for key in keys:
+        found = GENERATION.match(key)
+        folders[key if found is None else found[0]].append(key)
+    return {head.key for folder in folders for head in store.list(bucket, folder)}
+
+
 def is_named(one: Delivery | FormerDelivery, to: str) -> bool:
     """Whether a person means this delivery by `to`: a generation, or a revision if it has none."""
     if one.generation:
@@ -185,13 +252,15 @@ def read_former(store: ObjectStore, target: Target, former: FormerDelivery) -> D
     """The whole document of a former delivery.
 
     Raises:
-        DeliveryError: it was collected.
+        DeliveryError: it was collected, or it cannot be read.
     """
     try:
         body = store.read(target.bucket, former.document)
+        return Delivery.model_validate_json(body)
     except ArchiveMissingError as error:
         raise _collected(target, former.document) from error
-    return Delivery.model_validate_json(body)
+    except ValidationError as error:
+        raise _damaged(target, former.document, f"it cannot be read: {error.title}") from error
 
 
 def named_keys(delivery: Delivery) -> set[str]:
@@ -199,9 +268,13 @@ def named_keys(delivery: Delivery) -> set[str]:
     return {one.key for one in delivery.objects} | {*delivery.quarantine_keys}
 
 
-def expires_at(former: FormerDelivery, keep_hours: float) -> datetime:
-    """Until when the objects of a former delivery are kept."""
-    return former.replaced_at + timedelta(hours=keep_hours)
+def expires_at(document: ObjectHead, keep_hours: float) -> datetime:
+    """Until when the objects of a former delivery are kept.
+
+    Its document was written when another took its place: by the clock of the store, which is the
+    same for all machines.
+    """
+    return document.last_modified + timedelta(hours=keep_hours)
 
 
 def _names_the_same(one: Delivery, other: Delivery) -> bool:
@@ -231,23 +304,44 @@ def _keep_copy(
 
 
 def refuse_missing(store: ObjectStore, target: Target, delivery: Delivery) -> None:
-    """Look for every object that a delivery names, as far as it lies below the feed's target.
+    """Look at the footer of every object that a delivery names below the feed's target.
 
     An IO manager of one's own may keep objects elsewhere.
 
     Raises:
-        DeliveryError: one is not there.
+        DeliveryError: one is not there, or its footer says something else than the delivery.
     """
+    rows = {one.key: one for one in delivery.objects}
+    checksums = quarantine_checksums(delivery)
 
     def look(key: str) -> None:
-        try:
-            store.head(target.bucket, key)
-        except ArchiveMissingError as error:
-            raise _collected(target, key) from error
+        footer = read_footer(store, target.bucket, key)
+        if footer is None:
+            try:
+                store.head(target.bucket, key)
+            except ArchiveMissingError as error:
+                raise _collected(target, key) from error
+            raise _damaged(target, key, "it is no Parquet")
+        if key in rows and (found := differences(rows[key], delivery.revision, footer)):
+            raise _damaged(target, key, found[0])
+        if key not in rows and is_another_quarantine(key, footer, checksums.get(key)):
+            raise _damaged(target, key, ANOTHER_CRC32.format("a quarantine object"))
 
-    own = [key for key in sorted(named_keys(delivery)) if key.startswith(f"{target.prefix}/")]
-    for _ in map_ahead(look, own, workers=WORKERS, ahead=2 * WORKERS):
+    for _ in map_ahead(look, _own_keys(target, delivery), workers=WORKERS, ahead=2 * WORKERS):
         pass
+
+
+def _own_keys(target: Target, delivery: Delivery) -> list[str]:
+    return [key for key in sorted(named_keys(delivery)) if key.startswith(f"{target.prefix}/")]
+
+
+def _damaged(target: Target, key: str, found: str) -> DeliveryError:
+    return DeliveryError(
+        f"an object of the former delivery is not as it was delivered: {found}",
+        where=f"s3://{target.bucket}/{key}",
+        fate="The current delivery is as it was.",
+        remedy="Choose another of `rwt deliveries`, or run `rwt replay` for the archive.",
+    )
 
 
 def _collected(target: Target, key: str) -> DeliveryError:

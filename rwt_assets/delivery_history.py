@@ -12,7 +12,7 @@ from typing import Literal
 from rwt_assets.deliveries import current_delivery, expires_at, never_delivered
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
-from rwt_assets.object_store import ObjectStore
+from rwt_assets.object_store import ObjectHead, ObjectStore
 
 State = Literal["current", "kept", "collected"]
 
@@ -67,7 +67,8 @@ def delivery_history(store: ObjectStore, feed: Feed, archive: str) -> Sequence[P
     ]
     for former in current.former:
         # Collection removes the document before the objects.
-        kept = _is_there(store, target.bucket, former.document)
+        document = _head(store, target.bucket, former.document)
+        until = None if document is None else expires_at(document, feed.keep_former_hours)
         history.append(
             PastDelivery(
                 generation=former.generation,
@@ -78,16 +79,15 @@ def delivery_history(store: ObjectStore, feed: Feed, archive: str) -> Sequence[P
                 rows_enriched=former.rows_enriched,
                 rows_quarantined=former.rows_quarantined,
                 reason=former.reason,
-                state="kept" if kept else "collected",
-                kept_until=expires_at(former, feed.keep_former_hours) if kept else None,
+                state="collected" if document is None else "kept",
+                kept_until=until,
             )
         )
     return history
 
 
-def _is_there(store: ObjectStore, bucket: str, key: str) -> bool:
+def _head(store: ObjectStore, bucket: str, key: str) -> ObjectHead | None:
     try:
-        store.head(bucket, key)
+        return store.head(bucket, key)
     except ArchiveMissingError:
-        return False
-    return True
+        return None

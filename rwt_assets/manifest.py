@@ -192,6 +192,8 @@ class EnrichedObject(_Document):
 
     `rows_by_rule` counts the quarantined rows of the shard by the rule that they broke. `nulls`
     counts the nulls of each column that has any, by the footer; the document leaves them out.
+    `crc32` is of the object's bytes, `quarantine_crc32` of those of `quarantine_key`: None where an
+    earlier version, or an IO manager of one's own, did not say.
     """
 
     partition_key: str
@@ -203,6 +205,8 @@ class EnrichedObject(_Document):
     bytes: int
     rows_quarantined: int
     quarantine_key: str | None
+    crc32: int | None = None
+    quarantine_crc32: int | None = None
     rows_by_rule: dict[str, int] = Field(default_factory=dict)
     nulls: dict[str, int] = Field(default_factory=dict, exclude=True)
 

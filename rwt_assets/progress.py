@@ -45,6 +45,7 @@ class Event:
     delivery that a person made a former one current again: it stays until something newer comes.
     `as_of` is the newest event that a split or a delivery knew of; 0 if the event does not say it.
     `keeps_data` says of a retirement whether what was written stays; None of all other events.
+    `uri` is where the document of a delivery was written.
     """
 
     storage_id: int
@@ -55,6 +56,7 @@ class Event:
     rolled_back: bool = False
     as_of: int = 0
     keeps_data: bool | None = None
+    uri: str = ""
 
     @property
     def knows_until(self) -> int:

@@ -5,6 +5,7 @@ these are (`unpacking.py`, `processing.py`) and reading them (`quarantine.py`). 
 specification, "File format".
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from rwt_assets.contract import QUARANTINE_SCHEMA
+from rwt_assets.footers import READ_BYTES, before_footer, crc32_of_file, read_footer
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.row_numbers import damaged
 
@@ -23,7 +25,7 @@ ROW_GROUP_ROWS: Final = 16 << 10
 ROW_GROUP_BYTES: Final = 8 << 20  # of their texts, which have up to 64 KiB each
 REPEATED: Final = ["archive", "revision", "member", "rows", "rule", "reason", "lines"]
 RISING: Final = ["line", "row"]
-READ_BYTES: Final = 1 << 20
+NAMED_BY_CRC32: Final = re.compile(r".*/split-([0-9a-f]{8})\.parquet")
 AT_ONCE_BYTES: Final = 8 << 20  # up to this size an object is written by one request
 
 
@@ -57,10 +59,38 @@ def write_quarantine(
         size = _write(file, tables)
         if not size:
             return None
-        key = key_of(f"{_crc32(file):08x}")
+        key = key_of(f"{crc32_of_file(file):08x}")
         if not _put(store, bucket, key, file, size) and not _is(store, bucket, key, file, size):
             raise damaged(bucket, key, "its checksum is not the one in its name")
         return key
+
+
+def crc32_in_name(key: str) -> int | None:
+    """The CRC-32 that an object of `write_quarantine` must have, by its key.
+
+    None for those of versions that did not name them so, and for those of single shards.
+    """
+    found = NAMED_BY_CRC32.fullmatch(key)
+    return None if found is None else int(found[1], 16)
+
+
+def is_as_written(store: ObjectStore, bucket: str, key: str) -> bool:
+    """Whether an object of `write_quarantine` is there, with the bytes of which its name is made.
+
+    Of one whose footer keeps the checksum of the bytes before it only the footer is read; an
+    earlier version's is read whole.
+    """
+    footer, named = read_footer(store, bucket, key), crc32_in_name(key)
+    if footer is None or footer.miscounted:
+        return False
+    if named is None or footer.crc32 == named:
+        return True
+    if footer.crc32 is not None:
+        return False
+    crc = 0
+    for chunk in store.stream(bucket, key, 0, footer.size):
+        crc = isal_zlib.crc32(chunk, crc)
+    return crc == named
 
 
 def put_quarantine(store: ObjectStore, bucket: str, key: str, tables: Iterable[pa.Table]) -> bool:
@@ -92,6 +122,7 @@ def _write(file: BinaryIO, tables: Iterable[pa.Table]) -> int:
         writer.write_table(first)
         for group in groups:
             writer.write_table(group)
+        writer.add_key_value_metadata(before_footer(file))
     return file.tell()
 
 
@@ -122,14 +153,6 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _text_bytes(table: pa.Table) -> int:
     return pc.sum(pc.binary_length(table.column("text"))).as_py() or 0
-
-
-def _crc32(file: BinaryIO) -> int:
-    file.seek(0)
-    crc = 0
-    while data := file.read(READ_BYTES):
-        crc = isal_zlib.crc32(data, crc)
-    return crc
 
 
 def _is(store: ObjectStore, bucket: str, key: str, file: BinaryIO, size: int) -> bool:

@@ -8,30 +8,27 @@ when it is made and who is told (`assets/delivery.py`). Rule: Parquet format spe
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
 from json import loads
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rwt_assets.concurrency import map_ahead
-from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Target
+from rwt_assets.footers import Footer, read_footer
 from rwt_assets.layout import Generation, Layout, digest
 from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject, Shard
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
 from rwt_assets.quarantine import SetAside, count_set_aside
+from rwt_assets.quarantine_file import crc32_in_name
 
-FOOTER_GUESS_BYTES = 32 << 10
-FOOTER_LENGTH_BYTES = 8
-MAGIC = b"PAR1"
 WORKERS = 8
 FOOTER_QUARANTINED = b"rwt.rows_quarantined"
 FOOTER_REVISION = b"rwt.revision"
 FOOTER_CHECKSUM = b"rwt.shard_checksum"
 FOOTER_RULES = b"rwt.rows_by_rule"
 FOOTER_VERSION = b"rwt.enrichment"
+ANOTHER_CRC32 = "{} has another CRC-32 than it was delivered with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,49 +134,84 @@ def stored_parquet(
         )
     for name, quarantine in places:
         footer = read_footer(store, target.bucket, name)
-        if footer is None or not is_of(footer[0], generation, shard.checksum):
+        if footer is None or not is_of(footer, generation, shard.checksum):
             continue
-        one = _enriched_object(shard, name, quarantine, *footer)
-        if one.quarantine_key is None or _is_kept(store, target, quarantine, one.rows_quarantined):
+        one = _enriched_object(shard, name, footer)
+        if not one.rows_quarantined:
             return one
+        kept = read_footer(store, target.bucket, quarantine)
+        if kept is not None and _is_quarantine(kept, one.rows_quarantined):
+            own = {"quarantine_key": quarantine, "quarantine_crc32": kept.crc32}
+            return one.model_copy(update=own)
     return None
 
 
-def is_of(footer: pq.FileMetaData, generation: Generation, checksum: str) -> bool:
+def differences(one: EnrichedObject, revision: str, footer: Footer) -> list[str]:
+    """What an object's footer says in another way than the delivery of a revision that names it."""
+    facts = [
+        ("bytes", one.bytes, footer.size),
+        ("rows", one.rows, footer.facts.num_rows),
+        ("revision", revision, footer.own.get(FOOTER_REVISION, b"").decode("utf-8", "replace")),
+        ("rows quarantined", one.rows_quarantined, int(footer.own.get(FOOTER_QUARANTINED, b"0"))),
+    ]
+    found = [
+        f"an object has {name} {there}, not {said}" for name, said, there in facts if said != there
+    ]
+    if one.crc32 is not None and footer.crc32 != one.crc32:
+        found.append(ANOTHER_CRC32.format("an object"))
+    return found
+
+
+def quarantine_checksums(delivery: Delivery) -> dict[str, int]:
+    """The CRC-32 of each quarantine object that a delivery names, as far as it is known."""
+    named = [(key, crc32_in_name(key)) for key in delivery.quarantine_keys]
+    named += [(one.quarantine_key or "", one.quarantine_crc32) for one in delivery.objects]
+    return {key: crc for key, crc in named if crc is not None}
+
+
+def is_another_quarantine(key: str, footer: Footer, right: int | None) -> bool:
+    """Whether a footer tells that a quarantine object is not the one with this CRC-32."""
+    if footer.miscounted or right is None:
+        return footer.miscounted
+    # An earlier version made the name of the checksum, and kept none in the footer.
+    may_lack = None if crc32_in_name(key) is not None else right
+    return footer.crc32 not in (right, may_lack)
+
+
+def is_of(footer: Footer, generation: Generation, checksum: str) -> bool:
     """Whether an object was made from the shard with this checksum, by a generation's enrichment.
 
-    An object that was put into its place by somebody else is not, nor is one without our footer.
+    An object that was put into its place by somebody else is not, nor is one without our footer,
+    or with more or fewer bytes before it than it counts.
     """
-    own = footer.metadata or {}
-    made_by = own.get(FOOTER_VERSION)
-    return own.get(FOOTER_CHECKSUM) == checksum.encode() and (
+    made_by = footer.own.get(FOOTER_VERSION)
+    is_ours = footer.own.get(FOOTER_CHECKSUM) == checksum.encode() and not footer.miscounted
+    return is_ours and (
         made_by is None or digest(made_by.decode("utf-8", "replace")) == generation.enrichment
     )
 
 
-def _is_kept(store: ObjectStore, target: Target, key: str, rows: int) -> bool:
-    """Whether a shard's quarantine is there, with as many rows as its Parquet says."""
-    footer = read_footer(store, target.bucket, key)
-    return footer is not None and footer[0].num_rows == rows and "rule" in footer[0].schema.names
+def _is_quarantine(footer: Footer, rows: int) -> bool:
+    """Whether an object is the quarantine of a shard whose Parquet says that it has these rows."""
+    facts = footer.facts
+    return not footer.miscounted and facts.num_rows == rows and "rule" in facts.schema.names
 
 
-def _enriched_object(
-    shard: Shard, key: str, quarantine_key: str, footer: pq.FileMetaData, size: int
-) -> EnrichedObject:
-    own = footer.metadata or {}
-    quarantined = int(own.get(FOOTER_QUARANTINED, b"0"))
+def _enriched_object(shard: Shard, key: str, footer: Footer) -> EnrichedObject:
+    own = footer.own
     return EnrichedObject(
         partition_key=shard.partition_key,
         member=shard.member,
         split_by=shard.split_by,
         value=shard.value,
         key=key,
-        rows=footer.num_rows,
-        bytes=size,
-        rows_quarantined=quarantined,
-        quarantine_key=quarantine_key if quarantined else None,
+        rows=footer.facts.num_rows,
+        bytes=footer.size,
+        crc32=footer.crc32,
+        rows_quarantined=int(own.get(FOOTER_QUARANTINED, b"0")),
+        quarantine_key=None,
         rows_by_rule=loads(own.get(FOOTER_RULES, b"{}")),
-        nulls=nulls_in(footer),
+        nulls=nulls_in(footer.facts),
     )
 
 
@@ -195,24 +227,6 @@ def nulls_in(footer: pq.FileMetaData) -> dict[str, int]:
                 name = column.path_in_schema
                 counts[name] = counts.get(name, 0) + known.null_count
     return counts
-
-
-def read_footer(store: ObjectStore, bucket: str, key: str) -> tuple[pq.FileMetaData, int] | None:
-    """What a Parquet object says of itself, and its bytes.
-
-    None if there is no such object, or if what is there is no Parquet, such as one that was cut.
-    """
-    try:
-        tail, size = store.tail(bucket, key, FOOTER_GUESS_BYTES)
-        footer = int.from_bytes(tail[-8:-4], "little") + FOOTER_LENGTH_BYTES
-        if len(tail) < footer <= size and tail.endswith(MAGIC):
-            tail, size = store.tail(bucket, key, footer)
-    except ArchiveMissingError:
-        return None
-    try:
-        return pq.read_metadata(BytesIO(tail)), size
-    except (pa.ArrowException, OSError):
-        return None
 
 
 def make_delivery(

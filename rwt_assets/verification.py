@@ -30,15 +30,17 @@ from rwt_assets.concurrency import map_ahead
 from rwt_assets.enrichment import crc32_of
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
+from rwt_assets.footers import read_footer
 from rwt_assets.generations import enrichment_version
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery, EnrichedObject, MemberReport
 from rwt_assets.object_store import ObjectHead, ObjectStore
 from rwt_assets.reconciliation import (
-    FOOTER_QUARANTINED,
-    FOOTER_REVISION,
+    ANOTHER_CRC32,
     FOOTER_VERSION,
-    read_footer,
+    differences,
+    is_another_quarantine,
+    quarantine_checksums,
 )
 
 Depth = Literal["footers", "quarantine", "deep"]
@@ -249,6 +251,7 @@ class _Verification:
         self._members = {one.name: one for one in delivery.members}
         self._faults: list[Fault] = []
         self._rows: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+        self._quarantine_crc32 = quarantine_checksums(delivery)
         name = quote(delivery.key)
         self._remedy = (
             f"Run `rwt replay {name}`"
@@ -338,19 +341,8 @@ class _Verification:
         found = read_footer(self._store, self._bucket, one.key)
         if found is None:
             return [(self._missing("an object", one.key), one.key)], _There()
-        footer, size = found
-        own = footer.metadata or {}
-        facts = [
-            ("bytes", one.bytes, size),
-            ("rows", one.rows, footer.num_rows),
-            ("revision", self._delivery.revision, own.get(FOOTER_REVISION, b"").decode()),
-            ("rows quarantined", one.rows_quarantined, int(own.get(FOOTER_QUARANTINED, b"0"))),
-        ]
-        faults = [
-            (f"an object has {name} {there}, not {said}", one.key)
-            for name, said, there in facts
-            if said != there
-        ]
+        footer, own = found.facts, found.own
+        faults = [(what, one.key) for what in differences(one, self._delivery.revision, found)]
         there = _There(rows=footer.num_rows)
         if self._depth == "deep" and not faults:
             deep, there = self._decode(one, own.get(FOOTER_VERSION, b"").decode())
@@ -369,7 +361,10 @@ class _Verification:
         """Decode every column of an object and hold its rows to where they came from."""
         rows, numbers, found = 0, [], Counter[str]()
         key_of = self._key_column(one, made_by)
-        body = pq.ParquetFile(BytesIO(self._store.read(self._bucket, one.key)))
+        content = self._store.read(self._bucket, one.key)
+        if one.crc32 is not None and crc32(content) != one.crc32:
+            return [ANOTHER_CRC32.format("an object")], _There(rows=one.rows)
+        body = pq.ParquetFile(BytesIO(content))
         for batch in body.iter_batches(batch_size=BATCH_ROWS):
             table = pa.Table.from_batches([batch])
             rows += table.num_rows
@@ -413,14 +408,20 @@ class _Verification:
         return key
 
     def _look_at_quarantine(self, key: str) -> _Found:
+        right = self._quarantine_crc32.get(key)
         if self._depth == "footers":
-            if read_footer(self._store, self._bucket, key) is None:
+            footer = read_footer(self._store, self._bucket, key)
+            if footer is None:
                 return [(self._missing("a quarantine object", key), key)], _There()
+            if is_another_quarantine(key, footer, right):
+                return [(ANOTHER_CRC32.format("a quarantine object"), key)], _There()
             return [], _There()
         try:
             body = self._store.read(self._bucket, key)
         except ArchiveMissingError:
             return [("a quarantine object is not there", key)], _There()
+        if right is not None and crc32(body) != right:
+            return [(ANOTHER_CRC32.format("a quarantine object"), key)], _There()
         columns = None if self._depth == "deep" else QUARANTINE_COLUMNS
         table = pq.read_table(BytesIO(body), columns=columns)
         faults = [

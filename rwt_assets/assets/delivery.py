@@ -36,7 +36,7 @@ from rwt_assets.automation import code_changed
 from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.catalog_events import archive_page
 from rwt_assets.completeness import Finding
-from rwt_assets.deliveries import current_delivery, reason_for, switch_delivery
+from rwt_assets.deliveries import confirm_switch, current_delivery, reason_for, switch_delivery
 from rwt_assets.delivery_report import delivery_report
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError, ToleranceError
 from rwt_assets.feed import Feed
@@ -49,8 +49,10 @@ from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.processing import manifest_etag, read_tagged_manifest
 from rwt_assets.quarantine import SAMPLE, Breach, breaches, quarantine_report, read_entries
+from rwt_assets.quarantine_file import is_as_written
 from rwt_assets.reconciliation import Account, Stored, make_delivery, take_account
 from rwt_assets.resources.object_store import page_of
+from rwt_assets.row_numbers import damaged
 
 if TYPE_CHECKING:
     from rwt_assets.contract import QuarantineEntry
@@ -136,8 +138,10 @@ def deliver_newest_split(
     Raises:
         DeliveryError: the account does not add up. Shards without an object are reported again.
         ToleranceError: more is quarantined than the feed tolerates.
+        ShardDamagedError: what was set aside by the split is not there as it was written.
         IncompleteError: the archive is not as expected, and the feed does not let it through.
-        SupersededError: a newer revision arrived, or another split or delivery has ended meanwhile.
+        SupersededError: a newer revision arrived, or another split or delivery has ended meanwhile,
+            or objects of this one were collected.
     """
     feed = catalog.feed
     before = current_delivery(store, feed.target, archive)
@@ -149,6 +153,7 @@ def deliver_newest_split(
         _report_failed(catalog, RECONCILED, account)
         report_missing_again(catalog, account)
         raise does_not_reconcile(account)
+    refuse_damaged_quarantine(store, feed, manifest)
     if beyond := breaches(account.set_aside, feed.tolerance):
         _report_failed(catalog, QUARANTINE_WITHIN_TOLERANCE, account)
         raise not_tolerated(account, beyond)
@@ -162,7 +167,22 @@ def deliver_newest_split(
     document = make_delivery(
         account, datetime.now(UTC), reason=reason, warnings=[str(one) for one in found]
     )
-    return account, found, switch_delivery(store, feed.target, before, document)
+    switched = switch_delivery(store, feed.target, before, document)
+    confirm_switch(store, feed.target, before, switched)
+    return account, found, switched
+
+
+def refuse_damaged_quarantine(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> None:
+    """Look whether what was set aside when the archive was split lies as it was written.
+
+    Raises:
+        ShardDamagedError: it does not; another split makes it again under another key.
+    """
+    for key in manifest.quarantine_keys:
+        if not is_as_written(store, feed.target.bucket, key):
+            error = damaged(feed.target.bucket, key, "it is gone, cut or another")
+            error.archive = manifest.key
+            raise error
 
 
 def refuse_stale_manifest(catalog: FeedCatalog, manifest: ArchiveManifest) -> None:

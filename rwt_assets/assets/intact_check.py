@@ -14,9 +14,10 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.markdown_tables import decoration, in_table
+from rwt_assets.missing_deliveries import look_for_documents
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.resources.object_store import ObjectStoreResource
-from rwt_assets.verification import Fault, Verified, delivered, verify_some
+from rwt_assets.verification import Fault, Verified, verify_some
 
 DELIVERIES_INTACT = "deliveries_intact"
 EVERY_HOUR = "23 * * * *"
@@ -36,7 +37,8 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
         name=DELIVERIES_INTACT,
         blocking=False,
         description=(
-            "Every object that a current delivery names is there, with the bytes, the rows and "
+            "Every archive that was delivered has its delivery.json at the feed's target, and "
+            "every object that a current delivery names is there, with the bytes, the rows and "
             "the revision that the delivery says."
         ),
     )
@@ -45,8 +47,9 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
         known = set(map(parse_archive_partition_key, catalog.archives()))
-        heads = delivered(store, feed)
+        heads, missing = look_for_documents(catalog, store)
         found = verify_some(store, feed, heads, known=known, now=_now(context.run))
+        found += Verified(faults=tuple(missing))
         return dg.AssetCheckResult(
             passed=not found.faults,
             severity=dg.AssetCheckSeverity.ERROR,

@@ -4,6 +4,7 @@ What belongs here: the command. What does not: what is held to what (`verificati
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -26,10 +27,11 @@ from rwt_assets.deliveries import never_delivered
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
 from rwt_assets.layout import Layout
+from rwt_assets.missing_deliveries import look_for_documents
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.verification import Depth, Verified, delivered, verify_document
+from rwt_assets.verification import Depth, Fault, Verified, verify_document
 
 
 def verify_command(
@@ -45,6 +47,8 @@ def verify_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
 ) -> None:
     """Hold every delivery to its objects: they are there, whole, and their rows add up.
+
+    An archive that was delivered and has no delivery.json any more is a fault too.
 
     For example:
 
@@ -62,7 +66,16 @@ def verify_command(
             for feed, own in archives_by_feed(declared_feeds(), feed_name, archives or ()):
                 catalog = FeedCatalog(instance, feed)
                 known = set(map(parse_archive_partition_key, catalog.archives()))
-                result = _verify(connect_objects(), feed, own, known, depth, quiet=as_json)
+                store = connect_objects()
+                heads, missing = look_for_documents(catalog, store, own)
+                keys = [Layout(feed.target.prefix).delivery(one) for one in own]
+                documents = dict(zip(keys, own, strict=True)) if own else {h.key: "" for h in heads}
+                for fault in missing:
+                    documents.pop(fault.where.removeprefix(f"s3://{feed.target.bucket}/"), None)
+                    if not as_json:
+                        _tell(fault)
+                result = _verify(store, feed, documents, known, depth, quiet=as_json)
+                result += Verified(faults=tuple(missing))
                 told[feed.name] = asdict(result)
                 found += result
         if as_json:
@@ -80,15 +93,13 @@ def verify_command(
 def _verify(  # noqa: PLR0913 - each says one thing about the work
     store: ObjectStore,
     feed: Feed,
-    archives: list[str],
+    documents: Mapping[str, str],
     known: set[str],
     depth: Depth,
     *,
     quiet: bool,
 ) -> Verified:
-    layout = Layout(feed.target.prefix)
-    keys = [layout.delivery(one) for one in archives]
-    keys = keys or [head.key for head in delivered(store, feed)]
+    """Hold documents to their objects; of those that were asked for the archive is given."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -98,22 +109,26 @@ def _verify(  # noqa: PLR0913 - each says one thing about the work
     )
     found, seen = Verified(), 0
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
-        bar = bars.add_task(feed.name, total=len(keys), objects=0)
+        bar = bars.add_task(feed.name, total=len(documents), objects=0)
 
         def count() -> None:
             nonlocal seen
             seen += 1
             bars.update(bar, objects=seen)
 
-        for place, key in enumerate(keys):
+        for key, archive in documents.items():
             try:
                 one = verify_document(store, feed, key, known=known, depth=depth, seen=count)
             except ArchiveMissingError as error:
-                if archives:
-                    raise never_delivered(feed.target, archives[place]) from error
+                if archive:
+                    raise never_delivered(feed.target, archive) from error
                 continue  # it was retired meanwhile
             for fault in one.faults if not quiet else ():
-                console.print(str(fault), style="red", markup=False, soft_wrap=True)
+                _tell(fault)
             found += one
             bars.advance(bar)
     return found
+
+
+def _tell(fault: Fault) -> None:
+    console.print(str(fault), style="red", markup=False, soft_wrap=True)

@@ -35,6 +35,7 @@ from rwt_assets.enriched import EnrichedShard, EnrichedShards
 from rwt_assets.errors import SPLIT_AGAIN, DeliveryError, ShardDamagedError
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.footers import before_footer, read_footer
 from rwt_assets.frames import to_frame
 from rwt_assets.generations import generation_of
 from rwt_assets.layout import Generation, Layout
@@ -49,7 +50,6 @@ from rwt_assets.reconciliation import (
     FOOTER_RULES,
     FOOTER_VERSION,
     is_of,
-    read_footer,
     stored_parquet,
 )
 from rwt_assets.resources.object_store import ObjectStoreResource, page_of
@@ -192,16 +192,16 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         A shard is kept after its quarantine, so that is there as well.
         """
         footer = read_footer(self.object_store.objects(), self.bucket, key)
-        if footer is None or not is_of(footer[0], shard.generation, shard.checksum):
+        if footer is None or not is_of(footer, shard.generation, shard.checksum):
             return None
-        facts, size = footer
+        facts = footer.facts
         return Written(
             partition_key=shard.partition_key,
             revision=shard.generation.revision,
             uri=f"s3://{self.bucket}/{key}",
             rows=facts.num_rows,
-            bytes=size,
-            rows_quarantined=int((facts.metadata or {}).get(FOOTER_QUARANTINED, b"0")),
+            bytes=footer.size,
+            rows_quarantined=int(footer.own.get(FOOTER_QUARANTINED, b"0")),
             schema=facts.schema.to_arrow_schema(),
             rule=shard.rule,
             before=True,
@@ -284,6 +284,7 @@ def encode_shard(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int,
                 FOOTER_QUARANTINED: str(shard.rows_quarantined).encode(),
                 FOOTER_RULES: dumps(shard.rows_by_rule, sort_keys=True).encode(),
                 FOOTER_VERSION: shard.version.encode(),
+                **before_footer(body),
             }
         )
     finally:

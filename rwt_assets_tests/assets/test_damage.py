@@ -15,11 +15,14 @@ from rwt_assets.catalog import DAMAGE_AT_MOST
 from rwt_assets.consumption import read_delivery
 from rwt_assets.deliveries import named_keys
 from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.footers import FOOTER_BEFORE
 from rwt_assets.intake import sweep
+from rwt_assets.layout import Layout
 from rwt_assets.processing import read_manifest
 from rwt_assets.reconciliation import FOOTER_CHECKSUM, FOOTER_VERSION
 from rwt_assets.sensors.dispatch import plan
 from rwt_assets.standing import failed_archives, retry_failed, take_standing
+from rwt_assets.verification import verify_document
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, stored_shop, with_parquet
 from rwt_assets_tests.faulty_round import announce, assert_whole, delivered_rows, go_on, rows_of
@@ -47,7 +50,7 @@ DAMAGES = {
 }
 # Only its end is read before a delivery; `rwt verify --deep` reads all of it.
 OF_PARQUET = {
-    **{name: how for name, how in DAMAGES.items() if name != "longer"},
+    **DAMAGES,
     "the last bytes alone are right": lambda body: bytes(len(body) - 8) + body[-8:],
     "Parquet of somebody else": lambda body: as_parquet(pa.table({"item": ["pen"]})),
     "Parquet of another content": lambda body: as_parquet(
@@ -219,6 +222,83 @@ def test_a_quarantine_that_is_not_as_it_was_written_is_made_again(stored, name):
     ]
     assert sum(rows) == delivery.rows_quarantined == 2
     assert not take_standing(stored.catalog).failed
+
+
+SPLIT_QUARANTINE = {
+    **{name: how for name, how in OF_PARQUET.items() if name != "Parquet of another version"},
+    "a count in its footer": lambda body: body.replace(FOOTER_BEFORE, FOOTER_BEFORE[::-1]),
+    "another of its kind": lambda body: quarantine_of("another.zip"),
+}
+
+
+def quarantine_of(name):
+    with stored_shop() as other:
+        announce(other, name, BAD_ROW, "01")
+        step(other, "split")
+        (key,) = keys_in(other, "quarantine")
+        return other.objects.contents["results", key]
+
+
+@pytest.mark.parametrize(
+    ("stored", "how"),
+    [
+        *(pytest.param({}, how, id=name) for name, how in SPLIT_QUARANTINE.items()),
+        *(pytest.param(WAYS[way], DAMAGES["removed"], id=way) for way in list(WAYS)[1:]),
+    ],
+    indirect=["stored"],
+)
+def test_what_the_split_set_aside_is_made_again_where_it_is_not_as_it_was_written(stored, how):
+    key = announce(stored, "a.zip", BAD_ROW, "01")
+    step(stored, "split")
+    (lost,) = [one for one in keys_in(stored, "quarantine") if "/split-" in one]
+    damage(stored, lost, how)
+    go_on(stored, expect_failure=True)
+    delivery = read_delivery(stored.objects, stored.feed.target, key)
+    assert lost not in delivery.quarantine_keys
+    assert (
+        verify_document(
+            stored.objects,
+            stored.feed,
+            Layout(stored.feed.target.prefix).delivery(key),
+            known={key},
+            depth="deep",
+        ).faults
+        == ()
+    )
+    assert (delivered_rows(stored, key), delivery.rows_quarantined) == (rows_of(MEMBERS), 2)
+    assert len(runs_of(stored, "split")) == 2
+    (failed,) = [run for run in runs_of(stored, "deliver") if not run.is_success]
+    assert lost in failed.tags["rwt/reason"]
+
+
+def test_what_an_earlier_version_set_aside_is_read_whole(stored, monkeypatch):
+    """Its footer does not keep the checksum of the bytes before it."""
+    monkeypatch.setattr("rwt_assets.quarantine_file.before_footer", lambda _: {})
+    for name, how, splits in (("a.zip", None, 1), ("b.zip", DAMAGES["longer"], 3)):
+        key = announce(stored, name, BAD_ROW, "01")
+        step(stored, "split")
+        split = [one for one in keys_in(stored, "quarantine") if "/split-" in one]
+        if how is not None:
+            damage(stored, next(one for one in split if "b.zip" in one), how)
+        go_on(stored, expect_failure=how is not None)
+        assert read_delivery(stored.objects, stored.feed.target, key).rows_quarantined == 2
+        assert len(runs_of(stored, "split")) == splits
+
+
+def test_quarantine_that_is_lost_each_time_is_bounded_and_shown(stored, monkeypatch):
+    before = delivered_before(stored)
+    with monkeypatch.context() as patch:
+        patch.setattr("rwt_assets.assets.delivery.is_as_written", lambda *_: False)
+        announce(stored, "a.zip", BAD_ROW, "02")
+        go_on(stored, expect_failure=True)
+        assert len(runs_of(stored, "split")) == 1 + 1 + DAMAGE_AT_MOST
+        (failed,) = take_standing(stored.catalog).failed
+        assert "not as it was written" in failed.reason
+        assert_as_before(stored, before)
+        assert delivered_rows(stored, "shop/a.zip") == rows_of(FIRST)
+    assert retry_failed(stored.catalog) == ["shop/a.zip"]
+    go_on(stored)
+    assert delivered_rows(stored, "shop/a.zip") == rows_of(MEMBERS)
 
 
 def damage_each_time(monkeypatch, folder):

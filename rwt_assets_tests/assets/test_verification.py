@@ -1,18 +1,24 @@
 """Damage to what was delivered is found, and said with what to do."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from zlib import crc32
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rwt_assets import verification
 from rwt_assets.added_columns import CRC32, ROW
 from rwt_assets.assets.intact_check import DELIVERIES_INTACT
 from rwt_assets.consumption import read_delivery
+from rwt_assets.deliveries import named_keys
+from rwt_assets.footers import FOOTER_BEFORE
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
 from rwt_assets.replay import ask_whole_way
@@ -45,7 +51,8 @@ def document(shop) -> Delivery:
 def change(shop, key, edit):
     """Write the Parquet at this key again, its table and metadata changed."""
     file = pq.ParquetFile(BytesIO(shop.objects.read("results", key)))
-    own = {k: v for k, v in file.metadata.metadata.items() if k.startswith(b"rwt.")}
+    kept = file.metadata.metadata.items()
+    own = {k: v for k, v in kept if k.startswith(b"rwt.") and k != FOOTER_BEFORE}
     table = edit(file.read(), own)
     body = BytesIO()
     writer = pq.ParquetWriter(body, table.schema)
@@ -53,12 +60,17 @@ def change(shop, key, edit):
     writer.add_key_value_metadata(own)
     writer.close()
     shop.objects.put("results", key, body.getvalue())
-    size = len(body.getvalue())
+    told = {"bytes": len(body.getvalue()), "crc32": None}
     objects = [
-        one.model_copy(update={"bytes": size}) if one.key == key else one
-        for one in document(shop).objects
+        one.model_copy(update=told) if one.key == key else one for one in document(shop).objects
     ]
     rewrite(shop, objects=tuple(objects))
+
+
+def without_checksums(shop):
+    """As if the delivery had been made by a version that kept none."""
+    none = {"crc32": None, "quarantine_crc32": None}
+    rewrite(shop, objects=tuple(one.model_copy(update=none) for one in document(shop).objects))
 
 
 def rewrite(shop, **values):
@@ -136,6 +148,7 @@ def test_an_object_that_is_no_parquet_is_told(shop, cut):
 )
 def test_quarantine_with_other_rows_is_told(shop, edit, told):
     (key,) = [key for key in document(shop).quarantine_keys if "contract" in key]
+    without_checksums(shop)
     table, body = pq.read_table(BytesIO(shop.objects.read("results", key))), BytesIO()
     pq.write_table(edit(table), body)
     shop.objects.put("results", key, body.getvalue())
@@ -214,14 +227,69 @@ def test_what_only_the_data_say_is_told_by_reading_all_of_them(shop, edit, told)
     assert told in [fault.what for fault in verify(shop, "deep").faults]
 
 
-def test_a_page_that_is_damaged_is_told_by_reading_all(shop):
+@pytest.mark.parametrize("told", ["another CRC-32", "decoded"])
+def test_a_page_that_is_damaged_is_told_by_reading_all(shop, told):
     one = document(shop).objects[0]
+    if told == "decoded":
+        without_checksums(shop)
     body = bytearray(shop.objects.read("results", one.key))
     body[4:60] = bytes(56)
     shop.objects.put("results", one.key, bytes(body))
     assert verify(shop).faults == ()
-    (fault,) = [one for one in verify(shop, "deep").faults if "decoded" in one.what]
+    (fault,) = [one for one in verify(shop, "deep").faults if told in one.what]
     assert fault.where == f"s3://results/{one.key}"
+
+
+@pytest.fixture(scope="module")
+def delivered_once():
+    """Of each way of processing: the same archive, and what its delivery names."""
+    with ExitStack() as stack:
+        shops = []
+        for settings in ({}, {"one_pass": True}):
+            shop = stack.enter_context(stored_shop(feed=FEED.model_copy(update=settings)))
+            deliver(shop, BODY)
+            shops.append((shop, sorted(named_keys(document(shop)))))
+        yield shops
+
+
+@given(way=st.sampled_from([0, 1]), data=st.data())
+def test_every_bit_that_flips_is_told_by_reading_all(delivered_once, way, data):
+    shop, keys = delivered_once[way]
+    key = data.draw(st.sampled_from(keys))
+    body = shop.objects.read("results", key)
+    bit = data.draw(st.integers(0, 8 * len(body) - 1))
+    flipped = bytearray(body)
+    flipped[bit // 8] ^= 1 << bit % 8
+    try:
+        shop.objects.put("results", key, bytes(flipped))
+        faults = verify(shop, "deep").faults
+    finally:
+        shop.objects.put("results", key, body)
+    assert f"s3://results/{key}" in [fault.where for fault in faults]
+    assert verify(shop, "deep").faults == ()
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["by shards", "one pass"])
+def test_the_document_has_the_crc_32_of_what_it_names(delivered_once, way):
+    shop, keys = delivered_once[way]
+    told = {one.key: one.crc32 for one in document(shop).objects}
+    told |= {one.quarantine_key: one.quarantine_crc32 for one in document(shop).objects}
+    for key in keys:
+        right = crc32(shop.objects.read("results", key))
+        assert told.get(key, right) == right
+        assert key in told or f"{right:08x}" in key
+
+
+def test_a_bit_of_a_footer_that_flips_is_told_without_reading_the_rows(delivered_once):
+    shop, _ = delivered_once[0]
+    one = document(shop).objects[0]
+    body = shop.objects.read("results", one.key)
+    length = int.from_bytes(body[-8:-4], "little") + 8
+    for place in range(len(body) - length, len(body)):
+        flipped = body[:place] + bytes([body[place] ^ 4]) + body[place + 1 :]
+        shop.objects.put("results", one.key, flipped)
+        assert verify(shop, "footers").faults, place
+    shop.objects.put("results", one.key, body)
 
 
 def test_a_crc_of_another_declaration_is_not_held_to_the_one_of_today(shop):
