@@ -233,9 +233,9 @@ class _Collector:
 
     def _needed(self, documents: _Documents, of_former: set[str]) -> Callable[[str], bool]:
         """Says of a key whether a document needs it."""
-        keys: set[str] = set()
+        keys = set(of_former)
         if documents.delivery is not None:
-            keys |= named_keys(documents.delivery) | of_former
+            keys |= named_keys(documents.delivery)
             keys.add(documents.delivery.corrections)
         manifest = documents.manifest
         if manifest is None:

@@ -109,7 +109,7 @@ def _filled(value: Any, context: dg.ResolutionContext) -> Any:
 
 
 def _refuse_overlap(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoadContext) -> None:
-    """Raise if another feed reads what this one reads, or reads or writes what it writes."""
+    """Raise if another feed reads what this one reads, or reads or writes where it writes."""
     target, source = feed.target, feed.source
     for other in others:
         both = f"the feeds {feed.name} and {other.name}"
@@ -121,6 +121,9 @@ def _refuse_overlap(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoa
             setting, prefixes = "target", (target.prefix, other.target.prefix)
         elif target.lies_in(other.source):
             what = f"the feed {feed.name} writes what the feed {other.name} reads as archives"
+            setting, prefixes = "target", (target.prefix, other.source.prefix)
+        elif target.holds(other.source):
+            what = f"the feed {other.name} reads archives from where the feed {feed.name} writes"
             setting, prefixes = "target", (target.prefix, other.source.prefix)
         else:
             continue

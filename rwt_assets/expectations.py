@@ -159,9 +159,9 @@ class Volume(_Declaration):
     """
 
     deliveries: int = Field(default=10, ge=0, le=100)
-    at_least: int = Field(default=3, ge=1)
+    at_least: int = Field(default=3, ge=1, le=100)
     rows_from: float = Field(default=0.5, ge=0, le=1)
-    rows_to: float = Field(default=2, ge=1)
+    rows_to: float = Field(default=2, ge=1, le=1e12)
     nulls_more: float = Field(default=0.2, ge=0, le=1)
 
 
@@ -246,8 +246,8 @@ class Expected(_Declaration):
     """
 
     required: bool = False
-    min_rows: int | None = Field(default=None, ge=0)
-    max_rows: int | None = Field(default=None, ge=0)
+    min_rows: int | None = Field(default=None, ge=0, le=10**12)
+    max_rows: int | None = Field(default=None, ge=0, le=10**12)
     references: References = Field(default_factory=dict)
 
     @model_validator(mode="after")

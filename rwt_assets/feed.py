@@ -51,6 +51,11 @@ VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 TEMPLATE = "{{"
+# What is greater is a slip of the pen, and sooner or later more than some clock or counter has.
+COUNT_AT_MOST = 10**12
+BYTES_AT_MOST = 2**50
+HOURS_AT_MOST = 876_000  # a hundred years
+DAYS_AT_MOST = 36_500
 Value = TypeVar("Value")
 
 
@@ -159,7 +164,7 @@ class Dialect(_Declaration):
     escape: Character = AUTO
     header: bool | Literal["auto"] = True
     comment: Character = NONE
-    skip_lines: Annotated[int, Field(ge=0)] | Literal["auto"] = 0
+    skip_lines: Annotated[int, Field(ge=0, le=COUNT_AT_MOST)] | Literal["auto"] = 0
     trailing_delimiter: bool | Literal["auto"] = "auto"
     quotes: Literal["strict", "lenient"] = "strict"
     blank_lines: Literal["skip", "row"] = "skip"
@@ -399,6 +404,10 @@ class Target(_Declaration):
         """Whether results have keys that begin with the prefix of a source."""
         return self.bucket == source.bucket and self.folder.startswith(source.prefix)
 
+    def holds(self, source: Source) -> bool:
+        """Whether a source lies among results, where archives could be removed as one of them."""
+        return self.bucket == source.bucket and source.prefix.startswith(self.folder)
+
 
 class Limits(_Declaration):
     """Bounds that hold before bytes are written. Sizes are in bytes.
@@ -409,18 +418,18 @@ class Limits(_Declaration):
     `split_value_bytes` is quarantined (`split_value_too_long`).
     """
 
-    members: int = Field(default=10_000, ge=1)
-    member_bytes: int = Field(default=64 * 2**30, ge=1)
-    archive_bytes: int = Field(default=256 * 2**30, ge=1)
-    ratio: int = Field(default=500, ge=1)
+    members: int = Field(default=10_000, ge=1, le=COUNT_AT_MOST)
+    member_bytes: int = Field(default=64 * 2**30, ge=1, le=BYTES_AT_MOST)
+    archive_bytes: int = Field(default=256 * 2**30, ge=1, le=BYTES_AT_MOST)
+    ratio: int = Field(default=500, ge=1, le=COUNT_AT_MOST)
     nesting: int = Field(default=1, ge=0, le=8)
-    name_bytes: int = Field(default=1_024, ge=1)
-    columns: int = Field(default=10_000, ge=1)
-    split_values: int = Field(default=20_000, ge=1)
+    name_bytes: int = Field(default=1_024, ge=1, le=BYTES_AT_MOST)
+    columns: int = Field(default=10_000, ge=1, le=COUNT_AT_MOST)
+    split_values: int = Field(default=20_000, ge=1, le=COUNT_AT_MOST)
     split_value_bytes: int = Field(default=1_000, ge=1, le=2_400)
-    field_bytes: int = Field(default=8 * 2**20, ge=1)
-    record_bytes: int = Field(default=16 * 2**20, ge=1)
-    buffer_bytes: int = Field(default=64 * 2**20, ge=2**20)
+    field_bytes: int = Field(default=8 * 2**20, ge=1, le=BYTES_AT_MOST)
+    record_bytes: int = Field(default=16 * 2**20, ge=1, le=BYTES_AT_MOST)
+    buffer_bytes: int = Field(default=64 * 2**20, ge=2**20, le=BYTES_AT_MOST)
 
 
 class Tolerance(_Declaration):
@@ -429,9 +438,9 @@ class Tolerance(_Declaration):
     `rows` and `members` are counts of one archive, `ratio` is quarantined rows to rows read.
     """
 
-    rows: int | None = Field(default=None, ge=0)
+    rows: int | None = Field(default=None, ge=0, le=COUNT_AT_MOST)
     ratio: float | None = Field(default=None, ge=0, le=1)
-    members: int | None = Field(default=None, ge=0)
+    members: int | None = Field(default=None, ge=0, le=COUNT_AT_MOST)
 
 
 class Retirement(_Declaration):
@@ -440,7 +449,7 @@ class Retirement(_Declaration):
     With `keep_data` off, what was written of them goes, too; the partner's ZIP never does.
     """
 
-    after_days: float = Field(gt=0)
+    after_days: float = Field(gt=0, le=DAYS_AT_MOST)
     keep_data: bool = True
 
 
@@ -497,14 +506,14 @@ class Feed(_Declaration):
     control: Control | None = None
     checks: tuple[Check, ...] = ()
     volume: Volume = Field(default_factory=Volume)
-    expected_every_hours: float | None = Field(default=None, gt=0)
+    expected_every_hours: float | None = Field(default=None, gt=0, le=HOURS_AT_MOST)
     retire: Retirement | None = None
-    keep_former_hours: float = Field(default=24, ge=0)
+    keep_former_hours: float = Field(default=24, ge=0, le=HOURS_AT_MOST)
     one_pass: bool = False
     keep_shards: bool = True
     attempts: int = Field(default=2, ge=1, le=10)
-    shards_per_run: int = Field(default=1_000, ge=1)
-    archives_in_work: int = Field(default=200, ge=1)
+    shards_per_run: int = Field(default=1_000, ge=1, le=COUNT_AT_MOST)
+    archives_in_work: int = Field(default=200, ge=1, le=COUNT_AT_MOST)
     pool: str = Field(default="rwt", pattern=NAME)
 
     @model_validator(mode="after")
@@ -546,6 +555,12 @@ class Feed(_Declaration):
             msg = (
                 f"target.prefix {target.prefix!r} lies below source.prefix "
                 f"{source.prefix!r} of the same bucket: results would be read as archives"
+            )
+            raise ValueError(msg)
+        if source is not None and target.holds(source):
+            msg = (
+                f"source.prefix {source.prefix!r} lies below target.prefix {target.prefix!r} of "
+                "the same bucket, where all is taken for results: archives could be removed"
             )
             raise ValueError(msg)
         return target

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from rwt_assets.documents import remove_document, write_document
 from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.feed import HOURS_AT_MOST
 from rwt_assets.layout import Layout
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.progress import ArchiveFacts, Stage, locate
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 AGE: Final = re.compile(r"([0-9]+)([dhw])")
 MEANWHILE: Final = "something new came in for it, or a run is at work on it"
+DIGITS: Final = 12  # more than any age that is taken has
 HOURS: Final = {"h": 1, "d": 24, "w": 24 * 7}
 
 
@@ -50,7 +52,7 @@ def parse_age(text: str) -> timedelta:
     """An age such as `30d`, `12h` or `8w`.
 
     Raises:
-        FeedError: it is none.
+        FeedError: it is none, or longer than a hundred years.
     """
     found = AGE.fullmatch(text.strip())
     if found is None:
@@ -58,7 +60,13 @@ def parse_age(text: str) -> timedelta:
             f"{text!r} is no age",
             remedy="Give a number with d, h or w for days, hours or weeks, such as 30d.",
         )
-    return timedelta(hours=int(found[1]) * HOURS[found[2]])
+    hours = int(found[1].lstrip("0")[:DIGITS] or 0) * HOURS[found[2]]
+    if hours > HOURS_AT_MOST:
+        raise FeedError(
+            f"{text!r} is more than a hundred years",
+            remedy="Give a shorter age, such as 30d.",
+        )
+    return timedelta(hours=hours)
 
 
 def is_old(facts: ArchiveFacts, before: float) -> bool:

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from rwt_assets.catalog import FeedCatalog
-from rwt_assets.feed import Feed, Retirement
+from rwt_assets.feed import DAYS_AT_MOST, Feed, Retirement
 from rwt_assets.feed_graph import FEED_TAG
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.retirement import find_old, retire
@@ -21,7 +22,7 @@ EVERY_NIGHT = "30 3 * * *"
 class RetirementConfig(dg.Config):
     """What a person may set who starts the job by hand."""
 
-    older_than_days: float
+    older_than_days: float = Field(ge=0, le=DAYS_AT_MOST)
     keep_data: bool = True
 
 

@@ -121,6 +121,26 @@ def test_a_target_within_another_feeds_place_is_refused(bucket, prefix, says, li
         assert f"two/defs.yaml:{8 if lines and not own else 6}" in reason
 
 
+@pytest.mark.parametrize("folder", ["", "enriched/", "deliveries/", "in/"])
+@pytest.mark.parametrize("own", [True, False], ids=["its own", "another feed's"])
+def test_a_source_within_a_target_is_refused(folder, own):
+    """Everything there is taken for results: collecting or retiring could remove the archives."""
+    place = "{bucket: results, queue: r, prefix: rwt/" + ("kiosk/" if own else "shop/") + folder
+    second = other("r").replace("{bucket: incoming, queue: r, prefix: kiosk/", place)
+    assert second != other("r")
+    with pytest.raises(ComponentTreeException) as caught, two_feeds(HEAD, second):
+        pass
+    reason = str(caught.value.__cause__)
+    if own:
+        assert "below" in reason
+        assert "two/defs.yaml:6" in reason
+    elif folder:
+        assert "the feed two reads archives from where the feed one writes" in reason
+        assert "one/defs.yaml:6" in reason
+    else:
+        assert "the feed one writes what the feed two reads as archives" in reason
+
+
 @pytest.mark.parametrize(
     ("bucket", "prefix"),
     [

@@ -21,10 +21,12 @@ from rwt_assets.deliveries import named_keys
 from rwt_assets.footers import FOOTER_BEFORE
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
+from rwt_assets.missing_deliveries import look_for_documents
 from rwt_assets.replay import ask_whole_way
+from rwt_assets.retirement import find_old, retire
 from rwt_assets.verification import Verified, delivered, verify_document, verify_some
 from rwt_assets_tests.archives import make_zip
-from rwt_assets_tests.assets.conftest import FEED, SALES, Shop, stored_shop
+from rwt_assets_tests.assets.conftest import FEED, SALES, Shop, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_deliveries import KEY, REVISIONS, deliver, results
 
 BAD = SALES + "hat,2026-01-02,oops\nhat,2026-01-02\n"
@@ -401,6 +403,53 @@ def test_the_check_passes_and_fails(shop):
     assert "rwt replay shop/a.zip" in failed.description
     assert failed.metadata["faults"].value == 1
     assert "| an object is not there |" in failed.metadata["what_to_do"].value
+
+
+def test_a_delivery_that_is_gone_is_told_until_it_is_made_again(shop):
+    deliver(shop, REVISIONS[0], name="b.zip")
+    shop.objects.delete("results", [DOCUMENT])
+    assert shop.counts()[1:] == (0, 0, 0)
+    (fault,) = look_for_documents(shop.catalog, shop.objects)[1]
+    assert (fault.archive, fault.where) == (KEY, f"s3://results/{DOCUMENT}")
+    assert fault.what == "it was delivered, and its delivery.json is not there"
+    assert look_for_documents(shop.catalog, shop.objects, ["shop/b.zip"])[1] == []
+    failed = evaluate(shop)
+    assert not failed.passed
+    assert fault.what in failed.description
+    assert ask_whole_way(shop.catalog, [KEY]) == {KEY: "again"}
+    shop.dispatch()
+    assert look_for_documents(shop.catalog, shop.objects)[1] == []
+    assert evaluate(shop).passed
+
+
+def test_what_was_never_delivered_or_was_retired_is_not_missing(shop):
+    shop.deliver("bad.zip", b"no zip", ends="failed")
+    shop.upload("c.zip", REVISIONS[0])
+    shop.take_in()
+    old = find_old(shop.catalog, timedelta(0), now=datetime.now(UTC) + timedelta(days=2))
+    list(retire(shop.catalog, shop.objects, old, keep_data=False))
+    assert look_for_documents(shop.catalog, shop.objects) == ([], [])
+    deliver(shop, REVISIONS[0])  # in the catalog again, with what it was before on record
+    shop.catalog.mark_retired(next(f for f in shop.catalog.facts() if f.partition_key == KEY))
+    shop.objects.delete("results", [DOCUMENT])
+    assert look_for_documents(shop.catalog, shop.objects)[1] == []
+
+
+def test_a_target_that_changed_is_told_with_both_places(shop):
+    target = shop.feed.target.model_copy(update={"prefix": "elsewhere"})
+    moved = with_parquet(shop.redeclared(shop.feed.model_copy(update={"target": target})))
+    (fault,) = look_for_documents(moved.catalog, moved.objects)[1]
+    assert f"it was delivered to s3://results/{DOCUMENT}" in fault.what
+    assert fault.where == f"s3://results/{Layout('elsewhere').delivery(KEY)}"
+    assert "rwt replay shop/a.zip" in fault.remedy
+    assert not evaluate(moved).passed
+    assert look_for_documents(shop.catalog, shop.objects)[1] == []
+    before = results(shop)
+    assert ask_whole_way(moved.catalog, [KEY]) == {KEY: "again"}
+    moved.dispatch()
+    assert look_for_documents(moved.catalog, moved.objects)[1] == []
+    assert evaluate(moved).passed
+    assert before.items() <= results(moved).items(), "what lies at the former place is left"
 
 
 def test_it_is_evaluated_every_hour(shop):

@@ -1,7 +1,12 @@
-import pytest
-from pydantic import ValidationError
+from datetime import UTC, datetime, timedelta
+from typing import get_args
 
-from rwt_assets.feed import Dialect, Feed
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from rwt_assets.feed import Dialect, Feed, Limits
 
 GOOD = {
     "name": "gtfs",
@@ -23,6 +28,82 @@ def changed(path, value):
         target = target[name]
     target[path[-1]] = value
     return document
+
+
+NUMBERS = {
+    ("keep_former_hours",): float,
+    ("expected_every_hours",): float,
+    ("retire", "after_days"): float,
+    ("volume", "rows_to"): float,
+    ("volume", "at_least"): int,
+    ("attempts",): int,
+    ("shards_per_run",): int,
+    ("archives_in_work",): int,
+    ("tolerance", "rows"): int,
+    ("tolerance", "members"): int,
+    ("members", 0, "min_rows"): int,
+    ("members", 0, "max_rows"): int,
+    ("members", 0, "dialect", "skip_lines"): int,
+    **{("limits", name): int for name in Limits.model_fields},
+}
+
+
+def loaded(places):
+    document = {**GOOD, "members": [dict(GOOD["members"][0]), GOOD["members"][1]]}
+    for path, value in places.items():
+        place = document
+        for name in path[:-1]:
+            place = place[name] if isinstance(place, list) else place.setdefault(name, {})
+        place[path[-1]] = value
+    return Feed.model_validate(document)
+
+
+@given(
+    place=st.sampled_from(list(NUMBERS)),
+    value=st.one_of(
+        st.floats(), st.integers(), st.sampled_from([10**k for k in range(30)] + [float("inf")])
+    ),
+)
+def test_a_number_is_in_its_bounds_or_refused_with_its_name(place, value):
+    refused: set[tuple[str | int, ...]] = set()
+    try:
+        feed = loaded({place: value})
+    except ValidationError as error:
+        refused = {fault["loc"][: len(place)] for fault in error.errors()}
+    if refused:
+        assert refused == {place}
+        return
+    for name in place:
+        feed = feed[name] if isinstance(name, int) else getattr(feed, name)
+    assert feed == value
+    assert 0 <= feed <= 2**50
+    # What times are counted with.
+    now = datetime.now(UTC)
+    if "hours" in place[-1] or "days" in place[-1]:
+        kept = timedelta(hours=feed) if "hours" in place[-1] else timedelta(days=feed)
+        assert now - kept < now + kept or not feed
+
+
+def test_every_number_of_a_feed_has_a_bound():
+    """A new setting is held to it: `ge` or `gt`, and `le` or `lt`."""
+    seen, unbound = set(), []
+
+    def walk(model, path):
+        for name, field in model.model_fields.items():
+            inner = [field.annotation, *get_args(field.annotation)]
+            inner += [one for part in inner for one in get_args(part)]
+            for kind in inner:
+                if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:
+                    seen.add(kind)
+                    walk(kind, f"{path}{name}.")
+            told = str(field.metadata) + str(field.annotation)
+            if {int, float} & {*inner} and not ("Le(" in told or "Lt(" in told):
+                unbound.append(path + name)
+
+    walk(Feed, "")
+    assert len(seen) > 8
+    # These are bounds of a column's values themselves.
+    assert unbound == ["members.columns.minimum", "members.columns.maximum"]
 
 
 def test_the_first_rule_that_takes_a_member_applies():
