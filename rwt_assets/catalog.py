@@ -294,6 +294,19 @@ class FeedCatalog:
             )
         )
 
+    def withdraw_retirement(self, archive: ArchiveFacts) -> None:
+        """Put on record that an archive stays: something came in for it just before it was marked.
+
+        Otherwise what came in would be given up, since the mark is newer.
+        """
+        self.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                asset_key=self.graph.zip_archive,
+                partition=archive.partition_key,
+                description="It is not retired: something came in for it.",
+            )
+        )
+
     def retirement_of(self, partition_key: str) -> Event | None:
         """The retirement that an archive has begun to go by or is gone by; None if there is none.
 

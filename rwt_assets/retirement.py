@@ -104,7 +104,10 @@ def find_begun(catalog: "FeedCatalog") -> list[ArchiveFacts]:
 
 
 def _is_begun(facts: ArchiveFacts) -> bool:
-    return facts.being_retired and locate(facts).open_need is None
+    if facts.arrived is None or facts.manifest is None or facts.replay_asked:
+        return False
+    split = facts.manifest.revision == facts.arrived.revision
+    return facts.being_retired and facts.delivered and split
 
 
 def retire(
@@ -142,8 +145,10 @@ def retire(
         removed = 0 if keeps else _remove(catalog, store, facts, seen)
         if removed is not None and catalog.retire_archive(facts):
             yield Retired(key, len(facts.shards), removed)
-        else:
-            yield Retired(key, 0, removed or 0, MEANWHILE)
+            continue
+        if keeps or removed is None:  # nothing has gone
+            catalog.withdraw_retirement(facts)
+        yield Retired(key, 0, removed or 0, MEANWHILE)
 
 
 def remove_late(catalog: "FeedCatalog", store: "ObjectStore", archive: str) -> None:

@@ -507,9 +507,17 @@ def test_a_retirement_that_is_cut_short_is_seen_and_finished(stored, monkeypatch
     assert (results(stored), list(stored.catalog.archives())) == ([], [])
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before the document", "after it"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point(FeedCatalog, "mark_retired"),
+        Point(InMemoryObjects, "delete_if"),
+        Point(InMemoryObjects, "delete_if", after=True),
+    ],
+    ids=["before it is on record", "before the document goes", "after it"],
+)
 @pytest.mark.parametrize("what", ["replay", "upload"])
-def test_what_comes_in_while_the_document_goes_keeps_it(strict, monkeypatch, what, after):
+def test_what_comes_in_while_the_document_goes_keeps_it(strict, monkeypatch, what, point):
     """Also where nothing comes of it: the delivery before stays."""
     strict.deliver("a.zip", R0)
     strict.deliver("a.zip", R2)
@@ -523,7 +531,7 @@ def test_what_comes_in_while_the_document_goes_keeps_it(strict, monkeypatch, wha
             ask_whole_way(strict.catalog, [KEY])
 
     with monkeypatch.context() as patch:
-        Held(patch, Point(InMemoryObjects, "delete_if", after=after), meanwhile)
+        Held(patch, point, meanwhile)
         assert retire_all(strict) == [MEANWHILE]
     assert strict.objects.contents[DELIVERY] == before
     if what == "upload":
