@@ -193,7 +193,7 @@ def _still_kept(
 def confirm_switch(store: ObjectStore, target: Target, before: Current, switched: Delivery) -> None:
     """Look after a switch whether what it names is there; otherwise undo it.
 
-    A run that is held up before its switch may end when its objects were collected.
+    A run that was taken for lost may switch when its objects were collected.
 
     Args:
         store: where deliveries lie.

@@ -100,7 +100,12 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         with explained(context, catalog), fenced(catalog, store, [archive]):
             as_of = catalog.newest_event()
             account, found, document = deliver_newest_split(
-                catalog, store, archive, io_manager.stored, io_manager.copy_rows
+                catalog,
+                store,
+                archive,
+                io_manager.stored,
+                io_manager.copy_rows,
+                run_id=context.run.run_id,
             )
         volume, figures = volume_result(catalog, account)
         return dg.MaterializeResult(
@@ -120,8 +125,14 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
     return delivery
 
 
-def deliver_newest_split(
-    catalog: FeedCatalog, store: ObjectStore, archive: str, stored: Stored, copy_rows: CopyRows
+def deliver_newest_split(  # noqa: PLR0913 - each says one thing about the work
+    catalog: FeedCatalog,
+    store: ObjectStore,
+    archive: str,
+    stored: Stored,
+    copy_rows: CopyRows,
+    *,
+    run_id: str = "",
 ) -> tuple[Account, Sequence[Finding], Delivery]:
     """Take the account of an archive's newest split and, if it adds up, make it the delivery.
 
@@ -131,6 +142,8 @@ def deliver_newest_split(
         archive: object key.
         stored: what is kept of a shard; see `reconciliation.take_account`.
         copy_rows: writes what is kept to a file; see `completeness_checks.find_unexpected`.
+        run_id: of the run that does this. One that was taken for lost meanwhile looks after its
+            switch whether its objects are still there.
 
     Returns:
         The account, what of the archive is not as expected, and the document that is in place now.
@@ -168,8 +181,15 @@ def deliver_newest_split(
         account, datetime.now(UTC), reason=reason, warnings=[str(one) for one in found]
     )
     switched = switch_delivery(store, feed.target, before, document)
-    confirm_switch(store, feed.target, before, switched)
+    if not _is_under_way(catalog, run_id):
+        confirm_switch(store, feed.target, before, switched)
     return account, found, switched
+
+
+def _is_under_way(catalog: FeedCatalog, run_id: str) -> bool:
+    """Whether Dagster takes a run for one that is at work: nothing is collected of its archive."""
+    run = catalog.instance.get_run_by_id(run_id) if run_id else None
+    return run is not None and not run.is_finished
 
 
 def refuse_damaged_quarantine(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> None:

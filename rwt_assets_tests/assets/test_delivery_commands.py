@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from rwt_assets.cli import app
 from rwt_assets.commands import collect, deliveries, verify
 from rwt_assets.consumption import read_delivery
+from rwt_assets.layout import Layout
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.assets.conftest import stored_shop
 from rwt_assets_tests.declared import declared_feed
@@ -119,3 +120,22 @@ def test_verify_tells_each_fault_and_what_to_do(shop):
     shop.dispatch()
     assert rwt("verify", "--deep").endswith("as delivered.\n")
     assert "is not in the catalog" in rwt("replay", "gtfs/b.zip", status=1)
+
+
+def test_verify_tells_a_delivery_that_is_gone(shop):
+    document = Layout(shop.feed.target.prefix).delivery(KEY)
+    shop.objects.delete("rwt-results", [document])
+    told = (
+        f"{KEY}: it was delivered, and its delivery.json is not there "
+        f"(s3://rwt-results/{document}). Run `rwt replay {KEY}`."
+    )
+    for asked in ([], [KEY]):
+        assert rwt("verify", *asked, status=1).splitlines() == [
+            told,
+            "0 deliveries with 0 objects and 0 rows: 1 faults.",
+        ]
+    (fault,) = json.loads(rwt("verify", "--json", status=1))["gtfs"]["faults"]
+    assert fault["archive"] == KEY
+    assert rwt("replay", KEY) == f"{KEY}: is processed again\n"
+    shop.dispatch()
+    assert rwt("verify", "--deep").endswith("as delivered.\n")
