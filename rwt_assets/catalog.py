@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -22,6 +21,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from rwt_assets.archive_facts import Look, read_all_facts, read_facts, read_open_facts
 from rwt_assets.catalog_events import arrival_metadata, revision_from, shard_materialization
 from rwt_assets.evaluation_records import forget_evaluations
+from rwt_assets.event_texts import described
 from rwt_assets.feed_graph import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
@@ -40,6 +40,7 @@ from rwt_assets.feed_graph import (
     TERMINAL_TAG,
     FeedGraph,
 )
+from rwt_assets.foreign_text import command
 from rwt_assets.machine_faults import says_shortage
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.partition_batches import add_partitions, remove_partitions
@@ -193,7 +194,7 @@ class FeedCatalog:
                 asset_key=self.graph.archive_manifest,
                 partition=partition_key,
                 metadata={"revision": revision, "because": because},
-                description=f"This revision is to be processed again: {because}.",
+                description=described(f"This revision is to be processed again: {because}."),
             )
         )
 
@@ -572,7 +573,7 @@ class FeedCatalog:
             archive = parse_archive_partition_key(run.tags.get(ARCHIVE_TAG, ""))
             return (
                 f"run {run.run_id} succeeded, and something came later that undid its work, such "
-                f"as an event reported by hand; `rwt retry {quote(archive)}` has it done again"
+                f"as an event reported by hand; `{command('rwt retry', archive)}` has it done again"
             )
         told = f"run {run.run_id} ended as {run.status.value}"
         if run.status != dg.DagsterRunStatus.FAILURE:

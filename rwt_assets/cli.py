@@ -36,13 +36,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from time import monotonic, sleep
 from typing import Annotated, Literal, NoReturn
 
 import dagster as dg
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rwt_assets.catalog import FeedCatalog
@@ -73,6 +71,7 @@ from rwt_assets.commands.session import (
     tell,
 )
 from rwt_assets.commands.status import status_command
+from rwt_assets.commands.terminal import progress_bars
 from rwt_assets.commands.trace import trace_command
 from rwt_assets.commands.verify import verify_command
 from rwt_assets.consumption import Result, read_delivery, read_result
@@ -80,6 +79,7 @@ from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import nothing_reads
+from rwt_assets.foreign_text import command, visible
 from rwt_assets.intake import sweep as sweep_bucket
 from rwt_assets.json_logs import wants_json
 from rwt_assets.loading import refuse_unloadable
@@ -276,7 +276,8 @@ def _refuse_equal_keys(sent: Sequence[tuple[Feed, Path]]) -> None:
         address = _address(feed, file)
         if address in first:
             raise typer.BadParameter(
-                f"{first[address]} and {file} would both be {address}. Nothing was uploaded. "
+                visible(f"{first[address]} and {file} would both be {address}. ")
+                + "Nothing was uploaded. "
                 "Rename one of them, or submit one when the other is delivered."
             )
         first[address] = file
@@ -414,17 +415,13 @@ def _follow(upload: _Upload, meanwhile: Callable[[], None], until: float | None 
     It ends as well if something else took its place, or when the monotonic clock is `until`.
     """
     feed, name = upload.feed, upload.file.name
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )
     began = monotonic()
     quarantined = told = overtaken = ""
     store = connect_objects()
-    with dg.DagsterInstance.get() as instance, Progress(*columns, console=console) as bars:
+    with (
+        dg.DagsterInstance.get() as instance,
+        progress_bars(console, "{task.fields[told]}") as bars,
+    ):
         catalog = FeedCatalog(instance, feed)
         bar = bars.add_task(name, total=None, told="uploaded")
         while True:
@@ -467,7 +464,7 @@ def _look_at(
 
 def _end_of(upload: _Upload, progress: ArchiveProgress, overtaken: str) -> _End:
     """Tell why an upload that was waited for is not what is delivered."""
-    name, see = upload.file.name, f"rwt trace {quote(upload.key)}"
+    name, see = upload.file.name, command("rwt trace", upload.key)
     stage: StageName | Literal["overtaken", "waiting"] = "waiting"
     if overtaken:
         stage, told = "overtaken", f"is not what is delivered: {overtaken}. See `{see}`."
@@ -488,7 +485,7 @@ def _tell_quarantined(feed: Feed, key: str) -> str:
     parts = [f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts if count]
     if not parts:
         return ""
-    return f"{' and '.join(parts)} quarantined: rwt quarantine list --archive {quote(key)}"
+    return f"{' and '.join(parts)} quarantined: {command('rwt quarantine list --archive', key)}"
 
 
 def _tell(progress: ArchiveProgress) -> str:
@@ -581,7 +578,8 @@ def _stack(
 
 def _stay(stack: embedded.EmbeddedStack) -> None:
     if not wants_json():
-        console.print("\nCtrl-C stops everything; the next start finds it all again.")
+        console.print()
+        console.print("Ctrl-C stops everything; the next start finds it all again.")
     while True:
         stack.watch()
 

@@ -21,13 +21,11 @@ from io import StringIO
 from typing import Final, TextIO
 
 from rwt_assets.errors import CorrectionError
+from rwt_assets.foreign_text import spreadsheet_cell, spreadsheet_text
 
 PLACE: Final = ("archive", "revision", "member", "row", "line", "rule", "reason", "text")
 PREFIX: Final = "rwt_"
 FIELD_CHARACTERS: Final = 8 << 20
-_BEGINS: Final = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the last four are of full width
-_FORMULA: Final = re.compile(f"'*{_BEGINS}")
-_ESCAPED: Final = re.compile(f"'+{_BEGINS}")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -73,13 +71,15 @@ def write_file(file: TextIO, columns: Sequence[str], rows: Iterable[FileRow]) ->
     """
     writer = csv.writer(file)
     prefix = _prefix(columns)
-    writer.writerow([*(prefix + name for name in PLACE), *map(escaped, columns)])
+    writer.writerow([*(prefix + name for name in PLACE), *map(spreadsheet_cell, columns)])
     count = 0
     for one in rows:
         place = [one.archive, one.revision, one.member, one.row, one.line]
         place += [one.rule, one.reason, one.text]
         cells = ["" if cell is None else str(cell) for cell in place]
-        writer.writerow(map(escaped, [*cells, *(one.fields.get(name, "") for name in columns)]))
+        writer.writerow(
+            map(spreadsheet_cell, [*cells, *(one.fields.get(name, "") for name in columns)])
+        )
         count += 1
     return count
 
@@ -122,16 +122,6 @@ def refused(what: str, *, where: str, remedy: str = "") -> CorrectionError:
     )
 
 
-def escaped(cell: str) -> str:
-    """A cell that a spreadsheet takes for a text."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def unescaped(cell: str) -> str:
-    """What `escaped` was given."""
-    return cell[1:] if _ESCAPED.match(cell) else cell
-
-
 def _prefix(columns: Iterable[str]) -> str:
     prefix, names = PREFIX, {name.casefold() for name in columns}
     while any(name.startswith(prefix) for name in names):
@@ -145,7 +135,7 @@ def _rows(text: str, where: str) -> Iterator[FileRow]:
         raise refused(f"the file does not begin with the column {PREFIX}{PLACE[0]}", where=where)
     prefix, delimiter = first[1], first[2]
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names = [unescaped(name) for name in next(reader)]
+    names = [spreadsheet_text(name) for name in next(reader)]
     place = [prefix + name for name in PLACE]
     for name in place:
         if name not in names:
@@ -159,7 +149,7 @@ def _rows(text: str, where: str) -> Iterator[FileRow]:
         at = f"{where}, line {reader.line_num}"
         if len(cells) != len(names):
             raise refused(f"{len(names)} cells expected, {len(cells)} found", where=at)
-        values = dict(zip(names, map(unescaped, cells), strict=True))
+        values = dict(zip(names, map(spreadsheet_text, cells), strict=True))
         archive, revision, member, row, line, rule, reason, raw = (
             values.pop(name) for name in place
         )

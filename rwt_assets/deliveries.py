@@ -24,6 +24,7 @@ from rwt_assets.documents import write_document
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
 from rwt_assets.feed import Target
 from rwt_assets.footers import read_footer
+from rwt_assets.foreign_text import command
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery, FormerDelivery
 from rwt_assets.object_store import ObjectHead, ObjectStore
@@ -67,7 +68,7 @@ def never_delivered(target: Target, archive: str) -> ArchiveMissingError:
         f"the archive {archive} was never delivered",
         where=f"s3://{target.bucket}/{Layout(target.prefix).delivery(archive)}",
         fate="Nothing was changed.",
-        remedy=f"See `rwt trace {archive}`.",
+        remedy=f"See `{command('rwt trace', archive)}`.",
     )
 
 
@@ -162,7 +163,8 @@ def roll_back(
             f"there is no former delivery{f' of generation {to!r}' if to else ''}",
             where=where,
             fate="Nothing was changed.",
-            remedy=f"Former generations: {known or 'none'}; see `rwt deliveries {archive}`.",
+            remedy=f"Former generations: {known or 'none'}; see "
+            f"`{command('rwt deliveries', archive)}`.",
         )
     chosen = wanted[0]
     document = read_former(store, target, chosen)

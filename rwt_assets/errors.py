@@ -40,6 +40,8 @@ not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rwt_assets.foreign_text import visible, visible_lines
+
 if TYPE_CHECKING:
     from rwt_assets.manifest import MemberReport
 
@@ -56,15 +58,17 @@ class RwtError(Exception):
         where: bucket, key, member, line: whatever leads a person to the place.
         fate: what happened to the data.
         remedy: what to do next.
+
+    What others wrote is often part of it, so it is kept as it can be shown (`foreign_text.py`).
+    `in_lines` is true where a text of ours has several lines, such as the end of a log.
     """
 
     terminal: ClassVar[bool] = True
+    in_lines: ClassVar[bool] = False
 
     def __init__(self, what: str, *, where: str = "", fate: str = "", remedy: str = "") -> None:
-        self.what = what
-        self.where = where
-        self.fate = fate
-        self.remedy = remedy
+        fit = visible_lines if self.in_lines else visible
+        self.what, self.where, self.fate, self.remedy = map(fit, (what, where, fate, remedy))
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -82,6 +86,8 @@ class FeedError(RwtError):
 
 class CodeLocationError(RwtError):
     """Dagster cannot load the project's definitions: no feed of the project works."""
+
+    in_lines = True
 
 
 class PartitionKeyError(RwtError):
@@ -209,3 +215,4 @@ class StackError(RwtError):
     """A local server did not start, stop or answer."""
 
     terminal = False
+    in_lines = True

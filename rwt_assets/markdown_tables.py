@@ -5,21 +5,21 @@ values are shown (`delivery_report.py`, `quarantine.py`, the IO manager).
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from traceback import format_exception
 from typing import Any, Final
 
 import pyarrow as pa
 
+from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown, visible, visible_lines
+
 HEAD_ROWS: Final = 5
 HEAD_COLUMNS: Final = 16
 CELL_CHARACTERS: Final = 40
-
-
-NOT_SHOWN: Final = "(cannot be shown: {})"
 LOG: Final = logging.getLogger(__name__)
 
 
-def decoration(make: Callable[..., str], *given: Any) -> str:
+def decoration(make: Callable[..., SafeMarkdown], *given: Any) -> SafeMarkdown:
     """What a function makes of what is given to be shown; if it fails, a text that says so.
 
     Data that were processed are kept and delivered whatever becomes of what is shown of them, so
@@ -36,34 +36,44 @@ def decorations(make: Callable[..., dict[str, Any]], *given: Any) -> dict[str, A
     try:
         return make(*given)
     except Exception as error:  # noqa: BLE001 - likewise
-        return {"not_shown": _not_shown(error)}
+        return {"not_shown": str(_not_shown(error))}
 
 
-def _not_shown(error: Exception) -> str:
-    LOG.error("something cannot be shown", exc_info=error)
-    return NOT_SHOWN.format(in_table(f"{type(error).__name__}: {error}"))
+def _not_shown(error: Exception) -> SafeMarkdown:
+    told = visible_lines("".join(format_exception(error)))
+    LOG.error("something cannot be shown: %s", told)
+    return SafeMarkdown.of("(cannot be shown: {})", f"{type(error).__name__}: {error}")
 
 
-def in_table(text: str) -> str:
-    """A text as a cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> SafeMarkdown:
+    """Rows as a Markdown table.
+
+    Args:
+        heads: names of the columns; numbers stand at the right under one that ends with a colon.
+        rows: their cells, each of which is escaped if it is no `SafeMarkdown`.
+    """
+    names = _row([head.removesuffix(":") for head in heads])
+    rule = "".join("---:|" if head.endswith(":") else "---|" for head in heads)
+    return SafeMarkdown.lines([names, SafeMarkdown(f"|{rule}"), *map(_row, rows)])
 
 
-def first_rows(table: pa.Table) -> str:
+def _row(cells: Sequence[object]) -> SafeMarkdown:
+    made = [SafeMarkdown.of("{}", cell) if cell != "" else NO_MARKDOWN for cell in cells]
+    return SafeMarkdown.of("| {} |", SafeMarkdown.lines(made, " | "))
+
+
+def first_rows(table: pa.Table) -> SafeMarkdown:
     """The first rows of a table, at most five, with at most sixteen columns and short cells.
 
     Columns that say where a row came from are the last ones, so they are the first to go.
     """
     head = table.slice(0, HEAD_ROWS)
     names = head.column_names[:HEAD_COLUMNS]
-    lines = [
-        f"| {' | '.join(in_table(name) for name in names)} |",
-        f"|{'---|' * len(names)}",
-    ]
     columns = [[*map(_value, head.column(number))] for number in range(len(names))]
-    lines += [f"| {' | '.join(map(_cell, row))} |" for row in zip(*columns, strict=True)]
+    rows = [[*map(_cell, row)] for row in zip(*columns, strict=True)]
+    shown = markdown_table([f"{_cell(name)}" for name in names], rows)
     more = len(head.column_names) - len(names)
-    return "\n".join(lines) + (f"\n\nand {more} more columns" if more else "")
+    return SafeMarkdown.of("{}\n\nand {} more columns", shown, more) if more else shown
 
 
 def _value(scalar: Any) -> Any:
@@ -77,5 +87,4 @@ def _value(scalar: Any) -> Any:
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else in_table(str(value).replace("\r", " "))
-    return text if len(text) <= CELL_CHARACTERS else f"{text[: CELL_CHARACTERS - 1]}…"
+    return "" if value is None else visible(value, CELL_CHARACTERS)

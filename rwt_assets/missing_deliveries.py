@@ -8,9 +8,9 @@ that is on record has been there.
 """
 
 from collections.abc import Collection
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from rwt_assets.foreign_text import command
 from rwt_assets.layout import Layout
 from rwt_assets.object_store import ObjectHead, ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
@@ -58,9 +58,9 @@ def _fault(archive: str, *, delivered_to: str, now: str) -> Fault:
     if delivered_to and delivered_to != now:
         what = f"it was delivered to {delivered_to}, which is not below the feed's target any more"
         remedy = (
-            f"Run `rwt replay {quote(archive)}` to have it delivered to the new place, or give the "
-            "feed its former target again. What lies at the former place is left as it is."
+            f"Run `{command('rwt replay', archive)}` to have it delivered to the new place, or give "
+            "the feed its former target again. What lies at the former place is left as it is."
         )
         return Fault(archive, what, now, remedy)
     what = "it was delivered, and its delivery.json is not there"
-    return Fault(archive, what, now, f"Run `rwt replay {quote(archive)}`.")
+    return Fault(archive, what, now, f"Run `{command('rwt replay', archive)}`.")

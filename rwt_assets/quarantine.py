@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from rwt_assets.contract import TEXT_BYTES, QuarantineEntry
 from rwt_assets.feed import Tolerance
+from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown, command_in_markdown
 from rwt_assets.manifest import ArchiveManifest, Delivery, EnrichedObject
-from rwt_assets.markdown_tables import in_table
+from rwt_assets.markdown_tables import markdown_table
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.records import CUT
 
@@ -203,19 +204,24 @@ def _cut_marked(entry: QuarantineEntry, *, whole_texts: bool) -> QuarantineEntry
     return replace(entry, text=entry.text + CUT)
 
 
-def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> str:
+def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> SafeMarkdown:
     """What was set aside, as Markdown: by member and rule, some reasons, and how to see all."""
-    lines = ["| member | rule | rows set aside |", "|---|---|---:|"]
-    lines += [
-        f"| {in_table(one.member)} | {in_table(one.rule)} "
-        f"| {'whole member, ' if one.reason else ''}{one.rows} |"
+    rows = [
+        (one.member, one.rule, f"{'whole member, ' if one.reason else ''}{one.rows}")
         for one in found.broken[:SHOWN]
     ]
     if len(found.broken) > SHOWN:
-        lines.append(f"| {len(found.broken) - SHOWN} more | | |")
-    lines += ["", *(f"- {place_of(entry)}: {in_table(entry.reason)}" for entry in sample)]
-    lines += ["", f"All of it: `rwt quarantine list --archive {found.archive}`"]
-    return "\n".join(lines)
+        rows.append((f"{len(found.broken) - SHOWN} more", "", ""))
+    all_of_it = command_in_markdown("rwt quarantine list --archive", found.archive)
+    return SafeMarkdown.lines(
+        [
+            markdown_table(("member", "rule", "rows set aside:"), rows),
+            NO_MARKDOWN,
+            *(SafeMarkdown.of("- {}: {}", place_of(entry), entry.reason) for entry in sample),
+            NO_MARKDOWN,
+            SafeMarkdown.of("All of it: {}", all_of_it),
+        ]
+    )
 
 
 def place_of(entry: QuarantineEntry) -> str:

@@ -29,6 +29,7 @@ from rwt_assets.deliveries import (
     take_back,
 )
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
+from rwt_assets.foreign_text import command
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key
@@ -85,7 +86,7 @@ def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
             "the archive is not in the catalog",
             where=where,
             fate="Nothing was changed.",
-            remedy=f"See `rwt trace {archive}`.",
+            remedy=f"See `{command('rwt trace', archive)}`.",
         )
     if facts.being_retired:
         raise SupersededError(

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.feed import MemberRule
+from rwt_assets.foreign_text import SafeMarkdown
 from rwt_assets.manifest import MemberReport
-from rwt_assets.markdown_tables import in_table
+from rwt_assets.markdown_tables import markdown_table
 
 UNDECLARED: Final = "not declared"
 # Numbers, and what looks like a digest: letters a to f with at least one digit.
@@ -115,10 +116,7 @@ def differences_sentence(differences: Sequence[Difference]) -> str:
     return "; ".join(f"{change}: {', '.join(named)}" for change, named in by_change.items())
 
 
-def differences_table(differences: Sequence[Difference]) -> str:
+def differences_table(differences: Sequence[Difference]) -> SafeMarkdown:
     """The differences as a Markdown table."""
-    lines = ["| change | column | before | after |", "|---|---|---|---|"]
-    for one in differences:
-        cells = (one.change, one.column, one.before, one.after)
-        lines.append(f"| {' | '.join(map(in_table, cells))} |")
-    return "\n".join(lines)
+    rows = [(one.change, one.column, one.before, one.after) for one in differences]
+    return markdown_table(("change", "column", "before", "after"), rows)

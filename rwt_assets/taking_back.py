@@ -21,6 +21,7 @@ from rwt_assets.corrections import (
     fields_in,
     keep_corrections,
 )
+from rwt_assets.foreign_text import command
 from rwt_assets.manifest import ArchiveManifest, MemberReport
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key
@@ -124,7 +125,10 @@ def _refuse_in_work(catalog: FeedCatalog, archive: str, where: str) -> bool:
         raise refused(
             f"the archive {archive} is in work",
             where=where,
-            remedy=f"Run it again when `rwt trace {archive}` says that it is delivered or failed.",
+            remedy=(
+                f"Run it again when `{command('rwt trace', archive)}` says that it is delivered or "
+                "failed."
+            ),
         )
     return facts.replay_asked
 

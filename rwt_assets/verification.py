@@ -15,7 +15,6 @@ from datetime import datetime
 from heapq import nlargest
 from io import BytesIO
 from math import ceil
-from shlex import quote
 from typing import Any, Final, Literal
 from zlib import crc32
 
@@ -31,6 +30,7 @@ from rwt_assets.enrichment import crc32_of
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
 from rwt_assets.footers import read_footer
+from rwt_assets.foreign_text import command
 from rwt_assets.generations import enrichment_version
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery, EnrichedObject, MemberReport
@@ -252,10 +252,10 @@ class _Verification:
         self._faults: list[Fault] = []
         self._rows: defaultdict[str, list[np.ndarray]] = defaultdict(list)
         self._quarantine_crc32 = quarantine_checksums(delivery)
-        name = quote(delivery.key)
+        key = delivery.key
         self._remedy = (
-            f"Run `rwt replay {name}`"
-            + (f", or `rwt rollback {name}` meanwhile." if delivery.former else ".")
+            f"Run `{command('rwt replay', key)}`"
+            + (f", or `{command('rwt rollback', key)}` meanwhile." if delivery.former else ".")
             if known
             else "Upload the archive again: it is no longer in the catalog."
         )

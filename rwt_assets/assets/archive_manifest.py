@@ -19,12 +19,14 @@ from rwt_assets.automation import code_changed
 from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.corrections import NOTHING_CORRECTED, corrections_in_force
 from rwt_assets.errors import ArchiveMissingError, SupersededError
+from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import CAUSE_TAG, FeedGraph
+from rwt_assets.foreign_text import SafeMarkdown
 from rwt_assets.generations import enrichment_version, split_id, splitting_version
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest
-from rwt_assets.markdown_tables import decoration, in_table
+from rwt_assets.markdown_tables import decoration, markdown_table
 from rwt_assets.memory import give_back_large_pieces
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import parse_archive_partition_key
@@ -260,16 +262,13 @@ def _metadata(feed: Feed, manifest: ArchiveManifest, seconds: float) -> dict[str
         "dagster/uri": uri,
         "object": dg.MetadataValue.url(page_of(uri)),
         "archive_object": dg.MetadataValue.url(page_of(f"s3://{manifest.bucket}/{manifest.key}")),
-        "members_by_outcome": dg.MetadataValue.md(decoration(_member_table, manifest)),
+        "members_by_outcome": markdown_metadata(decoration(_member_table, manifest)),
     }
 
 
-def _member_table(manifest: ArchiveManifest) -> str:
-    lines = ["| member | outcome | rows | quarantined | reason |", "|---|---|---:|---:|---|"]
-    for member in manifest.members:
-        name, reason = (in_table(text) for text in (member.name, member.reason))
-        lines.append(
-            f"| {name} | {member.outcome} | {member.rows_read} | {member.rows_quarantined} "
-            f"| {reason} |"
-        )
-    return "\n".join(lines)
+def _member_table(manifest: ArchiveManifest) -> SafeMarkdown:
+    rows = [
+        (one.name, one.outcome, one.rows_read, one.rows_quarantined, one.reason)
+        for one in manifest.members
+    ]
+    return markdown_table(("member", "outcome", "rows:", "quarantined:", "reason"), rows)

@@ -14,11 +14,13 @@ from typing import Any, get_args
 import dagster as dg
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import SafeMarkdown, sentence_in_markdown
 from rwt_assets.freshness import Freshness
 from rwt_assets.manifest import Delivery
-from rwt_assets.markdown_tables import decoration, in_table
+from rwt_assets.markdown_tables import decoration, markdown_table
 from rwt_assets.quarantine import SetAside, breaches, count_delivered
 from rwt_assets.reconciliation import Account
 from rwt_assets.standing import StandingCounts, Verdict, count_standing
@@ -145,15 +147,13 @@ def _set_aside_metadata(found: SetAside) -> dict[str, Any]:
 def _rules_metadata(found: SetAside) -> dict[str, Any]:
     if not found.anything:
         return {}
-    return {"by_rule": dg.MetadataValue.md(decoration(_rule_table, found))}
+    return {"by_rule": markdown_metadata(decoration(_rule_table, found))}
 
 
-def _rule_table(found: SetAside) -> str:
+def _rule_table(found: SetAside) -> SafeMarkdown:
     rules = list(found.by_rule.items())
-    lines = ["| rule | rows |", "|---|---:|"]
-    lines += [f"| {in_table(rule)} | {rows} |" for rule, rows in rules[:SAMPLE]]
-    lines += [f"| {len(rules) - SAMPLE} more | |"] if len(rules) > SAMPLE else []
-    return "\n".join(lines)
+    more = [(f"{len(rules) - SAMPLE} more", "")] if len(rules) > SAMPLE else []
+    return markdown_table(("rule", "rows:"), [*rules[:SAMPLE], *more])
 
 
 def feed_is_fresh_check(feed: Feed) -> dg.AssetChecksDefinition:
@@ -245,6 +245,9 @@ def standing_metadata(counted: StandingCounts) -> dict[str, Any]:
     }
     told = [*counted.forgotten, *counted.failed][:SAMPLE]
     if told:
-        lines = [f"- `{entry.partition_key}`: {entry.reason}" for entry in told]
-        metadata["forgotten_or_failed"] = dg.MetadataValue.md("\n".join(lines))
+        lines = [
+            SafeMarkdown.of("- {}: {}", entry.partition_key, sentence_in_markdown(entry.reason))
+            for entry in told
+        ]
+        metadata["forgotten_or_failed"] = markdown_metadata(SafeMarkdown.lines(lines))
     return metadata

@@ -14,9 +14,11 @@ from rwt_assets.assets.checks import evaluation_of
 from rwt_assets.completeness import Finding, find_incomplete
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.errors import IncompleteError
+from rwt_assets.event_texts import described
 from rwt_assets.expectations import ARCHIVE_COMPLETE, REFERENCES_HOLD
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import command, visible
 from rwt_assets.manifest import EnrichedObject
 from rwt_assets.reconciliation import Account
 from rwt_assets.table_checks import asks_rows, find_in_rows
@@ -74,7 +76,7 @@ def refuse_incomplete(account: Account, found: Sequence[Finding]) -> None:
         fate="No delivery was written; the one before, if any, is as it was.",
         remedy=(
             "Ask the sender for a whole archive under the same key; or mend what the feed expects "
-            f"and run `rwt retry {manifest.key}`."
+            f"and run `{command('rwt retry', manifest.key)}`."
         ),
     )
 
@@ -133,11 +135,11 @@ def _result(name: str, found: Sequence[Finding]) -> dg.AssetCheckResult:
         passed=not found,
         check_name=name,
         severity=dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN,
-        description=found[0].what if found else None,
+        description=described(found[0].what if found else None),
         metadata={
             "findings": len(found),
             **(
-                {"found": dg.MetadataValue.json([str(one) for one in found[:SHOWN]])}
+                {"found": dg.MetadataValue.json([visible(one) for one in found[:SHOWN]])}
                 if found
                 else {}
             ),

@@ -39,8 +39,10 @@ from rwt_assets.completeness import Finding
 from rwt_assets.deliveries import confirm_switch, current_delivery, reason_for, switch_delivery
 from rwt_assets.delivery_report import delivery_report
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError, ToleranceError
+from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import SafeMarkdown, command
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery
@@ -269,9 +271,9 @@ def not_tolerated(account: Account, beyond: Sequence[Breach]) -> ToleranceError:
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
         fate="No delivery was written; the one before, if any, is as it was.",
         remedy=(
-            f"See `rwt quarantine list --archive {manifest.key}`; mend the feed and run `rwt "
-            f"quarantine replay --archive {manifest.key}`, or raise {settings} of the feed and "
-            f"run `rwt retry {manifest.key}`."
+            f"See `{command('rwt quarantine list --archive', manifest.key)}`; mend the feed and "
+            f"run `{command('rwt quarantine replay --archive', manifest.key)}`, or raise "
+            f"{settings} of the feed and run `{command('rwt retry', manifest.key)}`."
         ),
     )
 
@@ -296,10 +298,10 @@ def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dic
     found = account.set_aside
     if not found.anything:
         return {}
-    return {"quarantine": dg.MetadataValue.md(decoration(_quarantine, store, feed, account))}
+    return {"quarantine": markdown_metadata(decoration(_quarantine, store, feed, account))}
 
 
-def _quarantine(store: ObjectStore, feed: Feed, account: Account) -> str:
+def _quarantine(store: ObjectStore, feed: Feed, account: Account) -> SafeMarkdown:
     sample: list[QuarantineEntry] = []
     with suppress(ArchiveMissingError):  # an IO manager in memory may keep it nowhere
         sample = read_entries(store, feed.target.bucket, account.quarantine_keys[:1], limit=SAMPLE)
@@ -316,7 +318,7 @@ def _metadata(
         waited = datetime.now(UTC) - arrived.event_time
         latency = {"seconds_from_upload": round(waited.total_seconds(), 1)}
     return {
-        "report": dg.MetadataValue.md(
+        "report": markdown_metadata(
             decoration(delivery_report, account, tuple(catalog.graph.csv_shard.path))
         ),
         **document_metadata(catalog, document),

@@ -13,6 +13,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import RwtError, ShardDamagedError
 from rwt_assets.feed_graph import DAMAGE_TAG, OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
+from rwt_assets.foreign_text import is_visible, visible
 from rwt_assets.machine_faults import is_shortage
 
 REASON_LENGTH = 1_000
@@ -55,13 +56,22 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
                 "what to do": error.remedy,
             },
             allow_retries=not error.terminal,
-        ) from error
+        ) from (error if _fit(error) else None)
     except Exception as error:
         tags = {REASON_TAG: _told(error)[:REASON_LENGTH]}
         if is_outage(error):
             tags = outage_tags(error)
         context.instance.add_run_tags(context.run.run_id, tags)
+        if not _fit(error):
+            raise dg.Failure(description=_told(error)) from None
         raise
+
+
+def _fit(error: BaseException | None) -> bool:
+    """Whether an error and what it came from can be written into a log as they are."""
+    return error is None or (
+        is_visible(str(error)) and _fit(error.__cause__) and _fit(error.__context__)
+    )
 
 
 def outage_tags(error: Exception) -> dict[str, str]:
@@ -71,7 +81,7 @@ def outage_tags(error: Exception) -> dict[str, str]:
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return visible(f"{type(error).__name__}: {error}")
 
 
 def is_outage(error: Exception) -> bool:

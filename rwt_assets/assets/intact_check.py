@@ -11,9 +11,11 @@ from typing import Any
 import dagster as dg
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.event_texts import described, markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.markdown_tables import decoration, in_table
+from rwt_assets.foreign_text import SafeMarkdown, sentence_in_markdown
+from rwt_assets.markdown_tables import decoration, markdown_table
 from rwt_assets.missing_deliveries import look_for_documents
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.resources.object_store import ObjectStoreResource
@@ -53,7 +55,7 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not found.faults,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=_summary(found),
+            description=described(_summary(found)),
             metadata=_metadata(found, len(heads)),
         )
 
@@ -106,15 +108,15 @@ def _metadata(found: Verified, deliveries: int) -> dict[str, Any]:
     if found.elsewhere:
         metadata["objects_kept_elsewhere"] = found.elsewhere
     if found.faults:
-        metadata["what_to_do"] = dg.MetadataValue.md(decoration(_table, found.faults))
+        metadata["what_to_do"] = markdown_metadata(decoration(_table, found.faults))
     return metadata
 
 
-def _table(faults: tuple[Fault, ...]) -> str:
-    lines = ["| archive | fault | object | what to do |", "|---|---|---|---|"]
-    for one in faults[:SHOWN]:
-        cells = (one.archive, one.what, one.where, one.remedy)
-        lines.append(f"| {' | '.join(map(in_table, cells))} |")
+def _table(faults: tuple[Fault, ...]) -> SafeMarkdown:
+    rows: list[tuple[object, ...]] = [
+        (one.archive, one.what, one.where, sentence_in_markdown(one.remedy))
+        for one in faults[:SHOWN]
+    ]
     if len(faults) > SHOWN:
-        lines.append(f"| {len(faults) - SHOWN} more | | | |")
-    return "\n".join(lines)
+        rows.append((f"{len(faults) - SHOWN} more", "", "", ""))
+    return markdown_table(("archive", "fault", "object", "what to do"), rows)

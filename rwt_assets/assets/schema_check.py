@@ -9,8 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.event_texts import described, markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import SafeMarkdown
 from rwt_assets.markdown_tables import decoration
 from rwt_assets.schema_history import KindFinding, SchemaChange
 from rwt_assets.schemas import differences_sentence, differences_table
@@ -39,12 +41,12 @@ def schema_check_result(findings: Sequence[KindFinding]) -> dg.AssetCheckResult:
     if first:
         metadata["seen_for_the_first_time"] = ", ".join(first[:SHOWN])
     if changes:
-        metadata["differences"] = dg.MetadataValue.md(decoration(_differences, changes[:SHOWN]))
+        metadata["differences"] = markdown_metadata(decoration(_differences, changes[:SHOWN]))
     return dg.AssetCheckResult(
         passed=not changes,
         check_name=SCHEMA_UNCHANGED,
         severity=dg.AssetCheckSeverity.WARN,
-        description=_summary(findings, changes, first),
+        description=described(_summary(findings, changes, first)),
         metadata=metadata,
     )
 
@@ -60,16 +62,17 @@ def _summary(
     return f"all {len(findings)} kinds of member are as before"
 
 
-def _differences(changes: Sequence[SchemaChange]) -> str:
-    return "\n\n".join(map(_told, changes))
+def _differences(changes: Sequence[SchemaChange]) -> SafeMarkdown:
+    return SafeMarkdown.lines(map(_told, changes), "\n\n")
 
 
-def _told(change: SchemaChange) -> str:
+def _told(change: SchemaChange) -> SafeMarkdown:
     known = change.known
     if known is None:
-        against = f"`{change.sibling}` of the same archive"
+        against = f"{change.sibling} of the same archive"
     elif known.archive:
-        against = f"`{known.member}` of `{known.archive}`, revision `{known.revision}`"
+        against = f"{known.member} of {known.archive}, revision {known.revision}"
     else:
         against = "an archive that was retired"
-    return f"`{change.member}` differs from {against}:\n\n{differences_table(change.differences)}"
+    table = differences_table(change.differences)
+    return SafeMarkdown.of("{} differs from {}:\n\n{}", change.member, against, table)

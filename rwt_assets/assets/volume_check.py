@@ -10,6 +10,7 @@ from typing import Any, Final
 import dagster as dg
 
 from rwt_assets.catalog import FeedCatalog
+from rwt_assets.event_texts import described
 from rwt_assets.expectations import ROWS_AS_USUAL
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -45,7 +46,7 @@ def volume_result(
         passed=not found,
         check_name=ROWS_AS_USUAL,
         severity=dg.AssetCheckSeverity.WARN,
-        description=found[0] if found else None,
+        description=described(found[0] if found else None),
         metadata={
             "deliveries_compared": len(before),
             **({"found": dg.MetadataValue.json(found)} if found else {}),

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import boto3
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
@@ -120,6 +120,6 @@ def _show(name: str, findings: Sequence[Finding]) -> None:
     for column in ("", "what", "found", "what to do"):
         table.add_column(column, overflow="fold")
     for one in findings:
-        mark = "[green]ok[/]" if one.ok else "[red]NOT OK[/]"
-        table.add_row(mark, *map(escape, (one.name, one.found, one.remedy)))
+        mark = Text("ok", "green") if one.ok else Text("NOT OK", "red")
+        table.add_row(mark, one.name, one.found, one.remedy)
     console.print(table)

@@ -4,7 +4,6 @@ What belongs here: the commands. What does not: which rows are given out (`corre
 package) and taken back (`taking_back.py`).
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,8 +64,8 @@ def export_command(  # noqa: PLR0913, PLR0917 - one for each option
             found = find_rejected(catalog, store, archive)
             former = rolled_back_to(catalog, archive) == found.found.revision
             if output is None:
-                sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
-                done = export_rows(catalog, store, found, sys.stdout, member=member, rule=rule)
+                with console.data() as file:
+                    done = export_rows(catalog, store, found, file, member=member, rule=rule)
             else:
                 # Spreadsheets take a CSV for UTF-8 only if it begins with a byte order mark.
                 with output.open("w", encoding="utf-8-sig", newline="") as file:

@@ -100,9 +100,9 @@ def _show(deliveries: Sequence[PastDelivery]) -> None:
         console.print(f"  {name}  {_standing(one)}", markup=False)
         reason = f": {one.reason}" if one.reason else ""
         replaced = "" if one.replaced_at is None else f", replaced {_time(one.replaced_at)}"
+        console.print(f"    revision {one.revision[:REVISION_SHOWN]}{reason}", markup=False)
+        console.print(f"    delivered {_time(one.delivered_at)}{replaced}", markup=False)
         console.print(
-            f"    revision {one.revision[:REVISION_SHOWN]}{reason}\n"
-            f"    delivered {_time(one.delivered_at)}{replaced}\n"
             f"    {one.rows_read:,} rows read, {one.rows_enriched:,} enriched, "
             f"{one.rows_quarantined:,} quarantined",
             markup=False,

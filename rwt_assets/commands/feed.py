@@ -8,7 +8,6 @@ These commands need no stack, no S3 and no DAGSTER_HOME: they read a file.
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,18 +18,11 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 from pydantic import SecretStr
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import DownloadColumn, Progress, TaskID
 from rich.table import Table
 
 from rwt_assets.commands.session import choose, console, errors, errors_told, stop_with
+from rwt_assets.commands.terminal import progress_bars
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.declaration import feed_name
 from rwt_assets.definitions import declared_feeds
@@ -149,7 +141,7 @@ def infer(
                 )
             )
         if output is None:
-            sys.stdout.write(found.text)
+            console.write(found.text)
         else:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(found.text, encoding="utf-8")
@@ -219,14 +211,7 @@ def _steps(file: Path) -> Iterator[Callable[[str, int], None]]:
 
 
 def _bars() -> Progress:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+    return progress_bars(errors, DownloadColumn(), shown=errors.is_terminal, transient=True)
 
 
 def _as_dict(one: MemberPreview) -> dict[str, object]:
@@ -276,18 +261,14 @@ def _member_table(found: Preview) -> Table:
         shown = ["" if one.outcome == "ignored" else f"{number:,}" for number in numbers]
         # The whole reason of a broken member comes below, with what else is known of it.
         why = one.reason if one.outcome != "broken" else one.problems[0].rule
-        name, why = _plain(one.name), _plain(_short(why))
+        name, why = one.name, _short(why)
         table.add_row(name, one.outcome, *shown, why, style=STYLES[one.outcome])
     return table
 
 
-def _plain(text: str) -> str:
-    """A text in which rich finds no markup."""
-    return text.replace("[", "\\[")
-
-
 def _show_member(one: MemberPreview) -> None:
-    _line(f"\n{one.name}", style="bold")
+    console.print()
+    _line(one.name, style="bold")
     if one.dialect is not None:
         _line(f"  dialect: {_tell_dialect(one.dialect)}")
     if one.columns:

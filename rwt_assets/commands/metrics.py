@@ -113,7 +113,7 @@ def _print(watcher: Watcher, *, as_json: bool) -> None:
         figures = None if latest is None else asdict(latest)
         console.print_json(json.dumps({**document, "reading": figures}))
     else:
-        typer.echo(exposition(watcher), nl=False)
+        console.write(exposition(watcher).decode())
     raise typer.Exit(0 if healthy else 1)
 
 

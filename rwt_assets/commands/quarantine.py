@@ -3,13 +3,11 @@
 import json
 from collections.abc import Collection
 from dataclasses import asdict
-from shlex import quote
 from time import sleep
 from typing import Annotated, Any
 
 import dagster as dg
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.session import (
@@ -22,8 +20,10 @@ from rwt_assets.commands.session import (
     errors,
     errors_told,
 )
+from rwt_assets.commands.terminal import progress_bars
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.definitions import declared_feeds
+from rwt_assets.foreign_text import command
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.quarantine import Broken, SetAside, place_of, read_entries
 from rwt_assets.replay import Asked, Quarantined, ask_again, find_quarantined
@@ -210,10 +210,11 @@ def _tell_asked(asked: Asked) -> None:
     for key in asked.left:
         console.print(f"{key}: is in work or not split yet; ask again afterwards", markup=False)
     for key in asked.rolled_back:
+        newest = command("rwt replay", parse_archive_partition_key(key))
         console.print(
             f"{key}: a person rolled back to this, and its ZIP was replaced since: it cannot be "
-            f"processed again. `rwt replay {quote(parse_archive_partition_key(key))}` processes "
-            "the newest upload; or upload the archive again as it should be",
+            f"processed again. `{newest}` processes the newest upload; or upload the archive again "
+            "as it should be",
             markup=False,
         )
     if asked.no_room:
@@ -227,15 +228,8 @@ def _tell_asked(asked: Asked) -> None:
 
 def follow(catalog: FeedCatalog, keys: list[str]) -> dict[str, ArchiveProgress]:
     """Show how archives go through until each is delivered or failed; where each ended."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} of {task.total} archives"),
-        TimeElapsedColumn(),
-    )
     ends: dict[str, ArchiveProgress] = {}
-    with Progress(*columns, console=console) as bars:
+    with progress_bars(console, "{task.completed} of {task.total} archives") as bars:
         bar = bars.add_task("processed again", total=len(keys))
         while len(ends) < len(keys):
             progress = archives_progress(catalog, [key for key in keys if key not in ends])

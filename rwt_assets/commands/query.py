@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import typer
 from rich.table import Table
@@ -22,10 +23,12 @@ from rwt_assets.commands.session import (
     errors_told,
     stop_with,
 )
+from rwt_assets.commands.terminal import CELL_AT_MOST
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.delivered import delivered_by, query
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_key
+from rwt_assets.foreign_text import FORMULA_BEGINS, spreadsheet_cell, visible
 from rwt_assets.resources.object_store import connect_objects
 
 
@@ -42,6 +45,9 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of the table shown.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="All rows, as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="All rows, as CSV.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="With --csv: texts as they are, for a program.")
+    ] = False,
 ) -> None:
     """Run SQL (DuckDB's) over delivered rows; each member is a table.
 
@@ -51,6 +57,9 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
         rwt query
         rwt query "select _archive, count(*) from stop_times group by 1"
         rwt query --csv "select * from stops" > stops.csv
+
+    With --csv a text that a spreadsheet would take for a formula has an apostrophe before it, as in
+    `rwt quarantine export`. A program that reads the file needs --exact, or --json.
 
     Status 1 if the statement is wrong or nothing was delivered.
     """
@@ -72,11 +81,11 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
             if found is None:
                 console.print("Done.")
             elif as_json or as_csv:
-                _write(found.to_arrow_table(), as_json=as_json)
+                _write(found.to_arrow_table(), as_json=as_json, exact=exact)
             else:
                 _show(found, limit)
         except duckdb.Error as error:
-            errors.print(str(error), style="red", markup=False)
+            errors.print_lines(str(error), style="red")
             errors.print(f"Tables are: {', '.join(tables)}", markup=False)
             raise typer.Exit(1) from error
 
@@ -90,13 +99,26 @@ def _wanted(feeds: Sequence[Feed], keys: Sequence[str]) -> list[tuple[Feed, list
     return [(feed, own) for feed, own in named if own]
 
 
-def _write(rows: pa.Table, *, as_json: bool) -> None:
+def _write(rows: pa.Table, *, as_json: bool, exact: bool) -> None:
     if as_json:
         console.print_json(json.dumps(rows.to_pylist(), default=str))
     else:
         body = BytesIO()  # Arrow closes what it writes to, and that must not be the terminal
-        pyarrow.csv.write_csv(rows, body)
-        typer.echo(body.getvalue(), nl=False)
+        pyarrow.csv.write_csv(rows if exact else _for_spreadsheet(rows), body)
+        console.write(body.getvalue().decode())
+
+
+def _for_spreadsheet(rows: pa.Table) -> pa.Table:
+    """Rows in whose texts and names of columns a spreadsheet finds no formula."""
+    columns = []
+    for each in rows.columns:
+        column = each
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = pc.replace_substring_regex(column, rf"\A('*{FORMULA_BEGINS})", r"'\1")
+        columns.append(column)
+    return pa.table(columns, names=[spreadsheet_cell(name) for name in rows.column_names])
 
 
 def _show(found: duckdb.DuckDBPyRelation, limit: int) -> None:
@@ -110,4 +132,4 @@ def _show(found: duckdb.DuckDBPyRelation, limit: int) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else visible(value, CELL_AT_MOST)

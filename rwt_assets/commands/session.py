@@ -16,8 +16,8 @@ import dagster as dg
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from dotenv import load_dotenv
-from rich.console import Console
 
+from rwt_assets.commands.terminal import Screen
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
@@ -26,8 +26,8 @@ from rwt_assets.json_logs import wants_json
 from rwt_assets.loading import refuse_unloadable, refuse_unloaded
 
 log = logging.getLogger("rwt")
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Screen()
+errors = Screen(stderr=True)
 State = Annotated[
     Path,
     typer.Option(
@@ -57,9 +57,9 @@ def errors_told() -> Iterator[None]:
     try:
         yield
     except (RwtError, dg.DagsterError) as error:
-        errors.print(str(error), style="red", markup=False)
+        errors.print_lines(str(error), style="red")
         if isinstance(error, dg.DagsterError) and error.__cause__ is not None:
-            errors.print(str(error.__cause__), style="red", markup=False)
+            errors.print_lines(str(error.__cause__), style="red")
         raise typer.Exit(1) from error
     except (ClientError, BotoCoreError) as error:
         errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)

@@ -20,6 +20,7 @@ from rwt_assets.commands.session import (
     stop_with,
 )
 from rwt_assets.definitions import declared_feeds
+from rwt_assets.foreign_text import command
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.tracing import Trace, TracedShard, archive_of, trace_archive
 
@@ -59,7 +60,10 @@ def trace_command(
                 if found is None:
                     continue
                 if shard and not found.shards:
-                    stop_with(f"{archive} has no shard {shard}; see `rwt trace {archive}`.", None)
+                    stop_with(
+                        f"{archive} has no shard {shard}; see `{command('rwt trace', archive)}`.",
+                        None,
+                    )
                 if as_json:
                     console.print_json(json.dumps(asdict(found)))
                 else:
@@ -82,7 +86,7 @@ def _show(found: Trace, shards_shown: int) -> None:
         f"{one.stage} {one.at}{'' if one.seconds is None else f' (+{one.seconds:g} s)'}"
         for one in found.stages
     ]
-    console.print("\n".join(way), markup=False)
+    console.print(*way, sep="\n")
     if found.delivered:
         name = f", generation {found.delivered_generation}" if found.delivered_generation else ""
         reason = f": {found.delivered_because}" if found.delivered_because else ""

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import dagster as dg
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.commands.session import (
@@ -22,6 +21,7 @@ from rwt_assets.commands.session import (
     enter,
     errors_told,
 )
+from rwt_assets.commands.terminal import progress_bars
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.deliveries import never_delivered
 from rwt_assets.errors import ArchiveMissingError
@@ -100,15 +100,9 @@ def _verify(  # noqa: PLR0913 - each says one thing about the work
     quiet: bool,
 ) -> Verified:
     """Hold documents to their objects; of those that were asked for the archive is given."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} of {task.total} deliveries, {task.fields[objects]:,} objects"),
-        TimeElapsedColumn(),
-    )
+    column = "{task.completed} of {task.total} deliveries, {task.fields[objects]:,} objects"
     found, seen = Verified(), 0
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+    with progress_bars(console, column, shown=not quiet and console.is_terminal) as bars:
         bar = bars.add_task(feed.name, total=len(documents), objects=0)
 
         def count() -> None:

@@ -33,9 +33,11 @@ from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery
 from rwt_assets.enriched import EnrichedShard, EnrichedShards
 from rwt_assets.errors import SPLIT_AGAIN, DeliveryError, ShardDamagedError
+from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.footers import before_footer, read_footer
+from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown
 from rwt_assets.frames import to_frame
 from rwt_assets.generations import generation_of
 from rwt_assets.layout import Generation, Layout
@@ -83,7 +85,7 @@ class Written:
     rows_quarantined: int
     schema: pa.Schema
     rule: MemberRule
-    head: str = ""
+    head: SafeMarkdown = NO_MARKDOWN
     seconds: float = 0.0
     before: bool = False
 
@@ -255,11 +257,11 @@ def _in_the_way(bucket: str, key: str, archive: str) -> ShardDamagedError:
     return error
 
 
-def encode_shard(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, str]:
+def encode_shard(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int, SafeMarkdown]:
     """Write a shard's tables as one Parquet file; its schema, number of rows and first rows."""
     writer: Any = None
     rows = 0
-    head = ""
+    head = NO_MARKDOWN
     try:
         for table in shard.tables():
             if writer is None:
@@ -372,5 +374,5 @@ def _of_this_run(written: Written) -> dict[str, Any]:
     return {
         "seconds": round(written.seconds, 4),
         "rows_per_second": round(written.rows / written.seconds) if written.seconds else 0,
-        "head": dg.MetadataValue.md(written.head),
+        "head": markdown_metadata(written.head),
     }

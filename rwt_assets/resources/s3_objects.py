@@ -11,13 +11,13 @@ server). Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
-from shlex import quote
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from rwt_assets.errors import ArchiveInGlacierError, ArchiveMissingError
+from rwt_assets.foreign_text import command
 from rwt_assets.object_store import ObjectHead, replaced
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def frozen(bucket: str, key: str, storage_class: str = "") -> ArchiveInGlacierEr
         fate="Nothing of it was delivered.",
         remedy=(
             "Restore it (`aws s3api restore-object`). It is processed by itself when S3 announces "
-            f"that it is back (s3:ObjectRestore:Completed); or run `rwt retry {quote(key)}`."
+            f"that it is back (s3:ObjectRestore:Completed); or run `{command('rwt retry', key)}`."
         ),
     )
 

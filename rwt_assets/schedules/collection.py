@@ -14,6 +14,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.collection import collect
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FEED_TAG
+from rwt_assets.foreign_text import visible
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.retirement import find_begun, retire
 
@@ -39,7 +40,7 @@ def collection_job(feed: Feed) -> Any:
                 context.log.info("%s", begun)
         objects = size = archives = 0
         for one in collect(catalog, store, now=datetime.now(UTC), dry_run=config.dry_run):
-            context.log.info("%s", one)
+            context.log.info(visible(one))
             objects, size = objects + one.objects, size + one.bytes
             archives += not one.left
         context.log.info(

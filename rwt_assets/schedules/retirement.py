@@ -13,6 +13,7 @@ from pydantic import Field
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import DAYS_AT_MOST, Feed, Retirement
 from rwt_assets.feed_graph import FEED_TAG
+from rwt_assets.foreign_text import visible
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.retirement import find_old, retire
 
@@ -40,7 +41,7 @@ def retirement_job(feed: Feed, retirement: Retirement) -> Any:
         )
         store = object_store.objects()
         for one in retire(catalog, store, old, keep_data=config.keep_data):
-            context.log.info("%s", one)
+            context.log.info(visible(one))
 
     @dg.job(
         name=f"{feed.name}_retire",

@@ -18,6 +18,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.figures import Figures, figures_observation, take_figures
+from rwt_assets.foreign_text import visible
 from rwt_assets.intake import Budget, IntakeReport, take_messages
 from rwt_assets.resources.queue import Queue, QueueResource
 from rwt_assets.standing import room_of
@@ -60,10 +61,10 @@ def queue_sensor(feeds: Sequence[Feed]) -> dg.SensorDefinition:
         budget = Budget(archives=min(map(room_of, catalogs)), seconds=BUDGET_SECONDS)
         report = take_messages(catalogs, client, budget, wait_seconds=LONG_POLL_SECONDS)
         for sentence in report.refused:
-            context.log.warning(sentence)
+            context.log.warning(visible(sentence))
         cursor.newest_sent_at = report.newest_sent_at or cursor.newest_sent_at
         return dg.SensorResult(
-            skip_reason=dg.SkipReason(summarize(report)),
+            skip_reason=dg.SkipReason(visible(summarize(report))),
             asset_events=_observe(catalogs, client, cursor),
             cursor=cursor.model_dump_json(),
         )

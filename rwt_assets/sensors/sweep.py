@@ -8,6 +8,7 @@ import dagster as dg
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import visible
 from rwt_assets.intake import Budget, sweep
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.standing import room_of
@@ -39,8 +40,10 @@ def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
         more = f"; goes on after {report.next_after}" if report.next_after else ""
         return dg.SensorResult(
             skip_reason=dg.SkipReason(
-                f"{len(report.recorded)} archives were never announced{found}; "
-                f"{report.unchanged} are on record{more}"
+                visible(
+                    f"{len(report.recorded)} archives were never announced{found}; "
+                    f"{report.unchanged} are on record{more}"
+                )
             ),
             cursor=report.next_after,
         )

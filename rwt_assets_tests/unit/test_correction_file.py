@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.correction_file import FileRow, escaped, read_file, unescaped, write_file
+from rwt_assets.correction_file import FileRow, read_file, write_file
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import CorrectionError
+from rwt_assets.foreign_text import spreadsheet_cell, spreadsheet_text
 from rwt_assets.records import CUT, SHOWN_BYTES, shown_record
 from rwt_assets.written_records import fields_of, write_records
 
@@ -38,14 +39,14 @@ def written(columns, *rows):
 
 @given(TEXTS)
 def test_every_cell_comes_back_and_none_begins_as_a_formula(text):
-    cell = escaped(text)
-    assert unescaped(cell) == text
+    cell = spreadsheet_cell(text)
+    assert spreadsheet_text(cell) == text
     assert not cell.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"))
 
 
 @pytest.mark.parametrize("typed", ["-5", "=1", "'s-Gravenhage", "''", "5"])
 def test_what_a_person_types_is_taken_as_it_is(typed):
-    assert unescaped(typed) == typed
+    assert spreadsheet_text(typed) == typed
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3, unique=True), st.data())
