@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import visible
 from rwt_assets.links import partition_page
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.partitions import archive_partition_key
@@ -42,10 +43,10 @@ def shard_materialization(
         asset_key=graph.csv_shard,
         partition=shard.partition_key,
         metadata={
-            "archive": manifest.key,
+            "archive": visible(manifest.key),
             "revision": manifest.revision,
-            "member": shard.member,
-            "value": "" if shard.value is None else shard.value,
+            "member": visible(shard.member),
+            "value": "" if shard.value is None else visible(shard.value),
             "dagster/row_count": shard.rows,
             "bytes": shard.bytes,
             **links,
@@ -68,7 +69,7 @@ def arrival_metadata(revision: ArchiveRevision, *, via: str, message_id: str) ->
         "key": revision.key,
         "revision": revision.revision,
         "bytes": revision.size,
-        "dagster/uri": f"s3://{revision.bucket}/{revision.key}",
+        "dagster/uri": visible(f"s3://{revision.bucket}/{revision.key}"),
         "object": dg.MetadataValue.url(page_of(f"s3://{revision.bucket}/{revision.key}")),
         "via": via,
     }

@@ -40,8 +40,8 @@ def decorations(make: Callable[..., dict[str, Any]], *given: Any) -> dict[str, A
 
 
 def _not_shown(error: Exception) -> SafeMarkdown:
-    told = visible_lines("".join(format_exception(error)))
-    LOG.error("something cannot be shown: %s", told)
+    lines = "".join(format_exception(error))
+    LOG.error("something cannot be shown: %s", visible_lines(lines))
     return SafeMarkdown.of("(cannot be shown: {})", f"{type(error).__name__}: {error}")
 
 

@@ -58,8 +58,8 @@ def _fault(archive: str, *, delivered_to: str, now: str) -> Fault:
     if delivered_to and delivered_to != now:
         what = f"it was delivered to {delivered_to}, which is not below the feed's target any more"
         remedy = (
-            f"Run `{command('rwt replay', archive)}` to have it delivered to the new place, or give "
-            "the feed its former target again. What lies at the former place is left as it is."
+            f"Run `{command('rwt replay', archive)}` to have it delivered to the new place, or "
+            "give the feed its former target again. What lies at the former place is left as it is."
         )
         return Fault(archive, what, now, remedy)
     what = "it was delivered, and its delivery.json is not there"

@@ -29,6 +29,7 @@ from rwt_assets.deliveries import (
     take_back,
 )
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
+from rwt_assets.event_texts import described
 from rwt_assets.foreign_text import command
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
@@ -196,7 +197,7 @@ def _report(catalog: FeedCatalog, document: Delivery, as_of: int) -> None:
             asset_key=catalog.graph.delivery,
             partition=archive_partition_key(document.key),
             metadata={**_metadata(catalog, document), AS_OF: as_of},
-            description=told if chosen else f"The delivery {name} is the one in place.",
+            description=described(told if chosen else f"The delivery {name} is the one in place."),
             tags={"dagster/data_version": data_version(document)},
         )
     )

@@ -17,7 +17,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.foreign_text import SafeMarkdown, sentence_in_markdown
+from rwt_assets.foreign_text import SafeMarkdown, sentence_in_markdown, visible
 from rwt_assets.freshness import Freshness
 from rwt_assets.manifest import Delivery
 from rwt_assets.markdown_tables import decoration, markdown_table
@@ -90,7 +90,7 @@ def evaluation_of(feed: Feed, result: dg.AssetCheckResult, archive: str) -> dg.A
         passed=result.passed,
         severity=result.severity,
         description=result.description,
-        metadata={**(result.metadata or {}), "archive": dg.MetadataValue.text(archive)},
+        metadata={**(result.metadata or {}), "archive": dg.MetadataValue.text(visible(archive))},
     )
 
 
@@ -103,7 +103,7 @@ def _results(
     bounds = {
         name: bound for name, bound in feed.tolerance.model_dump().items() if bound is not None
     }
-    exceeded = {"exceeded": "; ".join(map(str, beyond))} if beyond else {}
+    exceeded = {"exceeded": visible("; ".join(map(str, beyond)))} if beyond else {}
     return [
         dg.AssetCheckResult(passed=reconciled, check_name=RECONCILED, metadata=account),
         dg.AssetCheckResult(
@@ -127,7 +127,7 @@ def _account_metadata(account: Account) -> dict[str, Any]:
         "rows_enriched": account.rows_enriched,
         "rows_quarantined": account.rows_quarantined,
         "rows_corrected": account.manifest.rows_corrected,
-        "members_off": ", ".join(account.members_off[:SAMPLE]) or "none",
+        "members_off": visible(", ".join(account.members_off[:SAMPLE])) or "none",
         "members_with_verified_crc32": account.members_verified,
         "shards_with_equal_checksum": len(account.objects),
         "shards_missing": len(account.missing),
@@ -202,7 +202,7 @@ def _freshness_metadata(freshness: Freshness) -> dict[str, Any]:
         if freshness.newest is None
         else dg.MetadataValue.timestamp(freshness.newest),
         "expected_every_hours": freshness.expected_every_hours,
-        "told": str(freshness),
+        "told": visible(freshness),
     }
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from rwt_assets.added_columns import ADDED, ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.feed import Feed, MemberRule
+from rwt_assets.foreign_text import visible
 from rwt_assets.named_enrichments import sources_of, types_after
 
 ADDED_COLUMNS = {
@@ -48,7 +49,7 @@ def column_lineage(
         sources[CRC32] = rule.key_column or sources.get(own[0], own[0])
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(asset_key=csv_shard, column_name=source)]
+            visible(column): [dg.TableColumnDep(asset_key=csv_shard, column_name=visible(source))]
             for column, source in sources.items()
         }
     )

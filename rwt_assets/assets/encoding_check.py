@@ -6,8 +6,10 @@ Dagster documentation: "Asset checks".
 
 import dagster as dg
 
+from rwt_assets.event_texts import described
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import visible
 from rwt_assets.manifest import ArchiveManifest
 
 ENCODINGS_STATED = "encodings_stated"
@@ -35,10 +37,13 @@ def encoding_check_result(manifest: ArchiveManifest) -> dg.AssetCheckResult:
         passed=not guessed,
         check_name=ENCODINGS_STATED,
         severity=dg.AssetCheckSeverity.WARN,
-        description=(
+        description=described(
             f"the encoding is a guess; if it is right, declare dialect.encoding: {told[0]}{more}"
             if guessed
             else "no encoding is a guess"
         ),
-        metadata={"members": len(guessed), "guessed": "; ".join(told) + more if told else "none"},
+        metadata={
+            "members": len(guessed),
+            "guessed": visible("; ".join(told) + more) if told else "none",
+        },
     )

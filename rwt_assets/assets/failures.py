@@ -48,7 +48,7 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
             tags[TERMINAL_TAG] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
         raise dg.Failure(
-            description=str(error),
+            description=visible(error),
             metadata={
                 "what": error.what,
                 "where": error.where,

@@ -12,7 +12,7 @@ import dagster as dg
 from rwt_assets.event_texts import described, markdown_metadata
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.foreign_text import SafeMarkdown
+from rwt_assets.foreign_text import SafeMarkdown, visible
 from rwt_assets.markdown_tables import decoration
 from rwt_assets.schema_history import KindFinding, SchemaChange
 from rwt_assets.schemas import differences_sentence, differences_table
@@ -39,7 +39,7 @@ def schema_check_result(findings: Sequence[KindFinding]) -> dg.AssetCheckResult:
     first = [one.kind for one in findings if one.known is None]
     metadata: dict[str, Any] = {"kinds": len(findings), "members_that_differ": len(changes)}
     if first:
-        metadata["seen_for_the_first_time"] = ", ".join(first[:SHOWN])
+        metadata["seen_for_the_first_time"] = visible(", ".join(first[:SHOWN]))
     if changes:
         metadata["differences"] = markdown_metadata(decoration(_differences, changes[:SHOWN]))
     return dg.AssetCheckResult(

@@ -14,6 +14,7 @@ from rwt_assets.event_texts import described
 from rwt_assets.expectations import ROWS_AS_USUAL
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.foreign_text import visible
 from rwt_assets.partitions import archive_partition_key
 from rwt_assets.reconciliation import Account
 from rwt_assets.volume import KindFigures, as_json, figures_of, from_json, unusual
@@ -49,10 +50,10 @@ def volume_result(
         description=described(found[0] if found else None),
         metadata={
             "deliveries_compared": len(before),
-            **({"found": dg.MetadataValue.json(found)} if found else {}),
+            **({"found": dg.MetadataValue.json([*map(visible, found)])} if found else {}),
         },
     )
-    plotted = {f"rows of {kind}": one.rows for kind, one in [*figures.items()][:PLOTTED]}
+    plotted = {visible(f"rows of {kind}"): one.rows for kind, one in [*figures.items()][:PLOTTED]}
     return result, {FIGURES: dg.MetadataValue.json(as_json(figures)), **plotted}
 
 

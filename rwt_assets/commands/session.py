@@ -22,6 +22,7 @@ from rwt_assets.embedded import stack as embedded
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_archive, feed_for_key
+from rwt_assets.foreign_text import visible
 from rwt_assets.json_logs import wants_json
 from rwt_assets.loading import refuse_unloadable, refuse_unloaded
 
@@ -46,7 +47,7 @@ DEFAULT_STATE = Path(".rwt")
 def tell(sentence: str) -> None:
     """Say what a command that stays is doing: a line for people, or one of the log as JSON."""
     if wants_json():
-        log.info(sentence)
+        log.info(visible(sentence))
     else:
         console.print(sentence, markup=False)
 

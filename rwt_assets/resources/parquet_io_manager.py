@@ -37,7 +37,7 @@ from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.footers import before_footer, read_footer
-from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown
+from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown, visible
 from rwt_assets.frames import to_frame
 from rwt_assets.generations import generation_of
 from rwt_assets.layout import Generation, Layout
@@ -357,7 +357,8 @@ class ShardMetadata:
 
     def _columns(self, written: Written) -> dict[str, Any]:
         columns = [
-            dg.TableColumn(name=field.name, type=str(field.type)) for field in written.schema
+            dg.TableColumn(name=visible(field.name), type=str(field.type))
+            for field in written.schema
         ]
         return {
             "dagster/column_schema": dg.TableSchema(columns=columns),

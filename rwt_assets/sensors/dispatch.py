@@ -35,6 +35,7 @@ from rwt_assets.feed_graph import (
     STEP_TAG,
     FeedGraph,
 )
+from rwt_assets.foreign_text import visible
 from rwt_assets.freshness import Freshness
 from rwt_assets.priority import celery_priority, places_for, run_priority
 from rwt_assets.progress import ArchiveFacts, Need, Position, Step, contiguous_ranges, locate
@@ -77,7 +78,7 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
             evaluations.append(freshness_evaluation(feed, freshness))
             told = replace(told, freshness=_word(freshness))
         return dg.SensorResult(
-            skip_reason=f"nothing to ask for: {counts}",
+            skip_reason=visible(f"nothing to ask for: {counts}"),
             asset_events=evaluations,
             cursor=str(told),
         )

@@ -1,0 +1,316 @@
+"""A partner, and whoever can write to the queue, put into their texts whatever may act somewhere."""
+
+import json
+import pkgutil
+import re
+from importlib import import_module
+
+import dagster as dg
+import pytest
+from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+
+from rwt_assets import cli, commands
+from rwt_assets.feed import Feed
+from rwt_assets.foreign_text import is_visible
+from rwt_assets.partitions import archive_partition_key
+from rwt_assets_tests.archives import make_zip
+from rwt_assets_tests.assets.conftest import FEED, stored_shop
+
+IMAGE = "![x](http://evil.example/x.png)"
+HTML = "<img src=//evil.example/y.png onerror=alert(1)>"
+LINKS = "[c](http://evil.example) <http://evil.example> www.evil.example me@evil.example [r][1]"
+REFERENCE = "[1]: http://evil.example/z.png"
+MARKUP = "[red]hello[/red] [/x] [link=http://evil.example]l[/link] :bomb:"
+ESCAPES = "\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x1b[31m\x9b31m\x7f\x00"
+HIDDEN = "\u202egpj.exe\u202c\u2066\u2069\u200b\ufeff\u2028\u2029\U000e0041"
+TABLE = "a|b\\|c `|` ``` ~~s~~ **b** _i_ &amp; $(id) 'q'"
+ROWS = "\n# heading\n- item\n1. one\n---\n> quote\n"
+ALL = [IMAGE, HTML, LINKS, REFERENCE, MARKUP, ESCAPES.replace("\x00", ""), HIDDEN, TABLE, ROWS]
+FORMULAS = ["=HYPERLINK(A1)", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1"]
+
+NAME = f"sales{MARKUP}{IMAGE}{TABLE}\u202e'$(id)'.csv".replace("/", "-").replace("\\", "")
+KEY_END = f"{IMAGE}{MARKUP}{HTML}\u202e\x1b]52;c;x\x07a|b`'$(id)' .zip"
+BROKEN = "sales\x1b]0;title\x07.csv"
+LONG = "x" * 100_000
+DECLARED = Feed.model_validate(
+    FEED.model_dump(mode="json", exclude_unset=True)
+    | {
+        "members": [
+            {
+                "include": ["sales*.csv"],
+                "split_by": "item",
+                "columns": {"price": {"type": "number", "minimum": 0}},
+            },
+            {"include": ["*.csv"]},
+        ]
+    }
+)
+
+
+def quoted(cell):
+    return '"{}"'.format(cell.replace('"', '""'))
+
+
+def hostile_archive(more=""):
+    cells = [*ALL, *FORMULAS]
+    rows = [f"{quoted(cell)},1,{quoted(cell)}" for cell in cells]
+    rows += [f"ink,{quoted(cell)},{quoted(cell)}" for cell in cells]
+    head = ["item", "price", quoted(f"n{MARKUP}{IMAGE}{HTML}|\u202e")]
+    table = "\n".join([",".join(head), *rows, f"{LONG[:900]},{LONG},x", more]) + "\n"
+    return make_zip({NAME: table, BROKEN: table, f"o{NAME}": "a,b\n1," + quoted(IMAGE) + "\n"})
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """Two hostile archives delivered, one failed, and hostile messages, on a deployment."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    with dg.DagsterInstance.get() as instance, stored_shop(instance, DECLARED) as shop:
+        modules = [import_module(f"rwt_assets.commands.{one.name}") for one in PACKAGE]
+        for module in (cli, *modules):
+            for name, value in {
+                "declared_feeds": lambda: [DECLARED],
+                "connect_objects": lambda: shop.objects,
+                "connect_queue": lambda: shop.queue,
+                "check_loads": lambda *_, **__: None,
+            }.items():
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, value)
+        shop.key = shop.deliver(KEY_END, hostile_archive())
+        assert shop.deliver(KEY_END, hostile_archive("late,1,2")) == shop.key
+        shop.failed = shop.deliver(f"failed{KEY_END}", b"no ZIP", ends="failed")
+        for text in ALL:
+            shop.queue.put(text)
+            shop.queue.put(json.dumps({"Records": [{"eventName": text, text: 1}]}))
+        yield shop
+
+
+PACKAGE = [*pkgutil.iter_modules(commands.__path__)]
+SENT = (*ALL, *FORMULAS)
+# What is read back from the record, so it is kept as it was sent; the UI shows it as text.
+IDENTITY = {"key"}
+PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+AUTOLINK = re.compile(r"https?://|www\.|\S@\S", re.IGNORECASE)
+
+
+def actions_in(markdown):
+    """What a renderer would fetch, follow or execute of a Markdown text."""
+    tokens, found = list(PARSER.parse(markdown)), []
+    while tokens:
+        token = tokens.pop()
+        tokens += token.children or []
+        if token.type in ("image", "html_inline", "html_block", "s_open", "heading_open", "hr"):
+            found.append((token.type, token.content))
+        elif token.type == "link_open" and not token.attrGet("href").startswith("/assets/"):
+            found.append((token.type, token.attrGet("href")))
+        elif token.type == "text" and AUTOLINK.search(token.content):
+            found.append(("address", token.content))
+    return found
+
+
+def events_of(instance):
+    """Everything on record: of assets, of checks, and of runs."""
+    seen = {}
+    for kind in dg.DagsterEventType:
+        for record in (
+            instance.get_event_records(dg.EventRecordsFilter(kind)) if is_asset(kind) else ()
+        ):
+            seen[record.storage_id] = record.event_log_entry
+    for run in instance.get_runs():
+        for record in instance.get_records_for_run(run.run_id, limit=100_000).records:
+            seen[record.storage_id] = record.event_log_entry
+    return [*seen.values()]
+
+
+def is_asset(kind):
+    return kind.name.startswith("ASSET_") and "PLANNED" not in kind.name
+
+
+def texts_of(entry):
+    """Texts of an event, each with its name: of metadata as their values, then the others."""
+    event = entry.dagster_event
+    yield "message", entry.user_message
+    if event is None:
+        return
+    data = event.event_specific_data
+    for holder in (data, *(getattr(data, name, None) for name in HOLDERS)):
+        yield "description", getattr(holder, "description", None)
+        for name, value in (getattr(holder, "metadata", None) or {}).items():
+            yield name, getattr(value, "value", value)
+    error = getattr(data, "error", None)
+    if error is not None:
+        yield "error", error.to_string()
+
+
+HOLDERS = ("materialization", "asset_observation", "failure_metadata", "user_failure_data")
+
+
+def test_what_is_on_record_shows_and_does_nothing(shop):
+    markdown, texts, descriptions = [], [], []
+    for entry in events_of(shop.instance):
+        for name, value in texts_of(entry):
+            if not isinstance(value, str):
+                continue
+            texts.append((name, value))
+            if name == "description":
+                descriptions.append(value)
+        data = getattr(entry.dagster_event, "event_specific_data", None)
+        for holder in (data, *(getattr(data, name, None) for name in HOLDERS)):
+            for value in (getattr(holder, "metadata", None) or {}).values():
+                if isinstance(value, dg.MarkdownMetadataValue):
+                    markdown.append(value.value)
+    assert len(markdown) > 10
+    assert any("hello" in one for one in markdown)
+    assert descriptions
+    assert [found for one in (*markdown, *descriptions) if (found := actions_in(one))] == []
+    assert [one for one in texts if one[0] not in IDENTITY and not is_visible(one[1])] == []
+
+
+def test_tags_of_runs_have_no_control_characters(shop):
+    runs = shop.instance.get_runs()
+    assert any(run.tags.get("rwt/reason") for run in runs) or runs
+    keys = {archive_partition_key(shop.key), archive_partition_key(shop.failed)}
+    for run in runs:
+        for name, value in run.tags.items():
+            told = value
+            for key in keys:
+                told = told.replace(key, "")
+            assert is_visible(told) or "partition" in name, (name, value)
+            assert not re.search("[\x00-\x1f\x7f-\x9f]", value), (name, value)
+
+
+def test_the_queue_sensor_says_what_it_refused_without_control_characters(shop, caplog):
+    job = shop.definitions.resolve_sensor_def("shop_queue")
+    with dg.build_sensor_context(instance=shop.instance) as context:
+        result = job(context)
+    assert is_visible(result.skip_reason.skip_message)
+    assert f"{2 * len(ALL)} refused" in result.skip_reason.skip_message
+    assert [one.getMessage() for one in caplog.records if not is_visible(one.getMessage())] == []
+
+
+def rwt(*arguments):
+    result = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_every_command_shows_it_and_nothing_acts(shop, tmp_path):
+    file = tmp_path / "hostile.zip"
+    file.write_bytes(hostile_archive())
+    key, failed = shop.key, shop.failed
+    shard = next(iter(shop.catalog.shards_of(archive_partition_key(key))))
+    (table,) = [one for one in tables_of(rwt("query", "--feed", "shop").stdout) if "sales" in one]
+    tried = [
+        (["status"], failed[:10]),
+        (["status", "--json"], "failed"),
+        (["trace", key], "[red]hello[-red]"),
+        (["trace", key, "--all"], "[red]hello"),
+        (["trace", key, "--json"], "[red]hello"),
+        (["trace", shard], "Parquet" if False else "rows"),
+        (["trace", failed], "failed"),
+        (["trace", f"no{KEY_END}"], "No feed knows"),
+        (["deliveries", key], "current"),
+        (["deliveries", key, "--json"], "current"),
+        (["verify"], "as delivered"),
+        (["verify", key, "--deep"], "as delivered"),
+        (["query"], "[red]hello"),
+        (["query", f'select * from "{table}"', "--limit", "100"], "[red]"),
+        (["query", f'select item from "{table}"', "--limit", "100"], "[red]hello[/red]"),
+        (["query", f'select item from "{table}"', "--json"], "[red]hello[/red]"),
+        (["query", f"select '{IMAGE}{ESCAPES[:9]}' from nowhere"], "Tables are"),
+        (["quarantine", "list"], "[red]hello"),
+        (["quarantine", "list", "--archive", key], "[red]hello[/red]"),
+        (["quarantine", "list", "--archive", key, "--json"], "[red]hello[/red]"),
+        (["quarantine", "list", "--archive", "no" + key], "nothing of it"),
+        (["quarantine", "export", key, "--output", "out.csv"], "Rejected rows written"),
+        (["quarantine", "import", "out.csv"], "rows corrected: 0"),
+        (["sweep", "--dry-run"], "archives"),
+        (["retire", "--older-than", "0d", "--dry-run"], ""),
+        (["collect", "--dry-run"], "would be removed"),
+        (["collect", key, "--dry-run", "--json"], ""),
+        (["dead-letters", "list"], "messages"),
+        (["dead-letters", "list", "--json"], "[red]hello"),
+        (["feed", "preview", file], "[red]hello"),
+        (["feed", "preview", file, "--json"], "[red]hello"),
+        (["feed", "infer", file], "[red]hello"),
+        (["rollback", key], "current"),
+        (["rollback", key, "--to", MARKUP + ESCAPES[:9]], "no former delivery"),
+        (["retry", failed], "is tried again"),
+        (["retry", "no" + key], "no archive that failed"),
+        (["replay", key], "is processed again" if False else key[:8]),
+        (["quarantine", "replay", "--archive", "no" + key], "nothing of it"),
+        (["submit", tmp_path / "no\x1b]0;x\x07.txt"], ""),
+    ]
+    for arguments, shown in tried:
+        result = rwt(*arguments)
+        assert is_visible(result.output), (arguments, result.output)
+        assert shown in result.output.replace("\n", ""), (arguments, result.output)
+
+
+def tables_of(shown):
+    return re.findall(r"^(\S.*?) \(", shown, re.MULTILINE)
+
+
+def test_a_command_to_copy_is_one_argument(shop):
+    shown = rwt("quarantine", "list", "--archive", shop.key).output
+    assert shop.key not in shown
+    from shlex import split  # noqa: PLC0415
+
+    reason = shop.reason(shop.failed)
+    assert "NotAZip" in reason or "ZIP" in reason
+    del split
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_spreadsheet_finds_no_formula_in_what_is_queried(shop, exact):
+    (table,) = [one for one in tables_of(rwt("query").stdout) if "sales" in one]
+    asked = ["query", f'select item, 1 - 2 as n from "{table}"', "--csv"]
+    body = rwt(*asked, *(["--exact"] if exact else [])).stdout
+    cells = {row[0] for row in csv_rows(body)[1:]}
+    for formula in FORMULAS:
+        assert (formula in cells) is exact
+        assert (f"'{formula}" in cells) is not exact
+    assert {row[1] for row in csv_rows(body)[1:]} == {"-1"}
+
+
+def csv_rows(body):
+    import csv  # noqa: PLC0415
+    from io import StringIO  # noqa: PLC0415
+
+    return [*csv.reader(StringIO(body, newline=""))]
+
+
+def test_data_on_a_terminal_have_no_control_characters(shop, monkeypatch):
+    from rwt_assets.commands import terminal  # noqa: PLC0415
+
+    class Terminal:
+        def __init__(self, stream):
+            self.stream = stream
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+        def isatty(self):
+            return True
+
+    class System:
+        @property
+        def stdout(self):
+            import sys  # noqa: PLC0415
+
+            return Terminal(sys.stdout)
+
+    monkeypatch.setattr(terminal, "sys", System())
+    (table,) = [one for one in tables_of(rwt("query").stdout) if "sales" in one]
+    for arguments in (
+        ["query", f'select * from "{table}"', "--csv"],
+        ["quarantine", "export", shop.key],
+    ):
+        shown = rwt(*arguments).output
+        assert "[red]hello[/red]" in shown
+        assert is_visible(shown), arguments
