@@ -28,6 +28,18 @@ BAD_TIMES = "\n".join(
     ]
 )
 
+# Each of these makes a browser call out if a page takes it for Markdown or HTML.
+IMAGE = "![x](http://evil.example/x.png)"
+HTML = "<img src=http://evil.example/y.png> [c](http://evil.example) www.evil.example"
+HOSTILE_TIMES = "\n".join(
+    [
+        ",".join(TIMES),
+        f"{IMAGE},08:00:00,08:00:30,{HTML},1",
+        f"{HTML},{IMAGE},08:00:30,S1,1",
+        f"T1,08:00:00,08:00:30,S1,{IMAGE}",
+    ]
+)
+
 
 def _archives() -> dict[str, bytes]:
     return {
@@ -35,11 +47,12 @@ def _archives() -> dict[str, bytes]:
         "generated.zip": timetable(trips=800, stops=25),
         "no-zip.zip": b"this is no ZIP",
         "bad-rows.zip": make_zip({"stop_times.txt": BAD_TIMES + "\n"}),
+        "hostile.zip": make_zip({"stop_times.txt": HOSTILE_TIMES + "\n", IMAGE: "", HTML: ""}),
     }
 
 
 class Stage:
-    """A stack on which two archives were delivered whole, one with bad rows, and one failed."""
+    """A stack on which two archives were delivered whole, two with bad rows, and one failed."""
 
     def __init__(self, stack: RunningStack) -> None:
         self.stack = stack
@@ -47,6 +60,7 @@ class Stage:
         self.whole = [self._key("cairns.zip"), self._key("generated.zip")]
         self.with_bad_rows = self._key("bad-rows.zip")
         self.failed = self._key("no-zip.zip")
+        self.hostile = self._key("hostile.zip")
 
     def _key(self, name: str) -> str:
         return archive_partition_key(f"{self.stack.feed.source.prefix}{name}")
@@ -56,7 +70,7 @@ class Stage:
         for name, body in _archives().items():
             self.stack.upload(name, body)
         self.stack.wait_for(self._settled, WAIT_SECONDS)
-        sent = {*self.whole, self.with_bad_rows, self.failed}
+        sent = {*self.whole, self.with_bad_rows, self.failed, self.hostile}
         found = set(self.stack.ask(lambda catalog: catalog.archives()))
         assert found == sent, "a stack that started at the same moment took the same ports"
 
@@ -64,7 +78,7 @@ class Stage:
         standing: Standing = self.stack.ask(take_standing)
         done = {entry.partition_key for entry in standing.done if entry.asset == "zip_archive"}
         failed = {entry.partition_key for entry in standing.failed}
-        return {*self.whole, self.with_bad_rows} <= done and self.failed in failed
+        return {*self.whole, self.with_bad_rows, self.hostile} <= done and self.failed in failed
 
     def shard(self) -> str:
         """A shard of the real archive."""

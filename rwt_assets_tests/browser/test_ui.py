@@ -115,6 +115,18 @@ def test_the_run_of_an_archive_that_failed_says_why(walk, stage):
     expect(walk.page.get_by_text(reason).last).to_be_visible()
 
 
+def test_what_a_partner_wrote_is_text_on_every_page_that_shows_it(walk, stage, traffic):
+    shards = stage.stack.ask(lambda catalog: catalog.shards_of(stage.hostile))
+    pages = [(stage.graph.archive_manifest, stage.hostile), (stage.graph.delivery, stage.hostile)]
+    pages += [(stage.graph.enriched_shard, shard) for shard in shards]
+    for asset, partition in pages:
+        walk.partition(asset, partition)
+        expect(walk.page.get_by_text("evil.example").first).to_be_visible()
+        acting = walk.page.locator("[src*='//evil.example'], [href*='//evil.example']")
+        assert acting.count() == 0, (asset, partition)
+    assert [url for url in traffic.elsewhere if "evil.example" in url] == []
+
+
 def test_every_section_works_without_another_host(walk, stage, traffic):
     walk.page.goto(stage.stack.record.ui_url)
     navigation = walk.page.get_by_role("navigation").first
