@@ -9,7 +9,11 @@ revision or of a run that is under way are never among the rows. Apache Arrow do
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Final
 
 import boto3
@@ -22,11 +26,12 @@ from pyarrow import fs
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery as read_document
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.errors import ArchiveMissingError, FeedError, QueryError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_key
 from rwt_assets.frames import to_frame
 from rwt_assets.layout import Layout
+from rwt_assets.locked_sql import LOCK, refuse_all_but_reading, shut
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.resources.object_store import connect_objects
@@ -42,6 +47,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOOTERS_AT_ONCE: Final = 16
+QUERY_SECONDS: Final = 600.0
+QUERY_MEMORY: Final = "2GB"
+QUERY_THREADS: Final = 4
 
 
 def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFrame":
@@ -157,28 +165,60 @@ def delivered_by(
     }
 
 
-def query(tables: Mapping[str, DeliveredTable], sql: str) -> duckdb.DuckDBPyRelation | None:
+@contextmanager
+def query(
+    tables: Mapping[str, DeliveredTable], sql: str, *, seconds: float = QUERY_SECONDS
+) -> Iterator[duckdb.DuckDBPyRelation]:
     """Run SQL over tables; only the columns and row groups that it needs are read.
 
-    Nothing is downloaded: DuckDB is told not to fetch extensions. Nor is a variable of this program
-    ever taken for a table.
+    The statement reads these tables and nothing else: no file, no address, no extension, no
+    variable of this program (`locked_sql.py`).
 
     Args:
         tables: by their names in the query; each is also `feed.table`.
-        sql: one statement of DuckDB's SQL.
+        sql: one statement of DuckDB's SQL that reads.
+        seconds: after which the statement is stopped, fetching what it gives included.
 
-    Returns:
-        What it gives; None if it gives no rows (COPY, say).
+    Yields:
+        What it gives, until the end of the `with`.
 
     Raises:
+        QueryError: it is no single statement that reads, or it took too long.
         duckdb.Error: the statement is wrong.
     """
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "python_enable_replacements": "false",
-    }
-    connection = duckdb.connect(config=settings)
+    refuse_all_but_reading(sql)
+    stopped = Event()
+    # The folder is this user's alone (0700), as are the rows that may be written there.
+    with TemporaryDirectory(prefix="rwt-query-") as folder, duckdb.connect() as connection:
+        _open_tables(connection, tables, Path(folder))
+
+        def stop() -> None:
+            stopped.set()
+            connection.interrupt()
+
+        timer = Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield connection.sql(sql)
+        except duckdb.InterruptException as error:
+            if not stopped.is_set():
+                raise
+            raise QueryError(
+                f"the statement was stopped after {seconds:g} s",
+                fate="Nothing was changed.",
+                remedy="Ask for less (--archive, limit, fewer columns), or give --seconds.",
+            ) from error
+        finally:
+            timer.cancel()
+
+
+def _open_tables(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, DeliveredTable], folder: Path
+) -> None:
+    """Give the tables their names, and lock the connection."""
+    threads = min(QUERY_THREADS, os.cpu_count() or 1)
+    shut(connection, memory=QUERY_MEMORY, threads=threads, spill=folder / "spilled")
     called = Counter(name for table in tables.values() for name in table.called)
     plain = {name for name in tables if "." not in name}
     for number, table in enumerate(tables.values()):
@@ -191,7 +231,7 @@ def query(tables: Mapping[str, DeliveredTable], sql: str) -> duckdb.DuckDBPyRela
         names += [quoted(one) for one in table.called if called[one] == 1 and one not in plain]
         for name in names:
             connection.execute(f"create or replace view {name} as from {source}")
-    return connection.sql(sql)
+    connection.execute(LOCK)
 
 
 def _view(name: str, table: DeliveredTable) -> str:

@@ -32,6 +32,7 @@ business of the asset, sensor or command that meets them.
     │   ├── ToleranceError         more was set aside than the feed tolerates
     │   └── IncompleteError        the archive has not what its feed or its sender says
     ├── CorrectionError            corrected rows that cannot be taken back
+    ├── QueryError                 a statement that may not run, or took too long
     └── StackError                 a local server did not start, stop or answer
 
 `terminal` is true where the same input fails the same way each time; Dagster is then told
@@ -209,6 +210,10 @@ class IncompleteError(DeliveryError):
 
 class CorrectionError(RwtError):
     """Corrected rows cannot be taken back as they are; nothing of them was."""
+
+
+class QueryError(RwtError):
+    """A statement of `rwt query` that does something else than to read, or takes too long."""
 
 
 class StackError(RwtError):

@@ -26,6 +26,7 @@ from rwt_assets.expectations import (
 )
 from rwt_assets.feed import Feed
 from rwt_assets.headers import name_key
+from rwt_assets.locked_sql import LOCK, shut
 from rwt_assets.machine_faults import is_shortage
 from rwt_assets.manifest import ArchiveManifest, Claim, MemberReport
 from rwt_assets.same_names import EXACT, matches
@@ -90,17 +91,11 @@ class _Asker:
         self._connection = connection
         self._views: dict[str, str] = {}
         self._columns: dict[str, dict[str, str]] = {}
-        connection.execute(f"set memory_limit = '{MEMORY}'")
-        connection.execute(f"set threads = {THREADS}")
-        connection.execute(f"set temp_directory = {_text(str(folder / 'spilled'))}")
-        connection.execute("set autoinstall_known_extensions = false")
-        connection.execute("set autoload_known_extensions = false")
-        connection.execute("set python_enable_replacements = false")
-        connection.execute(f"set allowed_directories = [{_text(str(folder))}]")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
         same = cast("Callable[..., list[Any]]", same_values)  # in fact an Arrow array
         connection.create_function(SAME_VALUE, same, [TEXT], TEXT, type=PythonUDFType.ARROW)
+        own = [file for files in tables.values() for file in files]
+        shut(connection, memory=MEMORY, threads=THREADS, spill=folder / "spilled", files=own)
+        connection.execute(LOCK)
         names = table_names(member for member, files in tables.items() if files)
         for number, (member, files) in enumerate(tables.items()):
             if files:

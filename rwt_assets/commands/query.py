@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from rwt_assets.commands.session import (
 )
 from rwt_assets.commands.terminal import CELL_AT_MOST
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.delivered import delivered_by, query
+from rwt_assets.delivered import QUERY_SECONDS, delivered_by, query
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_key
 from rwt_assets.foreign_text import FORMULA_BEGINS, spreadsheet_cell, visible
@@ -48,10 +49,14 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
     exact: Annotated[
         bool, typer.Option("--exact", help="With --csv: texts as they are, for a program.")
     ] = False,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, help="After these the statement is stopped.")
+    ] = QUERY_SECONDS,
 ) -> None:
     """Run SQL (DuckDB's) over delivered rows; each member is a table.
 
-    Only what deliveries name is read. Each table is also `feed.table`, and only that where two
+    One statement that reads is run: it reads what deliveries name and nothing else, no file of this
+    machine, no address and no extension. Each table is also `feed.table`, and only that where two
     feeds have one of its name; --feed and --archive leave the other feeds out. For example:
 
         rwt query
@@ -63,7 +68,7 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
 
     Status 1 if the statement is wrong or nothing was delivered.
     """
-    with errors_told():
+    with errors_told(), ExitStack() as stack:
         enter(state)
         feeds = choose_all(declared_feeds(), feed_name)
         tables = delivered_by(connect_objects(), _wanted(feeds, keys or ()))
@@ -77,13 +82,13 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
                 console.print(f"{name} ({columns})", markup=False)
             return
         try:
-            found = query(tables, sql)
-            if found is None:
-                console.print("Done.")
-            elif as_json or as_csv:
+            found = stack.enter_context(query(tables, sql, seconds=seconds))
+            if as_json or as_csv:
                 _write(found.to_arrow_table(), as_json=as_json, exact=exact)
             else:
                 _show(found, limit)
+        except duckdb.InterruptException:
+            raise  # stopped: `query` says so
         except duckdb.Error as error:
             errors.print_lines(str(error), style="red")
             errors.print(f"Tables are: {', '.join(tables)}", markup=False)

@@ -1,4 +1,4 @@
-"""A partner, and whoever can write to the queue, put into their texts whatever may act somewhere."""
+"""Texts of a partner, and of whoever can write to the queue, act nowhere."""
 
 import json
 import pkgutil
@@ -160,9 +160,8 @@ def test_what_is_on_record_shows_and_does_nothing(shop):
                 descriptions.append(value)
         data = getattr(entry.dagster_event, "event_specific_data", None)
         for holder in (data, *(getattr(data, name, None) for name in HOLDERS)):
-            for value in (getattr(holder, "metadata", None) or {}).values():
-                if isinstance(value, dg.MarkdownMetadataValue):
-                    markdown.append(value.value)
+            told = (getattr(holder, "metadata", None) or {}).values()
+            markdown += [one.value for one in told if isinstance(one, dg.MarkdownMetadataValue)]
     assert len(markdown) > 10
     assert any("hello" in one for one in markdown)
     assert descriptions

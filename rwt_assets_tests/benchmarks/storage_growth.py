@@ -163,7 +163,7 @@ def _of_postgresql(url: str, rewritten: bool) -> Sizes:  # noqa: FBT001 - privat
         tables = text("SELECT relname FROM pg_stat_user_tables")
         for (table,) in connection.execute(tables).fetchall():
             asked = text(
-                f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')"  # noqa: S608
+                f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')"
             )
             rows, size = connection.execute(asked).one()
             sizes[str(table)] = Size(rows, size)

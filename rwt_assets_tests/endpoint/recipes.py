@@ -109,9 +109,10 @@ class Partner:
     def rows_by_package(self, member, keys):
         """What `rwt query` and `read_delivery` give; the latter reads one archive at a time."""
         tables = delivered_by(connect_objects(), [(self.feed, keys)])
-        found = query(tables, f"from {quoted(full_table_name(member))}")
+        with query(tables, f"from {quoted(full_table_name(member))}") as found:
+            queried = found.to_arrow_table().to_pylist()
         frames = [read_delivery(key, member, feed=self.feed.name) for key in keys]
         return {
-            "rwt query": found.to_arrow_table().to_pylist(),
+            "rwt query": queried,
             "read_delivery": [row for one in frames for row in to_table(one).to_pylist()],
         }

@@ -88,10 +88,10 @@ def test_every_key_goes_from_the_queue_to_its_delivery_and_out_again(
     for number, key in enumerate(STRANGE):
         assert read_delivery(key)["id"].tolist() == [str(number)], key
     assert sweep(catalog, store).recorded == []
-    (found,) = query(
-        delivered_by(store, [(feed, ())]), "select count(distinct id) from rows"
-    ).fetchall()
-    assert found == (len(STRANGE),)
+    tables = delivered_by(store, [(feed, ())])
+    with query(tables, "select count(distinct id) from rows") as found:
+        (counted,) = found.fetchall()
+    assert counted == (len(STRANGE),)
     written = [head.key for head in store.list("lake", "")]
     assert all(key.startswith(f"{feed.target.prefix}/") and is_plain_path(key) for key in written)
     old = find_old(catalog, timedelta(days=-1))

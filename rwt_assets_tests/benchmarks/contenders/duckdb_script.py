@@ -42,10 +42,10 @@ def _run(name: str, *, keep_shards: bool) -> int:
             enriched = f"""
                 SELECT *, crc32({KEY}) AS crc32, '{ARCHIVE}' AS _archive,
                     '{member}' AS _member, row_number() OVER () AS _row
-                FROM {lines}"""  # noqa: S608 - of names given above
+                FROM {lines}"""
             rows += _copy(database, enriched, f"{folder}/enriched", script, member)
             if keep_shards:
-                _copy(database, f"SELECT * FROM {lines}", f"{folder}/shards", script, member)  # noqa: S608
+                _copy(database, f"SELECT * FROM {lines}", f"{folder}/shards", script, member)
             source.unlink()
     return rows
 

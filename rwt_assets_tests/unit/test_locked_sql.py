@@ -1,0 +1,259 @@
+"""SQL over delivered rows reads these rows and nothing else, and takes no more than it may."""
+
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from rwt_assets.delivered import DeliveredTable, query
+from rwt_assets.errors import QueryError
+from rwt_assets.expectations import Check
+from rwt_assets.locked_sql import LOCK, shut
+from rwt_assets.manifest import ArchiveManifest
+from rwt_assets.table_checks import find_in_rows
+from rwt_assets_tests.declared import declared_feed
+
+MARK = "what-no-statement-may-read"
+# {file} and {folder} exist, {new} does not.
+READING = [
+    "from '{file}'",
+    "from '{folder}/*.csv'",
+    "from read_csv('{file}')",
+    "from read_csv_auto('{file}')",
+    "from sniff_csv('{file}')",
+    "from read_text('{file}')",
+    "from read_blob('{file}')",
+    "from read_json('{file}')",
+    "from read_json_objects('{file}')",
+    "from read_ndjson('{file}')",
+    "from read_parquet('{folder}/secret.parquet')",
+    "from parquet_scan('{folder}/secret.parquet')",
+    "from parquet_metadata('{folder}/secret.parquet')",
+    "from parquet_schema('{folder}/secret.parquet')",
+    "from parquet_kv_metadata('{folder}/secret.parquet')",
+    "from read_duckdb('{folder}/secret.duckdb', table_name := 's')",
+    "from glob('{folder}/*')",
+    "from query('from read_text(''{file}'')')",
+    "from query_table('{file}')",
+    "from json_execute_serialized_sql(json_serialize_sql('from read_text(''{file}'')'))",
+    "select getenv('HOME')",
+    "select * from duckdb_secrets()",
+    "from which_secret('s3://incoming/a', 's3')",
+    "from read_csv('http://127.0.0.1:9/a.csv')",
+    "from 'https://example.org/a.parquet'",
+    "from read_parquet('s3://incoming/a.parquet')",
+    "from read_text('/proc/self/environ')",
+    "from enable_logging(storage_path := '{new}')",
+    "from enable_profiling()",
+    "from arrow_scan(1, 1, 1)",
+    "from register_external_resource_type('a', 'b')",
+    "from add_grammar_extension('a')",
+    "from variable_of_the_program",
+]
+DOING = [
+    "copy rows to '{new}'",
+    "copy (from rows) to '{new}' (format parquet)",
+    "copy rows from '{file}'",
+    "copy from database memory to other",
+    "attach '{new}' as other",
+    "attach '{folder}/secret.duckdb' as other (read_only)",
+    "export database '{new}'",
+    "import database '{folder}'",
+    "install httpfs",
+    "install '{file}'",
+    "force install httpfs from community",
+    "load httpfs",
+    "load '{file}'",
+    "set enable_external_access = true",
+    "set global lock_configuration = false",
+    "set threads = 64",
+    "set memory_limit = '1TB'",
+    "set temp_directory = '{folder}'",
+    "set python_enable_replacements = true",
+    "reset enable_external_access",
+    "pragma enable_profiling = 'json'",
+    "pragma profiling_output = '{new}'",
+    "pragma import_database('{folder}')",
+    "pragma version",
+    "call enable_logging(storage_path := '{new}')",
+    "call duckdb_settings()",
+    "create secret (type s3, key_id 'a', secret 'b')",
+    "create persistent secret (type s3)",
+    "create table t as from read_text('{file}')",
+    "create macro f() as table from read_text('{file}')",
+    "insert into rows values (1)",
+    "with q as (insert into rows values (1) returning *) from q",
+    "prepare p as from rows",
+    "use memory",
+    "checkpoint",
+    "from rows; from rows",
+    "from rows; copy rows to '{new}'",
+    "",
+    "-- nothing",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("of") / "other's"
+    folder.mkdir()
+    (folder / "secret.csv").write_text(f"a\n{MARK}\n")
+    pq.write_table(pa.table({"a": [MARK]}), folder / "secret.parquet")
+    with duckdb.connect(str(folder / "secret.duckdb")) as made:
+        made.execute(f"create table s as select '{MARK}' as a")
+    return folder
+
+
+@pytest.fixture
+def places(folder, monkeypatch):
+    quoted = str(folder).replace("'", "''")
+    monkeypatch.chdir(folder)  # DuckDB's own temporary folder is `.tmp` of this one
+    return {"file": f"{quoted}/secret.csv", "folder": quoted, "new": f"{quoted}/new"}
+
+
+@pytest.fixture
+def tables():
+    found = ds.dataset(pa.table({"a": [1, 2, 3], "b": ["x", "y", None]}))
+    return {"rows": DeliveredTable("shop", "rows", "rows.csv", found, {"a": ["a"], "b": ["b"]})}
+
+
+def give(tables, sql, **settings):
+    with query(tables, sql, **settings) as found:
+        return found.fetchall()
+
+
+@pytest.mark.parametrize(
+    ("sql", "given"),
+    [
+        ("select sum(a) from rows", [(6,)]),
+        ("from rows select count(*)", [(3,)]),
+        ("with q as (select a from shop.rows where b = 'y') select a from q;", [(2,)]),
+        ("select * from (describe rows) limit 1", [("a", "BIGINT", "YES", None, None, None)]),
+    ],
+)
+def test_a_statement_that_reads_is_run(tables, sql, given):
+    assert give(tables, sql) == given
+
+
+@pytest.mark.parametrize(
+    "sql", ["show tables", "describe rows", "summarize rows", "explain from rows"]
+)
+def test_a_statement_that_describes_is_run(tables, sql):
+    assert give(tables, sql)
+
+
+@pytest.mark.parametrize("sql", READING)
+def test_no_statement_reads_anything_else(tables, places, sql):
+    variable_of_the_program = pa.table({"a": [MARK]})
+    before = {*Path.cwd().iterdir()}
+    try:
+        given = give(tables, sql.format_map(places))
+    except duckdb.Error as error:
+        given = str(error)
+    assert MARK not in str(given), variable_of_the_program
+    assert given == [] or isinstance(given, str)
+    assert {*Path.cwd().iterdir()} == before
+
+
+@pytest.mark.parametrize("sql", DOING)
+def test_no_statement_does_anything_but_read(tables, places, sql):
+    before = {*Path.cwd().iterdir()}
+    with pytest.raises((QueryError, duckdb.ParserException, duckdb.CatalogException)):
+        give(tables, sql.format_map(places))
+    assert {*Path.cwd().iterdir()} == before
+
+
+@pytest.mark.parametrize("sql", [*READING, *DOING])
+def test_the_connection_itself_is_shut_whatever_the_statement(places, sql):
+    """Were a statement not refused by its kind, it would still come to nothing."""
+    with closing(duckdb.connect()) as connection:
+        connection.execute("create table rows as select 1 as a")
+        shut(connection, memory="100MB", threads=1, spill=Path("spilled"))
+        connection.execute(LOCK)
+        before = {*Path.cwd().iterdir()}
+        try:
+            found = connection.sql(sql.format_map(places))
+            given = str(found and found.fetchall())
+        except duckdb.Error as error:
+            given = str(error)
+        now = connection.execute(
+            "select name, value from duckdb_settings() where name in "
+            "('enable_external_access', 'lock_configuration', 'threads')"
+        ).fetchall()
+    assert MARK not in given
+    assert dict(now) == {
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+        "threads": "1",
+    }
+    assert {*Path.cwd().iterdir()} == before
+
+
+def test_a_statement_that_takes_too_long_is_stopped(tables):
+    endless = "select count(*) from range(1000000) x, range(10000000) y where x.range * y.range = 7"
+    with pytest.raises(QueryError, match=r"stopped after 0\.2 s"):
+        give(tables, endless, seconds=0.2)
+
+
+def test_a_statement_takes_no_more_memory_or_disk_than_it_may(tmp_path):
+    with closing(duckdb.connect()) as connection:
+        shut(connection, memory="32MB", threads=1, spill=tmp_path / "spilled")
+        for setting in ("max_temp_directory_size = '16MB'", "lock_configuration = true"):
+            connection.execute(f"set {setting}")
+        sql = "select count(*) from (select range, range % 7 from range(20000000) order by 2, 1)"
+        with pytest.raises(duckdb.OutOfMemoryException):
+            connection.sql(sql).fetchall()
+
+
+def test_what_is_spilled_lies_where_nobody_else_may_read_and_is_removed(tables):
+    ((where, memory, threads),) = give(
+        tables,
+        "select current_setting('temp_directory'), current_setting('memory_limit'), "
+        "current_setting('threads')",
+    )
+    assert not Path(where).parent.exists()
+    assert memory == "1.8 GiB"
+    assert 1 <= threads <= 4
+    with query(tables, "from rows"):
+        pass
+    with query(tables, "select current_setting('temp_directory')") as found:
+        ((where,),) = found.fetchall()
+        assert Path(where).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_names_that_a_partner_chose_are_names_and_no_sql():
+    odd = "x\" as select 1; copy (select 1) to 'owned.csv'; --"
+    found = ds.dataset(pa.table({odd: [1], "'": [2]}))
+    table = DeliveredTable("shop", odd, "m", found, {odd: [odd], "'": ["'"]}, ("it's",))
+    quoted = odd.replace('"', '""')
+    assert give({odd: table}, f'select "{quoted}", "\'" from "{quoted}"') == [(1, 2)]
+    assert give({odd: table}, """select "'" from "it's" """) == [(2,)]
+    assert not Path("owned.csv").exists()
+
+
+def test_a_check_of_a_feed_reads_the_rows_of_its_archive_and_nothing_else(places, tmp_path):
+    rows = tmp_path / "0.parquet"
+    pq.write_table(pa.table({"a": [1]}), rows)
+    pq.write_table(pa.table({"a": [MARK]}), tmp_path / "of_another.parquet")
+    aside = [*READING, f"from read_parquet('{tmp_path}/of_another.parquet')", "from rows"]
+    checks = [
+        Check(name=f"way_{number}", sql=one.format_map(places)) for number, one in enumerate(aside)
+    ]
+    asked = declared_feed().model_copy(update={"checks": tuple(checks)})
+    manifest = ArchiveManifest.model_construct(members=[], control=SimpleNamespace(claims=[]))
+    found = find_in_rows(asked, manifest, {"rows.csv": [rows]}, tmp_path)
+    assert MARK not in str(found)
+    assert "1 (a 1)" in found.pop().what
+    assert all("could not be asked" in one.what for one in found), found
+    assert len(found) > len(READING) - 3  # all but those that are run and give nothing
+
+
+def test_a_check_that_does_something_else_is_no_check():
+    for sql in ("copy rows to 'a.csv'", "select 1; select 2", "attach 'a.db'"):
+        with pytest.raises(ValueError, match="one SELECT"):
+            Check.model_validate({"name": "way_out", "sql": sql})
