@@ -10,16 +10,16 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DOCS_READY := .venv/.ready-for-docs
-UV_SYNC := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
+UV_SYNC := VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(READY) ## start everything, send a real archive through, show the result (ARGS=--exit to end then)
-	$(BIN)/rwt demo --state $(STATE) $(ARGS)
+	$(BIN)/rwt demo --state "$(STATE)" $(ARGS)
 
 up: $(READY) ## start everything: S3, SQS, webserver, daemon
-	$(BIN)/rwt up --state $(STATE)
+	$(BIN)/rwt up --state "$(STATE)"
 
 # Those that start no server run two at a time, the others one by one.
 test: $(READY) ## all tests (ARGS="-k name" for some)
@@ -36,7 +36,7 @@ long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL
 
 test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
-	VIRTUAL_ENV=$(CURDIR)/.venv-oldest $(BIN)/uv pip install --quiet --system-certs \
+	VIRTUAL_ENV="$(CURDIR)/.venv-oldest" $(BIN)/uv pip install --quiet --system-certs \
 		--editable . --group dev --constraints rwt_assets_tests/oldest-dagster.txt
 	.venv-oldest/bin/pytest rwt_assets_tests/assets $(ARGS)
 
@@ -48,7 +48,7 @@ lint: $(READY) ## ruff, mypy, linters of docs/deploy, Dagster's own check of the
 	$(BIN)/mypy
 	$(BIN)/hadolint docs/deploy/Containerfile
 	$(BIN)/cfn-lint docs/deploy/ecs/stack.yaml
-	VIRTUAL_ENV=$(CURDIR)/.venv PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
+	VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
 
 docs: $(DOCS_READY) ## the documentation site in .site/; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file .mkdocs.yml --strict
@@ -85,11 +85,11 @@ screenshots: $(READY) ## take the pictures of the documentation again (needs Chr
 	$(BIN)/python -m rwt_assets_tests.browser.screenshots
 
 clean: ## remove the environment and all local state
-	rm -rf .venv .venv-oldest $(STATE)
+	rm -rf .venv .venv-oldest "$(STATE)"
 
 $(READY): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }
-	$(PYTHON) -m venv .venv
+	"$(PYTHON)" -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
 	$(UV_SYNC)
 	@touch $@

@@ -34,6 +34,7 @@ business of the asset, sensor or command that meets them.
     ├── CorrectionError            corrected rows that cannot be taken back
     ├── QueryError                 a statement that may not run, or took too long
     └── StackError                 a local server did not start, stop or answer
+        └── StateFolderError       the state folder cannot be written to
 
 `terminal` is true where the same input fails the same way each time; Dagster is then told
 not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)`).
@@ -221,3 +222,7 @@ class StackError(RwtError):
 
     terminal = False
     in_lines = True
+
+
+class StateFolderError(StackError):
+    """The state folder cannot be made or written to; nothing was started."""

@@ -19,7 +19,7 @@ from dotenv import load_dotenv
 
 from rwt_assets.commands.terminal import Screen
 from rwt_assets.embedded import stack as embedded
-from rwt_assets.errors import RwtError
+from rwt_assets.errors import RwtError, StateFolderError
 from rwt_assets.feed import Feed
 from rwt_assets.feed_choice import feed_for_archive, feed_for_key
 from rwt_assets.foreign_text import visible
@@ -42,6 +42,7 @@ FeedName = Annotated[
     str, typer.Option("--feed", help="Name of the feed; needed where it cannot be told.")
 ]
 DEFAULT_STATE = Path(".rwt")
+WRONG_COMMAND_LINE = 2  # exit status
 
 
 def tell(sentence: str) -> None:
@@ -57,6 +58,9 @@ def errors_told() -> Iterator[None]:
     """Errors as sentences; a traceback only where the fault may be ours."""
     try:
         yield
+    except StateFolderError as error:
+        errors.print(str(error), style="red", markup=False)
+        raise typer.Exit(WRONG_COMMAND_LINE) from error
     except (RwtError, dg.DagsterError) as error:
         errors.print_lines(str(error), style="red")
         if isinstance(error, dg.DagsterError) and error.__cause__ is not None:

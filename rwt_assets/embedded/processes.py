@@ -23,6 +23,7 @@ from rwt_assets.errors import StackError
 STACK_VARIABLE = "RWT_STACK"
 SOCKET_VARIABLE = "RWT_RUN_SOCKET"  # path of the run server's socket
 LOOPBACK = "127.0.0.1"
+OWN_ALONE = 0o077  # umask: what is written can be read by its owner alone
 PAUSE_SECONDS = 0.1
 TOLD_LINES = 15
 _RESERVED: dict[int, int] = {}
@@ -59,9 +60,10 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start it."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
+        self.log.touch(mode=0o600)
         with self.log.open("wb") as output:  # the child has a handle of its own
             self._process = subprocess.Popen(  # noqa: S603 - the commands are our own
                 self._command,
@@ -70,6 +72,7 @@ class ChildProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=OWN_ALONE,
             )
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:

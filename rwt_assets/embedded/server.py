@@ -5,6 +5,9 @@ What belongs here: starting and stopping it. What does not: buckets and queues
 
 After a SIGKILL its objects are there, but queues, messages and settings are gone: whoever
 starts it provisions and sweeps afterwards.
+
+It listens on loopback alone and gets none of the credentials of whoever starts it; what it answers
+to whom is in `loopback_server.py`.
 """
 
 import os
@@ -14,7 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rwt_assets.embedded.processes import LOOPBACK, STACK_VARIABLE, ChildProcess, choose_port
 
@@ -22,6 +25,15 @@ DEFAULT_PORT = 4566
 REGION = "us-east-1"
 START_SECONDS = 60.0
 SAVE_SECONDS = 30.0
+# All that the server gets of the environment of whoever starts it: no credentials, no tokens.
+INHERITED: Final = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "LC_ALL", "TZ")
+# What ministack starts beside S3 and SQS: an MQTT broker and SFTP, both on 0.0.0.0, and the removal
+# of Docker containers that an earlier ministack, which may be another person's, has made.
+NO_MORE: Final[Mapping[str, str]] = {
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    "DOCKER_HOST": "unix:///nowhere",
+}
 
 
 class EmbeddedServer:
@@ -45,9 +57,11 @@ class EmbeddedServer:
         host: str = LOOPBACK,
     ) -> None:
         self.host = host
+        self._state = state
         self.port = choose_port(port)
         environment = {
-            **os.environ,
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            **NO_MORE,
             "GATEWAY_PORT": str(self.port),
             "BIND_HOST": host,
             "MINISTACK_HOST": host,
@@ -60,7 +74,6 @@ class EmbeddedServer:
         if owner is not None:
             environment[STACK_VARIABLE] = str(owner)
         if state is not None:
-            state.mkdir(parents=True, exist_ok=True)
             environment |= {
                 "PERSIST_STATE": "1",
                 "STATE_DIR": str(state / "state"),
@@ -69,7 +82,7 @@ class EmbeddedServer:
             }
         self.process = ChildProcess(
             "S3 and SQS server",
-            [sys.executable, "-m", "ministack"],
+            [sys.executable, "-m", "rwt_assets.embedded.loopback_server"],
             environment=environment,
             log=log,
         )
@@ -81,6 +94,8 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        if self._state is not None:
+            self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.process.start()
         self.process.wait_until(self._healthy, seconds=START_SECONDS)
 

@@ -9,6 +9,9 @@ is below one state folder:
     stack.json    addresses, while the stack runs
     lock          held while the stack runs
 
+Only the owner may read the folder and what the stack writes there, and every port that it opens is
+on loopback.
+
 With the endpoint of a server that somebody else runs, there is no `server/`: the stack waits
 until that server answers, makes what the feeds lack, and leaves it alone from then on. If it
 goes away, what needs it fails and is tried again. If it comes back without queues and settings,
@@ -29,6 +32,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Self
@@ -42,6 +46,7 @@ from rwt_assets.catalog import FeedCatalog
 from rwt_assets.embedded.interruption import fail_interrupted, mark_interrupted
 from rwt_assets.embedded.processes import (
     LOOPBACK,
+    OWN_ALONE,
     SOCKET_VARIABLE,
     STACK_VARIABLE,
     ChildProcess,
@@ -51,7 +56,7 @@ from rwt_assets.embedded.processes import (
 )
 from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
 from rwt_assets.embedded.storage import opened, storage_settings
-from rwt_assets.errors import StackError
+from rwt_assets.errors import StackError, StateFolderError
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
 from rwt_assets.json_logs import wants_json
@@ -72,6 +77,7 @@ RESTARTS = 3
 RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 STACK_FILE = "stack.json"
+LOCK_FILE = "lock"
 
 
 class StackRecord(BaseModel):
@@ -109,6 +115,7 @@ class EmbeddedStack:
         self._feeds = feeds
         self._tell = tell
         self._lock: IO[str] | None = None
+        self._umask = OWN_ALONE
         self._restarts: deque[float] = deque(maxlen=RESTARTS)
         before = read_record(self.state)
         self._server: EmbeddedServer | None = None
@@ -172,8 +179,9 @@ class EmbeddedStack:
         return self._endpoint_url
 
     def __enter__(self) -> Self:
-        self.state.mkdir(parents=True, exist_ok=True)
+        self._make_state_folder()
         self._take_lock()
+        self._umask = os.umask(OWN_ALONE)
         try:
             ended = end_leftovers(self.state)
             if ended:
@@ -191,6 +199,24 @@ class EmbeddedStack:
         traceback: TracebackType | None,
     ) -> None:
         self._stop()
+
+    def _make_state_folder(self) -> None:
+        """Make it, its owner's alone: archives, rows and the storage's password lie there."""
+        try:
+            # A folder that is there already may have another use and be another person's.
+            ours = not self.state.exists() or (self.state / LOCK_FILE).exists()
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if ours and self.state.stat().st_uid == os.geteuid():
+                self.state.chmod(0o700)
+            with NamedTemporaryFile(dir=self.state):
+                pass  # else it would be SQLite or a log that could not be written
+        except OSError as error:
+            raise StateFolderError(
+                f"nothing can be written to the state folder: {error.strerror}",
+                where=str(self.state),
+                fate="Nothing was started.",
+                remedy="Give a folder of your own: --state or RWT_STATE.",
+            ) from error
 
     def watch(self) -> None:
         """Wait half a second; start again what has ended.
@@ -295,9 +321,10 @@ class EmbeddedStack:
         Path(self._environment[SOCKET_VARIABLE]).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
+        os.umask(self._umask)
 
     def _take_lock(self) -> None:
-        self._lock = (self.state / "lock").open("w")
+        self._lock = (self.state / LOCK_FILE).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -334,7 +361,7 @@ def dagster_home(state: Path) -> Path:
 
 def read_record(state: Path) -> StackRecord | None:
     """The addresses of the stack that runs, or ran last, in a state folder."""
-    with suppress(FileNotFoundError, ValueError):
+    with suppress(OSError, ValueError):
         return StackRecord.model_validate_json((state / STACK_FILE).read_text())
     return None
 
@@ -342,7 +369,7 @@ def read_record(state: Path) -> StackRecord | None:
 def runs(state: Path) -> bool:
     """Whether a stack runs in a state folder."""
     try:
-        with (state / "lock").open() as lock:
+        with (state / LOCK_FILE).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -57,6 +57,12 @@ class RunningStack:
         self.feed = feed or declared_feed()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id of `rwt up`."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         output = (self.state.parent / "up.log").open("ab")
         (self.state / embedded.STACK_FILE).unlink(missing_ok=True)

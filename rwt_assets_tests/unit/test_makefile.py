@@ -1,0 +1,68 @@
+"""`make` in a folder whose path has spaces: each command gets whole paths."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+# Stands in for every program of the environment: writes down how it was called.
+PROGRAM = """#!{python}
+import os, sys
+with open({told!r}, "a") as told:
+    print([os.path.basename(sys.argv[0]), *sys.argv[1:]], os.environ.get("VIRTUAL_ENV"), file=told)
+"""
+MAKES_THE_ENVIRONMENT = """#!/bin/sh
+mkdir -p .venv/bin
+cp program .venv/bin/pip; cp program .venv/bin/uv; cp program .venv/bin/rwt; cp program .venv/bin/dg
+for name in ruff mypy hadolint cfn-lint; do cp program .venv/bin/$name; done
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "My  Documents" / "rwt's assets"
+    made.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(PROJECT / name, made)
+    for name, body in (
+        ("program", PROGRAM.format(python=sys.executable, told=str(tmp_path / "told"))),
+        ("my python", MAKES_THE_ENVIRONMENT),
+    ):
+        (made / name).write_text(body)
+        (made / name).chmod(0o755)
+    return made
+
+
+def make(folder, *arguments):
+    variables = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = subprocess.run(
+        [shutil.which("make"), f"PYTHON={folder}/my python", *arguments],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = folder.parents[1] / "told"
+    return told.read_text().splitlines() if told.exists() else []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_demo_is_made_and_started_in_a_folder_with_spaces(folder):
+    pip, uv, rwt = make(folder, "demo", "ARGS=--exit", "STATE=my state")
+    assert pip.startswith("['pip', 'install'")
+    assert uv.startswith("['uv', 'sync'")
+    assert uv.endswith(f" {folder}/.venv")
+    assert rwt.startswith("['rwt', 'demo', '--state', 'my state', '--exit']")
+    (again,) = make(folder, "up")[3:]
+    assert again.startswith("['rwt', 'up', '--state', '.rwt']")
+    assert [one for one in make(folder, "lint") if one.endswith(f" {folder}/.venv")][1:]
+    (folder / "my state").mkdir()
+    make(folder, "clean", "STATE=my state")
+    assert not (folder / "my state").exists()
+    assert not (folder / ".venv").exists()
