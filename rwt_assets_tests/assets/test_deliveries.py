@@ -318,7 +318,9 @@ def test_it_happens_every_night(stored):
     schedule = schedules["shop_collect_nightly"]
     assert schedule.cron_schedule == "45 3 * * *"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    stored.objects.modified = dict.fromkeys(stored.objects.modified, NOW - timedelta(days=3))
+    for place in stored.objects.modified:
+        if "/former/" not in place[1]:  # these were written when a delivery was replaced
+            stored.objects.modified[place] = NOW - timedelta(days=3)
     job = stored.definitions.resolve_job_def("shop_collect")
     before = objects(stored)
     assert job.execute_in_process(instance=stored.instance).success
