@@ -20,7 +20,7 @@ from zlib import crc32
 from pydantic import ValidationError
 
 from rwt_assets.concurrency import map_ahead
-from rwt_assets.documents import write_document
+from rwt_assets.documents import remove_document, write_document
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
 from rwt_assets.feed import Target
 from rwt_assets.footers import read_footer
@@ -215,8 +215,11 @@ def confirm_switch(store: ObjectStore, target: Target, before: Current, switched
         return
     if before.delivery is not None:
         take_back(store, target, switched, before.delivery)
-    elif current_delivery(store, target, switched.key).delivery == switched:
-        store.delete(target.bucket, [Layout(target.prefix).delivery(switched.key)])
+    else:
+        now = current_delivery(store, target, switched.key)
+        if now.delivery == switched:
+            place = Layout(target.prefix).delivery(switched.key)
+            remove_document(store, target.bucket, place, etag=now.etag)
     raise SupersededError(
         "objects of this delivery were collected before it was written",
         where=f"s3://{target.bucket}/{gone[0]}",

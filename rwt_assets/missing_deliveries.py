@@ -44,7 +44,7 @@ def look_for_documents(
     place_of = {key: layout.delivery(parse_archive_partition_key(key)) for key in on_record}
     absent = {key for key, place in place_of.items() if place not in there}
     events = catalog.latest_events(graph.delivery, absent)
-    left = events.keys() - catalog.retired(events)
+    left = events.keys() - catalog.retirements_of({*events})
     known = {*catalog.archives()} if left else set()  # they are retired one after the other
     faults = []
     for key in sorted(left & known):

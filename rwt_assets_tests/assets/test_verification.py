@@ -430,7 +430,8 @@ def test_what_was_never_delivered_or_was_retired_is_not_missing(shop):
     list(retire(shop.catalog, shop.objects, old, keep_data=False))
     assert look_for_documents(shop.catalog, shop.objects) == ([], [])
     deliver(shop, REVISIONS[0])  # in the catalog again, with what it was before on record
-    shop.catalog.mark_retired(next(f for f in shop.catalog.facts() if f.partition_key == KEY))
+    facts = next(one for one in shop.catalog.facts() if one.partition_key == KEY)
+    shop.catalog.mark_retired(facts, keep_data=False)
     shop.objects.delete("results", [DOCUMENT])
     assert look_for_documents(shop.catalog, shop.objects)[1] == []
 

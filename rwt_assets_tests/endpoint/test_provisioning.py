@@ -40,6 +40,19 @@ def test_what_is_missing_is_made_again(feed, s3, sqs, provisioned):
     assert [one.split()[0] for one in made] == ["versioning", "queue", "notification"]
 
 
+@pytest.mark.parametrize("bucket", ["rwt-results", "rwt-incoming"], ids=["its own", "the same"])
+def test_what_is_removed_from_a_bucket_with_versioning_can_be_read_by_version(
+    feed, s3, sqs, objects, bucket
+):
+    """So results belong into another bucket, which the set-up does not version."""
+    target = feed.target.model_copy(update={"bucket": bucket, "prefix": "results"})
+    provision(feed.model_copy(update={"target": target}), s3=s3, sqs=sqs)
+    objects.put(bucket, "results/a", b"once")
+    objects.delete(bucket, ["results/a"])
+    versions = s3.list_object_versions(Bucket=bucket, Prefix="results/").get("Versions", [])
+    assert len(versions) == (1 if bucket == feed.source.bucket else 0)
+
+
 def test_rules_of_others_are_left_alone(feed, s3, sqs):
     provision(feed, s3=s3, sqs=sqs)
     other = feed.model_copy(
@@ -167,16 +180,3 @@ def test_a_rule_of_somebody_else_is_in_the_way_by_its_name(feed, s3, sqs, provis
     )
     with pytest.raises(StackError, match="beside the rule 'theirs'"):
         plan_provisioning(feed, s3=s3, sqs=sqs)
-
-
-@pytest.mark.parametrize("bucket", ["rwt-results", "rwt-incoming"], ids=["its own", "the same"])
-def test_what_is_removed_from_a_bucket_with_versioning_can_be_read_by_version(
-    feed, s3, sqs, objects, bucket
-):
-    """So results belong into another bucket, which the set-up does not version."""
-    target = feed.target.model_copy(update={"bucket": bucket, "prefix": "results"})
-    provision(feed.model_copy(update={"target": target}), s3=s3, sqs=sqs)
-    objects.put(bucket, "results/a", b"once")
-    objects.delete(bucket, ["results/a"])
-    versions = s3.list_object_versions(Bucket=bucket, Prefix="results/").get("Versions", [])
-    assert len(versions) == (1 if bucket == feed.source.bucket else 0)
