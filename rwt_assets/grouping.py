@@ -12,13 +12,13 @@ disk, so that ten thousand groups cost little more than ten.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Any, Final
-from weakref import finalize
 
 import numpy as np
 import pyarrow as pa
+
+from rwt_assets.unnamed_file import unnamed_file
 
 PACKED_BYTES: Final = 256 << 10  # small groups lie together on the disk, up to this
 CHUNK_BYTES: Final = 8 << 20  # of one group, what is read at a time
@@ -125,8 +125,7 @@ class GroupedRows:
             return
         held, self._held, self.held_bytes = self._held, [], 0
         if self._file is None:
-            self._file = TemporaryFile()  # noqa: SIM115 - closed with this object
-            finalize(self, self._file.close)
+            self._file = unnamed_file(self)
             self._writer = pa.ipc.new_file(self._file, held[0].table.schema)
         counts = np.zeros(max(len(run.bounds) for run in held) - 1, np.int64)
         for run in held:

@@ -8,11 +8,11 @@ Arrow documentation: "Streaming, Serialization, and IPC".
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 from typing import IO, Any, Final
-from weakref import finalize
 
 import pyarrow as pa
+
+from rwt_assets.unnamed_file import unnamed_file
 
 HELD_BYTES: Final = 4 << 20
 SLICE_ROWS: Final = 8 << 10  # that many are looked at together
@@ -98,8 +98,7 @@ class Rejections:
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = TemporaryFile()  # noqa: SIM115 - closed with this object
-            finalize(self, self._file.close)
+            self._file = unnamed_file(self)
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             self._writer = pa.ipc.new_stream(self._file, REJECTED_ROWS, options=options)
         for table in self._held:

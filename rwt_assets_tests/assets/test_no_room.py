@@ -90,12 +90,13 @@ def full(times, **_):
 
 
 @pytest.mark.parametrize(
-    ("module", "members", "rows"),
-    [("grouping", LARGE, 1_000), ("rejections", ROWS + REFUSED.partition("\n")[2], 3)],
+    ("members", "rows"),
+    [(LARGE, 1_000), (ROWS + REFUSED.partition("\n")[2], 3)],
+    ids=["rows", "rejected rows"],
 )
-def test_a_full_temporary_folder_is_an_outage(monkeypatch, module, members, rows):
+def test_a_full_temporary_folder_is_an_outage(monkeypatch, members, rows):
     made = iter(range(1))
-    monkeypatch.setattr(f"rwt_assets.{module}.TemporaryFile", partial(full, made))
+    monkeypatch.setattr("rwt_assets.unnamed_file.TemporaryFile", partial(full, made))
     with shop(limits={"buffer_bytes": 1 << 20, "ratio": 10_000}) as feed:
         feed.upload("a.zip", {"sales.csv": members})
         feed.take_in()
