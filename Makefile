@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test long test-oldest lint docs format bench fuzz soak readers cluster upgrade screenshots clean
+.PHONY: help demo up test long test-oldest lint audit docs format bench fuzz soak readers cluster upgrade screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -49,6 +49,11 @@ lint: $(READY) ## ruff, mypy, linters of docs/deploy, Dagster's own check of the
 	$(BIN)/hadolint docs/deploy/Containerfile
 	$(BIN)/cfn-lint docs/deploy/ecs/stack.yaml
 	VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
+
+# Status 1 if it finds something, and 0 with a sentence where the database cannot be asked.
+audit: $(READY) ## known vulnerabilities in what uv.lock names (asks osv.dev)
+	@$(BIN)/uv audit --frozen --preview-features audit-command || { status=$$?; test $$status -eq 2 \
+		&& echo "NOT AUDITED: osv.dev could not be asked (uv's reason is above)."; }
 
 docs: $(DOCS_READY) ## the documentation site in .site/; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file .mkdocs.yml --strict

@@ -10,6 +10,7 @@ Credentials are never shown.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,8 +30,9 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from rwt_assets.aws_calls import action_for
 from rwt_assets.feed import Feed
-from rwt_assets.permissions import OPERATION_ACTIONS, s3_may_send, service_may_send
+from rwt_assets.permissions import s3_may_send, service_may_send
 from rwt_assets.provisioning import VISIBILITY_SECONDS, announces
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 CLOCK_SECONDS: Final = 300
+KEY_ACTION: Final = re.compile(r"kms:[A-Z]\w+")  # of AWS KMS, which S3 and SQS ask for us
 SET_UP: Final = "Make it: `rwt aws setup --apply`."
 DENIED: Final = frozenset({"403", "AccessDenied", "AccessDeniedException", "Forbidden"})
 UNKNOWN: Final = frozenset(
@@ -56,11 +59,6 @@ NO_CREDENTIALS: Final = (
     ProfileNotFound,
     TokenRetrievalError,
 )
-# What only the doctor and the set-up ask; the least policy of the pipeline does not have it.
-DOCTOR_ACTIONS: Final[Mapping[str, str]] = {
-    "GetBucketVersioning": "s3:GetBucketVersioning",
-    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
-}
 # Ways of an announcement that does not come from S3 itself, and who then sends it.
 INDIRECT: Final[Mapping[str, str]] = {
     "TopicConfigurations": "sns.amazonaws.com",
@@ -294,6 +292,11 @@ def _refused(name: str, error: ClientError) -> Finding:
     operation = error.operation_name
     if code in MISSING:
         return Finding(name, ok=False, found="is not there", remedy=SET_UP)
+    needed = KEY_ACTION.search(str(error))
+    if needed:
+        remedy = f"Allow {needed[0]} on the key: name it (`kms_key`, `queue_kms_key` of the feed) "
+        remedy += "and `rwt aws setup --policy` prints it; the key's own policy may refuse, too."
+        return Finding(name, ok=False, found=f"{operation}: {needed[0]} is denied", remedy=remedy)
     if code in DENIED:
         found = f"{operation} is denied"
         return Finding(name, ok=False, found=found, remedy=_allow(operation))
@@ -306,8 +309,7 @@ def _refused(name: str, error: ClientError) -> Finding:
 
 
 def _allow(operation: str) -> str:
-    if operation in OPERATION_ACTIONS:
-        action = OPERATION_ACTIONS[operation]
+    action, of_the_pipeline = action_for(operation)
+    if of_the_pipeline:
         return f"Allow {action}: `rwt aws setup --policy` prints all that the pipeline needs."
-    action = DOCTOR_ACTIONS.get(operation, operation)
     return f"Allow {action} to whoever runs the doctor; the pipeline does without it."

@@ -338,6 +338,10 @@ class MemberRule(Expected, ValueSettings):
         return tuple(dict.fromkeys([*named, *declared]))
 
 
+# The ARN and no alias: a policy's resource is a key (IAM, "Resource" of AWS KMS).
+KmsKey = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[a-z0-9-]+$")]
+
+
 class Source(_Declaration):
     """Where archives come from: an S3 bucket and prefix, announced on an SQS queue.
 
@@ -345,7 +349,8 @@ class Source(_Declaration):
     keys of both.
     `password_variable` names the environment variable that has the password of encrypted
     members. `name_encoding` is how member names are written that do not say they are UTF-8
-    and are none.
+    and are none. `kms_key` and `queue_kms_key` are the ARNs of keys of AWS KMS with which archives
+    and messages are encrypted, for the policy that `rwt aws setup --policy` prints.
     """
 
     bucket: Bucket
@@ -354,6 +359,8 @@ class Source(_Declaration):
     suffix: str = ".zip"
     password_variable: str | None = Field(default=None, pattern=VARIABLE)
     name_encoding: Annotated[str, AfterValidator(_encoding_name)] = "cp437"
+    kms_key: KmsKey | None = None
+    queue_kms_key: KmsKey | None = None
 
     @property
     def dead_letter_queue(self) -> str:
@@ -383,11 +390,13 @@ class Target(_Declaration):
     """Where results are kept: everything below `prefix` in `bucket` belongs to the feed.
 
     `prefix` has no slash at its beginning or end, no empty segment, and none that is `.` or `..`:
-    some clients of S3 would write or look elsewhere.
+    some clients of S3 would write or look elsewhere. `kms_key` is the ARN of the key of AWS KMS
+    with which the bucket encrypts, for the policy that `rwt aws setup --policy` prints.
     """
 
     bucket: Bucket
     prefix: Annotated[str, Field(min_length=1), AfterValidator(_target_prefix)]
+    kms_key: KmsKey | None = None
 
     @property
     def folder(self) -> str:

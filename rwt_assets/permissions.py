@@ -1,14 +1,17 @@
 """Who may do what: the policy of the running pipeline, and that of its queue.
 
-What belongs here: policy documents, and the ARNs and names in them. What does not: calls of
-AWS (`provisioning.py`, `doctor.py`). Rules: Service Authorization Reference, "Actions,
+What belongs here: policy documents, and the ARNs and names in them. What does not: which calls need
+what (`aws_calls.py`, from which the policy is made), and calls of AWS (`provisioning.py`,
+`doctor.py`). Rules: Service Authorization Reference, "Actions,
 resources, and condition keys for Amazon S3" and "... for Amazon SQS"; Amazon S3 User Guide,
 "Required permissions for Amazon S3 API operations" and "Granting permissions to publish event
 notification messages to a destination"; IAM User Guide, "IAM JSON policy elements reference";
 Amazon SQS Developer Guide, "Learn how to configure a dead-letter queue redrive in Amazon SQS".
 
-Not covered: keys of AWS KMS. A bucket or queue that is encrypted with a key of its own needs
-kms:Decrypt and kms:GenerateDataKey on that key as well.
+Keys of AWS KMS are in it where the feed names them (`kms_key`, `queue_kms_key`): Amazon S3 User
+Guide, "Using server-side encryption with AWS KMS keys"; Amazon SQS Developer Guide, "Configuring
+AWS KMS permissions". What the key's own policy has to say, to S3 for its announcements too, is for
+whoever has the key.
 """
 
 import re
@@ -17,50 +20,15 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any, Final
 
+from rwt_assets.aws_calls import Place, Who, actions
 from rwt_assets.feed import Feed
 
 VERSION: Final = "2012-10-17"
 S3_SERVICE: Final = "s3.amazonaws.com"
 SEND: Final = "sqs:SendMessage"
+DECRYPT: Final = ("kms:Decrypt",)
+ENCRYPT: Final = ("kms:Decrypt", "kms:GenerateDataKey")  # a part of an upload needs both
 LETTERS_SPELLED_OUT: Final = 3  # eight spellings of .zip
-READ_QUEUE: Final = (
-    "sqs:ReceiveMessage",
-    "sqs:DeleteMessage",
-    "sqs:ChangeMessageVisibility",
-    "sqs:GetQueueUrl",
-    "sqs:GetQueueAttributes",
-)
-MOVE_MESSAGES: Final = (
-    "sqs:StartMessageMoveTask",
-    "sqs:CancelMessageMoveTask",
-    "sqs:ListMessageMoveTasks",
-)
-# The operations that the pipeline may call, and what IAM asks for each. The names differ
-# more often than not, and several operations share an action.
-OPERATION_ACTIONS: Final[Mapping[str, str]] = {
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "CreateMultipartUpload": "s3:PutObject",
-    "DeleteObject": "s3:DeleteObject",
-    "DeleteObjects": "s3:DeleteObject",
-    "GetObject": "s3:GetObject",
-    "HeadObject": "s3:GetObject",
-    "ListObjectsV2": "s3:ListBucket",
-    "PutObject": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "CancelMessageMoveTask": "sqs:CancelMessageMoveTask",
-    "ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
-    "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
-    "DeleteMessage": "sqs:DeleteMessage",
-    "DeleteMessageBatch": "sqs:DeleteMessage",
-    "GetQueueAttributes": "sqs:GetQueueAttributes",
-    "GetQueueUrl": "sqs:GetQueueUrl",
-    "ListMessageMoveTasks": "sqs:ListMessageMoveTasks",
-    "ReceiveMessage": "sqs:ReceiveMessage",
-    "SendMessage": SEND,
-    "SendMessageBatch": SEND,
-    "StartMessageMoveTask": "sqs:StartMessageMoveTask",
-}
 _SOURCE_ARN: Final = "aws:sourcearn"
 _SOURCE_ACCOUNT: Final = "aws:sourceaccount"
 _EXACT: Final = frozenset({"stringequals", "arnequals", "stringlike", "arnlike"})
@@ -71,8 +39,8 @@ def least_policy(feeds: Iterable[Feed], *, region: str, account: str) -> dict[st
     """The IAM policy that the running pipeline needs, and no more.
 
     Setting up (`provisioning.py`) needs more than this, and so do some checks of the doctor.
-    The statements whose Sid has "Operators" are for people who send dead letters through
-    again; the pipeline runs without them.
+    The statements whose Sid has "Operators" are for people who look at dead letters or send them
+    through again; the pipeline runs without them.
 
     Args:
         feeds: that the pipeline works on.
@@ -96,17 +64,32 @@ def _statements(feed: Feed, region: str, account: str) -> Iterator[dict[str, Any
     dead = f"arn:{partition}:sqs:{region}:{account}:{feed.source.dead_letter_queue}"
     archives = _literal(feed.source.prefix) + "*"
     results = f"{_literal(feed.target.prefix)}/*"
-    keep = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
-    # Without s3:ListBucket a missing object is answered by 403, which looks like no right to it.
-    yield _listing(f"{sid}ListArchives", source, archives)
+    pipeline, operators = Who.PIPELINE, Who.OPERATORS
+    yield _listing(f"{sid}ListArchives", actions(Place.SOURCE, pipeline), source, archives)
     read = [f"{source}/{archives}{suffix}" for suffix in _suffixes(feed)]
-    yield _allow(f"{sid}ReadArchives", ("s3:GetObject",), read[0] if len(read) == 1 else read)
-    yield _listing(f"{sid}ListResults", target, results)
-    yield _allow(f"{sid}KeepResults", keep, f"{target}/{results}")
-    yield _allow(f"{sid}ReadQueue", READ_QUEUE, queue)
-    yield _allow(f"{sid}ReadDeadLetters", READ_QUEUE, dead)
-    yield _allow(f"{sid}OperatorsMoveDeadLetters", MOVE_MESSAGES, dead)
-    yield _allow(f"{sid}OperatorsSendBack", (SEND,), queue)
+    objects = read[0] if len(read) == 1 else read
+    yield _allow(f"{sid}ReadArchives", actions(Place.ARCHIVES, pipeline), objects)
+    yield _listing(f"{sid}ListResults", actions(Place.TARGET, pipeline), target, results)
+    yield _allow(f"{sid}KeepResults", actions(Place.RESULTS, pipeline), f"{target}/{results}")
+    yield _allow(f"{sid}ReadQueue", actions(Place.QUEUE, pipeline), queue)
+    yield _allow(f"{sid}CountDeadLetters", actions(Place.DEAD_LETTERS, pipeline), dead)
+    yield _allow(f"{sid}OperatorsMoveDeadLetters", actions(Place.DEAD_LETTERS, operators), dead)
+    yield _allow(f"{sid}OperatorsSendBack", actions(Place.QUEUE, operators), queue)
+    yield from _keys(feed, sid, region)
+
+
+def _keys(feed: Feed, sid: str, region: str) -> Iterator[dict[str, Any]]:
+    """What keys of AWS KMS have to allow, each by way of its service alone."""
+    for name, key, service, names in (
+        ("ArchivesKey", feed.source.kms_key, "s3", DECRYPT),
+        ("ResultsKey", feed.target.kms_key, "s3", ENCRYPT),
+        ("QueueKey", feed.source.queue_kms_key, "sqs", DECRYPT),
+        ("OperatorsQueueKey", feed.source.queue_kms_key, "sqs", ENCRYPT),
+    ):
+        if key is not None:
+            via = {"kms:ViaService": f"{service}.{region}.{_domain(region)}"}
+            statement = _allow(f"{sid}{name}", names, key)
+            yield {**statement, "Condition": {"StringEquals": via}}
 
 
 def announcement_statement(queue_arn: str, bucket: str) -> dict[str, Any]:
@@ -222,15 +205,15 @@ def _texts(value: str | Sequence[str]) -> list[str]:
     return [value] if isinstance(value, str) else [str(one) for one in value]
 
 
-def _listing(sid: str, bucket: str, prefix: str) -> dict[str, Any]:
-    statement = _allow(sid, ("s3:ListBucket",), bucket)
+def _listing(sid: str, names: Sequence[str], bucket: str, prefix: str) -> dict[str, Any]:
+    statement = _allow(sid, names, bucket)
     if prefix != "*":
         statement["Condition"] = {"StringLike": {"s3:prefix": prefix}}
     return statement
 
 
-def _allow(sid: str, actions: Sequence[str], resource: str | list[str]) -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
+def _allow(sid: str, names: Sequence[str], resource: str | list[str]) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": list(names), "Resource": resource}
 
 
 def _suffixes(feed: Feed) -> list[str]:
@@ -248,6 +231,10 @@ def _suffixes(feed: Feed) -> list[str]:
 def _literal(text: str) -> str:
     """A text in which a policy finds no wildcard and no variable."""
     return re.sub(r"[*?$]", lambda found: f"${{{found[0]}}}", text)
+
+
+def _domain(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def _partition(region: str) -> str:

@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 3_600
 PARTS = {
     "postgres": "PostgreSQL",
     "beam.smp": "RabbitMQ",
-    "ministack": "S3 and SQS",
+    "loopback_server": "S3 and SQS",
     "celery -A": "workers",
     "dagster._daemon": "daemon",
     "dagster_webserver": "webserver",

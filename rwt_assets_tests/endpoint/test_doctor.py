@@ -134,12 +134,20 @@ def test_each_refusal_has_its_own_remedy(feed, s3, sqs, code, remedy):
     assert remedy in archives.remedy
 
 
-def refuse(client, operation, code="AccessDenied"):
+def refuse(client, operation, code="AccessDenied", message="no"):
     """Let one operation be refused; everything else goes to the server."""
-    error = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPHeaders": {}}}
+    error = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPHeaders": {}}}
     answer = (AWSResponse("", 403, {}, None), error)
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register(f"before-call.{service}.{operation}", lambda **_: answer)
+
+
+def test_a_key_that_refuses_is_told_from_a_bucket_that_does(ill, provisioned, s3):
+    said = "User: a is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:..."
+    refuse(s3, "PutObject", message=said)
+    (finding,) = ill().values()
+    assert finding.found == "PutObject: kms:GenerateDataKey is denied"
+    assert finding.remedy.startswith("Allow kms:GenerateDataKey on the key: name it (`kms_key`")
 
 
 @pytest.mark.parametrize(
