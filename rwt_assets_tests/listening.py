@@ -5,7 +5,7 @@ inodes of its open files (proc(5)).
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import psutil
 
@@ -26,4 +26,11 @@ def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
 
 def beyond_loopback(sockets: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     """Those of them that another machine could reach."""
-    return sorted(one for one in sockets if not ip_address(one[0]).is_loopback)
+    return sorted(one for one in sockets if not _is_loopback(one[0]))
+
+
+def _is_loopback(address: str) -> bool:
+    found = ip_address(address)
+    # gRPC's sockets are of IPv6 and have addresses of IPv4 in it (RFC 4291, section 2.5.5.2).
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback

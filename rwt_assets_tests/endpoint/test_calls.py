@@ -70,8 +70,9 @@ def look_at_dead_letters(feed, sqs, provisioned):
 
 
 def test_each_call_is_in_the_table_and_each_entry_of_the_table_is_called(
-    proxy, instance, feed, s3, sqs, tmp_path, monkeypatch
+    feed, s3, sqs, proxy, instance, tmp_path, monkeypatch
 ):
+    # `s3` and `sqs` are made before `proxy`: the test's own requests go past it.
     provisioned = provision(feed)
     assert provision(feed).made == ()
     assert all(one.ok for one in examine(feed)), examine(feed)
@@ -87,8 +88,8 @@ def test_each_call_is_in_the_table_and_each_entry_of_the_table_is_called(
     archive.write_bytes(timetable(trips=1, stops=1))
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    for command in (("submit", "--feed", "gtfs", str(archive)), ("sweep",), ("status",)):
-        done = rwt(*command)
+    for command in (("submit", str(archive)), ("sweep",), ("status",)):
+        done = rwt(*command, "--feed", feed.name)
         assert done.exit_code == 0, done.output
     for _ in range(2):
         assert connect_queue().depth(feed.source.dead_letter_queue).waiting == 0
