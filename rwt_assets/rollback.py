@@ -94,7 +94,7 @@ def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
             "the archive is being retired",
             where=where,
             fate="Nothing was changed.",
-            remedy=f"To have it back, upload it again or run `rwt replay {archive}`.",
+            remedy=f"To have it back, upload it again or run `{command('rwt replay', archive)}`.",
         )
     need = locate(facts).open_need
     under_way = facts.running.value + " it" if facts.running is not None else ""
@@ -106,8 +106,8 @@ def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
             where=where,
             fate="Nothing was changed.",
             remedy=(
-                f"Ask again when `rwt trace {archive}` says that it is delivered or failed; a run "
-                "can be canceled in the UI."
+                f"Ask again when `{command('rwt trace', archive)}` says that it is delivered or "
+                "failed; a run can be canceled in the UI."
             ),
         )
     return facts
@@ -181,7 +181,7 @@ def _meanwhile(catalog: FeedCatalog, document: Delivery, what: str) -> Supersede
         f"{what} meanwhile",
         where=f"s3://{catalog.feed.source.bucket}/{document.key}",
         fate="What is delivered is what came last.",
-        remedy=f"See `rwt deliveries {document.key}`.",
+        remedy=f"See `{command('rwt deliveries', document.key)}`.",
     )
 
 

@@ -146,8 +146,9 @@ def _refuse_other_revisions(
                 "replaced since, so nothing of it can be processed again",
                 where=f"{where}, line {row.place}",
                 remedy=(
-                    f"Upload {manifest.key} as it should be; or run `rwt replay {manifest.key}`, "
-                    "which delivers the newest upload, and export and correct its rows."
+                    f"Upload {manifest.key} as it should be; or run "
+                    f"`{command('rwt replay', manifest.key)}`, which delivers the newest upload, and "
+                    "export and correct its rows."
                 ),
             )
         if row.revision != current or current != manifest.revision:

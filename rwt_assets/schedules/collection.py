@@ -37,7 +37,7 @@ def collection_job(feed: Feed) -> Any:
         catalog, store = FeedCatalog(context.instance, feed), object_store.objects()
         if not config.dry_run:
             for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
-                context.log.info("%s", begun)
+                context.log.info(visible(begun))
         objects = size = archives = 0
         for one in collect(catalog, store, now=datetime.now(UTC), dry_run=config.dry_run):
             context.log.info(visible(one))
