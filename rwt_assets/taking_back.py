@@ -147,8 +147,8 @@ def _refuse_other_revisions(
                 where=f"{where}, line {row.place}",
                 remedy=(
                     f"Upload {manifest.key} as it should be; or run "
-                    f"`{command('rwt replay', manifest.key)}`, which delivers the newest upload, and "
-                    "export and correct its rows."
+                    f"`{command('rwt replay', manifest.key)}`, which delivers the newest upload, "
+                    "and export and correct its rows."
                 ),
             )
         if row.revision != current or current != manifest.revision:
