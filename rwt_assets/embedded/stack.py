@@ -324,6 +324,7 @@ class EmbeddedStack:
         os.umask(self._umask)
 
     def _take_lock(self) -> None:
+        (self.state / LOCK_FILE).touch(mode=0o600)
         self._lock = (self.state / LOCK_FILE).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -74,6 +74,9 @@ def test_each_call_is_in_the_table_and_each_entry_of_the_table_is_called(
 ):
     # `s3` and `sqs` are made before `proxy`: the test's own requests go past it.
     provisioned = provision(feed)
+    untied = {"RedrivePolicy": ""}
+    sqs.set_queue_attributes(QueueUrl=provisioned.queue_url, Attributes=untied)
+    assert len(provision(feed).made) == 1
     assert provision(feed).made == ()
     assert all(one.ok for one in examine(feed)), examine(feed)
     direct = Feed.model_validate(feed.model_dump() | {"one_pass": True, "keep_shards": False})
