@@ -85,6 +85,8 @@ class RwtError(Exception):
 class FeedError(RwtError):
     """The declaration of a feed cannot be right."""
 
+    in_lines = True
+
 
 class CodeLocationError(RwtError):
     """Dagster cannot load the project's definitions: no feed of the project works."""

@@ -37,7 +37,10 @@ _INVISIBLE_IN_LINES: Final = re.compile(rf"(?!\n){_INVISIBLE.pattern}")
 # An address that a renderer makes a link of without being asked to.
 _AUTOLINK: Final = re.compile(r"(?:https?|ftp|mailto|xmpp):|www\.|\S@\S", re.IGNORECASE)
 _MARKDOWN: Final = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
-_AT_START: Final = re.compile(r"[-+#=:]|\d{1,9}(?=[.)])")
+# Of a line: an item of a list, a rule, a heading, the line below a heading or a table's names.
+_AT_START: Final = re.compile(
+    r"[-+](?=\s|$)|-(?=[-\s]*$)|=(?==*\s*$)|#(?=#{0,5}(?:\s|$))|:(?=-*:?\s*$)|\d{1,9}(?=[.)](?:\s|$))"
+)
 _OWN_CODE: Final = re.compile(r"(?<!`)`(?!`)([^`|]+)(?<!`)`(?!`)")
 
 _ADDRESS: Final = "/?=&%+-._~"
