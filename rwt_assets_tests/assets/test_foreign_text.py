@@ -11,9 +11,10 @@ from io import StringIO
 import dagster as dg
 import pytest
 from markdown_it import MarkdownIt
+from pyarrow import fs
 from typer.testing import CliRunner
 
-from rwt_assets import cli, commands
+from rwt_assets import cli, commands, delivered
 from rwt_assets.commands import terminal
 from rwt_assets.feed import Feed
 from rwt_assets.foreign_text import is_visible
@@ -76,6 +77,8 @@ def shop(tmp_path_factory):
         patch.chdir(tmp_path_factory.mktemp("project"))
         with dg.DagsterInstance.get() as instance, stored_shop(instance, DECLARED) as shop:
             connect(shop, patch)
+            folder = tmp_path_factory.mktemp("buckets")
+            patch.setattr(delivered, "_filesystem", lambda: filesystem_of(shop.objects, folder))
             shop.key = shop.deliver(KEY_END, hostile_archive())
             assert shop.deliver(KEY_END, hostile_archive("late,1,2")) == shop.key
             shop.failed = shop.deliver(f"failed{KEY_END}", b"no ZIP", ends="failed")
@@ -83,6 +86,16 @@ def shop(tmp_path_factory):
                 shop.queue.put(text)
                 shop.queue.put(json.dumps({"Records": [{"eventName": text, text: 1}]}))
             yield shop
+
+
+def filesystem_of(objects, folder):
+    """What Arrow reads in place of S3."""
+    for (bucket, key), body in objects.contents.items():
+        if key.endswith(".parquet"):
+            path = folder / bucket / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+    return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
 
 
 def connect(shop, patch):
@@ -195,7 +208,7 @@ def test_the_queue_sensor_says_what_it_refused_without_control_characters(shop, 
     with dg.build_sensor_context(instance=shop.instance) as context:
         result = queue_sensor([DECLARED])(context, queue_client=shop.client)
     assert is_visible(result.skip_reason.skip_message)
-    assert f"{2 * len(ALL)} refused" in result.skip_reason.skip_message
+    assert f"{len(ALL)} refused" in result.skip_reason.skip_message
     assert [one.getMessage() for one in caplog.records if not is_visible(one.getMessage())] == []
 
 
@@ -262,7 +275,7 @@ def test_every_command_shows_it_and_nothing_acts(shop, tmp_path):
     file = tmp_path / "hostile.zip"
     file.write_bytes(hostile_archive())
     key, failed = shop.key, shop.failed
-    shard = next(iter(shop.catalog.shards_of(archive_partition_key(key))))
+    shard = next(iter(shop.catalog.shards_of(key)))
     (table,) = [one for one in tables_of(rwt("query", "--feed", "shop").stdout) if "sales" in one]
     tried = [
         (["status"], failed[:10]),
@@ -281,7 +294,7 @@ def test_every_command_shows_it_and_nothing_acts(shop, tmp_path):
         (["query", select("*", table), "--limit", "100"], "[red]"),
         (["query", select("item", table), "--limit", "100"], "[red]hello[/red]"),
         (["query", select("item", table), "--json"], "[red]hello[/red]"),
-        (["query", f"select '{IMAGE}{ESCAPES[:9]}' from nowhere"], "Tables are"),
+        (["query", IMAGE + ESCAPES[:9]], "Tables are"),
         (["quarantine", "list"], "[red]hello"),
         (["quarantine", "list", "--archive", key], "[red]hello[/red]"),
         (["quarantine", "list", "--archive", key, "--json"], "[red]hello[/red]"),
