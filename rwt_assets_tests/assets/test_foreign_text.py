@@ -219,13 +219,15 @@ def rwt(*arguments):
     return result
 
 
-def tables_of(shown):
-    return re.findall(r"^(\S.*?) \(", shown, re.MULTILINE)
+def table_of(shop):
+    tables = delivered.delivered_by(shop.objects, [(DECLARED, [])])
+    (found,) = [name for name, one in tables.items() if "item" in one.columns]
+    return found
 
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_spreadsheet_finds_no_formula_in_what_is_queried(shop, exact):
-    (table,) = [one for one in tables_of(rwt("query").stdout) if "sales" in one]
+    table = table_of(shop)
     asked = ["query", select("item, 1 - 2 as n", table), "--csv"]
     body = rwt(*asked, *(["--exact"] if exact else [])).stdout
     cells = {row[0] for row in csv_rows(body)[1:]}
@@ -260,7 +262,7 @@ def test_data_on_a_terminal_have_no_control_characters(shop, monkeypatch):
             return Terminal(sys.stdout)
 
     monkeypatch.setattr(terminal, "sys", System())
-    (table,) = [one for one in tables_of(rwt("query").stdout) if "sales" in one]
+    table = table_of(shop)
     for arguments in (
         ["query", select("*", table), "--csv"],
         ["quarantine", "export", shop.key],
@@ -271,12 +273,11 @@ def test_data_on_a_terminal_have_no_control_characters(shop, monkeypatch):
 
 
 def test_every_command_shows_it_and_nothing_acts(shop, tmp_path):
-    shop.queue.redeliver()
     file = tmp_path / "hostile.zip"
     file.write_bytes(hostile_archive())
     key, failed = shop.key, shop.failed
     shard = next(iter(shop.catalog.shards_of(key)))
-    (table,) = [one for one in tables_of(rwt("query", "--feed", "shop").stdout) if "sales" in one]
+    table = table_of(shop)
     tried = [
         (["status"], failed[:10]),
         (["status", "--json"], "failed"),
@@ -318,7 +319,10 @@ def test_every_command_shows_it_and_nothing_acts(shop, tmp_path):
         (["quarantine", "replay", "--archive", "no" + key], "nothing of it"),
         (["submit", tmp_path / "no\x1b]0;x\x07.txt"], ""),
     ]
+    wrong = []
     for arguments, shown in tried:
+        shop.queue.redeliver()
         result = rwt(*arguments)
-        assert is_visible(result.output), (arguments, result.output)
-        assert shown in result.output.replace("\n", ""), (arguments, result.output)
+        if not is_visible(result.output) or shown not in result.output.replace("\n", ""):
+            wrong.append((arguments, shown, result.output))
+    assert wrong == []
