@@ -36,15 +36,16 @@ def verdict(account: Account) -> SafeMarkdown:
             "**Does not add up.** {} shards have no Parquet.", len(account.missing)
         )
     corrected = account.manifest.rows_corrected
-    told = f" {corrected:,} rows were read as corrected." if corrected else ""
+    told = f"{corrected:,} rows were read as corrected." if corrected else ""
     if not aside and not broken:
-        return SafeMarkdown.of("**Fine.** All {} rows are enriched.{}", f"{read:,}", told)
+        fine = SafeMarkdown.of("**Fine.** All {} rows are enriched.", f"{read:,}")
+        return SafeMarkdown.of("{} {}", fine, told) if told else fine
     share = aside / read if read else 0.0
     members = f", {broken} of {account.set_aside.members_read} members whole" if broken else ""
     counted = (
         f"{account.rows_enriched:,} of {read:,} rows are enriched, "
-        f"{aside:,} ({share:.2%}) set aside{members}.{told}"
-    )
+        f"{aside:,} ({share:.2%}) set aside{members}. {told}"
+    ).rstrip()
     return SafeMarkdown.of("**Adds up, with quarantine.** {}", counted)
 
 
