@@ -11,6 +11,7 @@ folder or an object. Every way of an archive (shards kept, one pass, made again)
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,6 @@ from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.member_rows import RowBatch
 from rwt_assets.partitions import ShardKey
 from rwt_assets.records import shown_binary
-from rwt_assets.rejected_values import NONE_REJECTED, RejectedValues
 from rwt_assets.rejections import REJECTED_ROWS, SLICE_ROWS, Rejections
 
 TOO_LONG: Final = "split_value_too_long"
@@ -31,6 +31,23 @@ TOO_LONG: Final = "split_value_too_long"
 # documentation: "B-Tree Indexes") together with the key of the asset and the type of the event.
 PARTITION_KEY_BYTES: Final = 2_400
 NO_SHARD: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """Texts that have no shard: their places among all texts, by which rule, and why."""
+
+    places: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    rules: Any = field(default_factory=lambda: pa.array([], pa.string()))
+    reasons: Any = field(default_factory=lambda: pa.array([], pa.string()))
+
+    def and_also(self, other: "_Broken") -> "_Broken":
+        """These and others."""
+        return _Broken(
+            np.concatenate([self.places, other.places]),
+            pa.concat_arrays([self.rules, other.rules]),
+            pa.concat_arrays([self.reasons, other.reasons]),
+        )
 
 
 class SplitValues:
@@ -87,11 +104,11 @@ class SplitValues:
         texts = coded.dictionary
         first = np.zeros(len(texts), np.int64)
         first[indices[::-1]] = batch.row_numbers[::-1]
-        values, reasons = self._values(texts, first)
-        numbers: np.ndarray = self._numbered(values, reasons)[indices]
+        values, broken = self._values(texts, first)
+        numbers: np.ndarray = self._numbered(values, len(texts))[indices]
         if not (numbers == NO_SHARD).any():
             return numbers, batch
-        self._reject(batch, indices, reasons)
+        self._reject(batch, indices, broken, len(texts))
         kept = numbers != NO_SHARD
         mask = pa.array(kept)
         return numbers[kept], RowBatch(
@@ -118,37 +135,44 @@ class SplitValues:
         """The values by number. A member that is not split has one, also without rows."""
         return iter([None] if self._column is None else self._numbers)
 
-    def _values(
-        self, texts: Any, first: np.ndarray
-    ) -> tuple[list[str | None], dict[int, tuple[str, str]]]:
-        """The value of each text, and the rule and reason of those that have no shard."""
-        values: list[str | None] = [None] * len(texts)
-        reasons: dict[int, tuple[str, str]] = {}
-        canonical, places, rejected = self._typed(texts, first)
-        order = np.argsort(first)
-        broken = order[np.searchsorted(first[order], rejected.rows)]
-        told = (rejected.table.column(name).to_pylist() for name in ("rule", "reason"))
-        reasons.update(zip(broken.tolist(), zip(*told, strict=True), strict=True))
-        for place, value in zip(places, canonical, strict=True):
-            values[place] = value
-            reason = None if value is None else self._too_long(value)
-            if reason:
-                reasons[place] = (TOO_LONG, reason)
-        return values, reasons
+    def _values(self, texts: Any, first: np.ndarray) -> tuple[dict[int, str | None], _Broken]:
+        """The value of each text that has a shard, by its place, and what is wrong with others."""
+        canonical, kept, broken = self._typed(texts, first)
+        values = dict(zip(kept, canonical, strict=True))
+        long = {
+            place: told
+            for place, value in values.items()
+            if value is not None and (told := self._too_long(value))
+        }
+        if not long:
+            return values, broken
+        for place in long:
+            del values[place]
+        more = _Broken(
+            np.fromiter(long, np.int64),
+            pa.repeat(TOO_LONG, len(long)),
+            pa.array(long.values(), pa.string()),
+        )
+        return values, broken.and_also(more)
 
-    def _typed(
-        self, texts: Any, first: np.ndarray
-    ) -> tuple[list[str | None], list[int], RejectedValues]:
+    def _typed(self, texts: Any, first: np.ndarray) -> tuple[list[str | None], list[int], _Broken]:
         """The values of texts that keep the rule of their column, their places, and the others."""
         if self._rule is None:
-            return [text or None for text in texts.to_pylist()], [*range(len(texts))], NONE_REJECTED
+            return [text or None for text in texts.to_pylist()], [*range(len(texts))], _Broken()
         # Rows are told apart by their numbers, of which those of different texts differ.
         order = np.argsort(first)
+        rows = first[order]
         table = pa.table({self._column: texts.take(pa.array(order))})
-        result = ShardContract(self._rule, where=self._where).apply(table, first[order])
+        result = ShardContract(self._rule, where=self._where).apply(table, rows)
         typed = _written(result.valid.column(self._column))
-        kept = order[np.searchsorted(first[order], result.row_numbers)]
-        return typed, kept.tolist(), result.rejected
+        kept = order[np.searchsorted(rows, result.row_numbers)]
+        told = result.rejected.table.combine_chunks()
+        broken = _Broken(
+            order[np.searchsorted(rows, result.rejected.rows)],
+            told.column("rule").combine_chunks(),
+            told.column("reason").combine_chunks(),
+        )
+        return typed, kept.tolist(), broken
 
     def _too_long(self, value: str) -> str:
         size, limit = len(value.encode("utf-8", "surrogatepass")), self._limits.split_value_bytes
@@ -165,14 +189,12 @@ class SplitValues:
             )
         return ""
 
-    def _numbered(
-        self, values: list[str | None], reasons: dict[int, tuple[str, str]]
-    ) -> np.ndarray:
-        """The number of each value; new ones get the next."""
+    def _numbered(self, values: dict[int, str | None], count: int) -> np.ndarray:
+        """The number of the value in each place; new ones get the next."""
         known = self._numbers
-        numbers = np.full(len(values), NO_SHARD, np.int64)
-        for place, value in enumerate(values):
-            if place not in reasons and (self._only is None or value in self._only):
+        numbers = np.full(count, NO_SHARD, np.int64)
+        for place, value in values.items():
+            if self._only is None or value in self._only:
                 numbers[place] = known.setdefault(value, len(known))
         if len(known) > self._limits.split_values:
             raise LimitError(
@@ -184,26 +206,22 @@ class SplitValues:
             )
         return numbers
 
-    def _reject(
-        self, batch: RowBatch, indices: np.ndarray, reasons: dict[int, tuple[str, str]]
-    ) -> None:
+    def _reject(self, batch: RowBatch, indices: np.ndarray, broken: _Broken, count: int) -> None:
         """Note the rows of a batch whose value has no shard for a reason."""
-        if not reasons:
-            return
-        places = np.flatnonzero(np.isin(indices, np.fromiter(reasons, np.int64)))
-        codes = {index: code for code, index in enumerate(reasons)}
-        rules = pa.array([rule for rule, _ in reasons.values()], pa.string())
-        told = pa.array([reason for _, reason in reasons.values()], pa.string())
+        codes = np.full(count, NO_SHARD, np.int64)
+        codes[broken.places] = np.arange(len(broken.places))
+        codes = codes[indices]
+        places = np.flatnonzero(codes != NO_SHARD)
         for start in range(0, len(places), SLICE_ROWS):
             own = places[start : start + SLICE_ROWS]
-            which = pa.array([codes[index] for index in indices[own].tolist()], pa.int32())
+            which = pa.array(codes[own])
             columns = [
                 pa.nulls(len(own), pa.int64()),
                 pa.array(batch.row_numbers[own]),
                 pa.repeat(pa.scalar(1, pa.int64()), len(own)),
                 pa.nulls(len(own), pa.int64()),
-                rules.take(which),
-                told.take(which),
+                broken.rules.take(which),
+                broken.reasons.take(which),
                 shown_binary(batch.records.take(pa.array(own))),
             ]
             self._rejected.add(pa.table(columns, schema=REJECTED_ROWS))
