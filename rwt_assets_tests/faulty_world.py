@@ -165,6 +165,12 @@ class Catalog:
     def latest_revision(self, archive):
         return self.arrivals[-1][1]
 
+    def is_registered(self, archive):
+        return True
+
+    def retirement_of(self, archive):
+        return None  # nothing is retired here
+
     def ask_replay(self, because=REPLAY):
         self.asked.append((self.next(), because))
 
