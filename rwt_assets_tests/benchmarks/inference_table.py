@@ -23,7 +23,6 @@ from rwt_assets.errors import RwtError
 from rwt_assets.feed import MemberRule
 from rwt_assets.inference import TABLE_SUFFIXES as SUFFIXES
 from rwt_assets.inference import Inference, Sample, infer_feed
-from rwt_assets.markdown_tables import in_table
 
 SAMPLES = Path(__file__).parents[2] / "rwt_assets" / "embedded" / "samples"
 
@@ -43,7 +42,7 @@ class Compared:
 
     def __str__(self) -> str:
         cells = self.columns or ((self.note, "", "", ""),)
-        return "".join(f"| {' | '.join(map(in_table, [self.name, *one]))} |\n" for one in cells)
+        return "".join(f"| {' | '.join(map(_cell, [self.name, *one]))} |\n" for one in cells)
 
 
 def compare(folder: Path) -> Iterator[Compared]:
@@ -151,6 +150,10 @@ def main() -> None:
         rows = "".join(str(one) for folder in folders[1:] for one in compare(folder))
         text = written(text, OTHERS, rows)
     PAGE.write_text(text, encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":
