@@ -24,14 +24,14 @@ up: $(READY) ## start everything: S3, SQS, webserver, daemon
 # Those that start no server run two at a time, the others one by one.
 test: $(READY) ## all tests (ARGS="-k name" for some)
 ifeq ($(ARGS),)
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not endpoint and not end_to_end and not browser"
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not endpoint and not end_to_end and not browser and not long"
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15 \
 		-m "(endpoint or end_to_end or browser) and not long"
 else
 	$(BIN)/pytest $(ARGS)
 endif
 
-long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL, a short soak (half an hour)
+long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL, a soak, more cases (40 minutes)
 	$(BIN)/pytest --numprocesses 2 --dist load --durations=15 -m long $(ARGS)
 
 test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits

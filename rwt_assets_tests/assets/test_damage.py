@@ -239,6 +239,7 @@ def quarantine_of(name):
         return other.objects.contents["results", key]
 
 
+@pytest.mark.mostly_long(one_in=4)
 @pytest.mark.parametrize(
     ("stored", "how"),
     [

@@ -176,6 +176,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.mostly_long(one_in=3)
 @pytest.mark.parametrize("kind", ["enriched", "contract", "split"])
 @pytest.mark.parametrize("how", DAMAGES.values(), ids=DAMAGES)
 def test_a_former_delivery_that_is_not_as_it_was_is_not_made_current(stored, kind, how):

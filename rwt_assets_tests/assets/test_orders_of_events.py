@@ -96,6 +96,7 @@ def hold(shop, monkeypatch, step, point, meanwhile):
 # A rollback and what is in work.
 
 
+@pytest.mark.mostly_long(one_in=3)
 @pytest.mark.parametrize("until", ["split", "enrich", "deliver"])
 @pytest.mark.parametrize("work", ["upload", "replay"])
 def test_a_rollback_of_what_is_in_work_is_refused_and_the_work_is_delivered(stored, until, work):
@@ -132,6 +133,7 @@ def test_corrected_rows_are_not_swallowed_by_a_rollback(stored):
     assert account(stored) == (4, 4, 0, 3)
 
 
+@pytest.mark.mostly_long(one_in=2)
 @pytest.mark.parametrize("until", ["split", "enrich", "deliver", "the end"])
 def test_what_comes_in_during_a_rollback_is_delivered_after_it(stored, monkeypatch, until):
     """The switch is done, its event is not: meanwhile a revision comes in, as far as this step."""
@@ -419,6 +421,7 @@ POINTS = {
 }
 
 
+@pytest.mark.mostly_long(one_in=4)
 @pytest.mark.parametrize(
     ("name", "keep_data"),
     [
@@ -458,6 +461,7 @@ def test_a_late_run_leaves_nothing_of_an_archive_that_was_retired(monkeypatch, n
         shop.deliver("a.zip", R1)
 
 
+@pytest.mark.mostly_long(one_in=3)
 @pytest.mark.parametrize(
     ("call", "then"),
     [
@@ -507,6 +511,7 @@ def test_a_retirement_that_is_cut_short_is_seen_and_finished(stored, monkeypatch
     assert (results(stored), list(stored.catalog.archives())) == ([], [])
 
 
+@pytest.mark.mostly_long(one_in=3)
 @pytest.mark.parametrize(
     "point",
     [
@@ -543,6 +548,7 @@ def test_what_comes_in_while_the_document_goes_keeps_it(strict, monkeypatch, wha
     assert read_result(strict.objects, strict.feed.target, KEY).reconciled
 
 
+@pytest.mark.mostly_long(one_in=2)
 @pytest.mark.parametrize(
     ("point", "stands"),
     [

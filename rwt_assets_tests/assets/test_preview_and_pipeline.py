@@ -88,6 +88,7 @@ CASES = [
 ]
 
 
+@pytest.mark.mostly_long(one_in=3)
 @pytest.mark.parametrize(("name", "change", "ways"), CASES)
 def test_the_preview_comes_to_the_account_of_the_delivery(tmp_path, name, change, ways):
     file = tmp_path / name

@@ -42,6 +42,7 @@ def by_hand(shop, asset):
     )
 
 
+@pytest.mark.mostly_long(one_in=3)
 @pytest.mark.parametrize("asset", ASSETS)
 @pytest.mark.parametrize("when", STEPS)
 def test_an_event_by_hand_keeps_no_archive_from_its_delivery(shop, monkeypatch, asset, when):
