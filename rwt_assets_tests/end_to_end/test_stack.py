@@ -135,8 +135,7 @@ def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
         standing = stack.ask(take_standing)
         return {e.partition_key: e.reason for e in standing.failed if e.asset == "csv_shard"}
 
-    stack.wait_for(lambda: robbed.partition_key in failed(), WAIT_SECONDS)
-    assert archive in failed()[robbed.partition_key]
+    stack.wait_for(lambda: archive in failed().get(robbed.partition_key, ""), WAIT_SECONDS)
     with stack.instance() as instance:
         reasons = [run.tags.get("rwt/reason", "") for run in instance.get_runs(runs)]
     assert sum(robbed.parts[0].key in reason for reason in reasons) == 1
