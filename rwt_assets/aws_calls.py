@@ -1,11 +1,11 @@
-"""Every call of S3 and SQS that the code makes, where, and what IAM asks for it.
+"""Every call of S3, SQS and STS that the code makes, where, and what IAM asks for it.
 
 What belongs here: that table. What does not: the policy that is made from it (`permissions.py`),
 and the calls (`resources/`, `provisioning.py`, `doctor.py`). A test runs the code through a proxy
 that writes down what is asked, whichever library asks: a call that is not here fails it, and so
 does an entry that nothing calls. Rules: Service Authorization Reference, "Actions, resources, and
-condition keys for Amazon S3" and "... for Amazon SQS"; Amazon S3 User Guide, "Required permissions
-for Amazon S3 API operations".
+condition keys for Amazon S3", "... for Amazon SQS" and "... for AWS Security Token Service"; Amazon
+S3 User Guide, "Required permissions for Amazon S3 API operations".
 
 Objects are pinned by their ETag (`If-Match`), never read by version, so `s3:GetObjectVersion` is
 not needed; tags and access lists are neither read nor written.
@@ -26,6 +26,8 @@ class Place(StrEnum):
     RESULTS = "results"
     QUEUE = "queue"
     DEAD_LETTERS = "dead letters"
+    ROLE = "role of a bucket"
+    CALLER = "whoever calls"
 
 
 class Who(StrEnum):
@@ -33,6 +35,7 @@ class Who(StrEnum):
 
     PIPELINE = "pipeline"
     OPERATORS = "people who send dead letters through again"
+    DOCTOR = "whoever runs the doctor; the pipeline does without it"
     SET_UP = "whoever sets up, examines or submits, with rights of their own"
 
 
@@ -94,6 +97,10 @@ CALLS: Final[tuple[Call, ...]] = (
     ),
     # SQS moves messages with the rights of whoever has it do so, and without it `send` does.
     *_all(Place.QUEUE, Who.OPERATORS, sqs_SendMessage="SendMessage"),
+    *_all(Place.ROLE, Who.PIPELINE, sts_AssumeRole="AssumeRole"),
+    *_all(Place.TARGET, Who.DOCTOR, s3_GetEncryptionConfiguration="GetBucketEncryption"),
+    # Nobody has to be allowed that (AWS STS API Reference, "GetCallerIdentity").
+    *_all(Place.CALLER, Who.SET_UP, sts_GetCallerIdentity="GetCallerIdentity"),
     *_all(Place.ARCHIVES, Who.SET_UP, s3_PutObject=f"PutObject {_PARTS}"),
     *_all(Place.RESULTS, Who.SET_UP, s3_DeleteObject="DeleteObject"),
     *_all(
@@ -133,4 +140,4 @@ def action_for(operation: str) -> tuple[str, bool]:
     Of an operation that is not in the table it is the operation's own name.
     """
     action = next((call.action for call in CALLS if call.operation == operation), operation)
-    return action, any(c.action == action for c in CALLS if c.who is not Who.SET_UP)
+    return action, any(c.action == action for c in CALLS if c.who in {Who.PIPELINE, Who.OPERATORS})

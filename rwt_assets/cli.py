@@ -167,7 +167,7 @@ def demo(
             end = _follow(_upload(feed, file), stack.watch)
             result = None
             if end.stage == "delivered":
-                result = read_result(connect_objects(), feed.target, _key(feed, file))
+                result = read_result(connect_objects(feed), feed.target, _key(feed, file))
                 _show_result(result, _arrived_at(feed, file))
             _show_addresses(stack, [feed])
             if exit_after:
@@ -313,7 +313,7 @@ def sweep(
             for feed in choose_all(declared_feeds(), feed_name):
                 report = sweep_bucket(
                     FeedCatalog(instance, feed),
-                    connect_objects(),
+                    connect_objects(feed),
                     start_after=start_after,
                     since=since.replace(tzinfo=UTC) if since is not None else None,
                     dry_run=dry_run,
@@ -392,7 +392,7 @@ class _End:
 
 def _upload(feed: Feed, file: Path, *, follow: bool = True) -> _Upload:
     """Upload an archive; `follow` says whether its way is followed."""
-    store, key, failed = connect_objects(), _key(feed, file), 0
+    store, key, failed = connect_objects(feed), _key(feed, file), 0
     if follow:
         with dg.DagsterInstance.get() as instance:
             failed = _arrival_left_out(FeedCatalog(instance, feed), key)
@@ -417,7 +417,7 @@ def _follow(upload: _Upload, meanwhile: Callable[[], None], until: float | None 
     feed, name = upload.feed, upload.file.name
     began = monotonic()
     quarantined = told = overtaken = ""
-    store = connect_objects()
+    store = connect_objects(feed)
     with (
         dg.DagsterInstance.get() as instance,
         progress_bars(console, "{task.fields[told]}") as bars,
@@ -478,7 +478,7 @@ def _end_of(upload: _Upload, progress: ArchiveProgress, overtaken: str) -> _End:
 
 def _tell_quarantined(feed: Feed, key: str) -> str:
     """How many rows and members of a delivered archive are quarantined, and how to see them."""
-    store = connect_objects()
+    store = connect_objects(feed)
     delivery = read_delivery(store, feed.target, key)
     found = count_set_aside(delivery, delivery.objects)
     counts = [(found.rows, "row"), (found.members, "member")]

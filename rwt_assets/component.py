@@ -13,6 +13,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import BaseModel, ValidationError
 
+from rwt_assets.accounts import may_be_one_queue, target_access
 from rwt_assets.assets.archive_manifest import (
     archive_manifest_asset,
     csv_shard_spec,
@@ -94,6 +95,7 @@ class ZipFeed(dg.Component):
         others = [one.feed for one in declared if one.feed.name != self.feed.name]
         _refuse_overlap(self.feed, others, context)
         _refuse_one_name(self.feed, others, context)
+        _refuse_two_ways(self.feed, others, context)
         return build_feed_definitions(self.feed, others=others)
 
 
@@ -157,6 +159,19 @@ def _refuse_one_name(feed: Feed, others: Sequence[Feed], context: dg.ComponentLo
             )
 
 
+def _refuse_two_ways(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoadContext) -> None:
+    """Raise if two feeds may name one queue differently: each would take the other's messages."""
+    for other in others:
+        one, two = feed.source.queue, other.source.queue
+        if one != two and may_be_one_queue(one, two):
+            raise FeedError(
+                f"the feeds {feed.name} and {other.name} may mean one queue by {one} and {two}",
+                where=_place(context, feed.name, ("source", "queue")),
+                fate="No definitions of this feed were made.",
+                remedy="Name it in the same way; or name each by its ARN, if they are two.",
+            )
+
+
 def _place(context: dg.ComponentLoadContext, feed: str, setting: Sequence[str | int]) -> str:
     """The file that declares a feed and the line of a setting in it, as far as they are known."""
     files = [context.path, *(context.path / name for name in DECLARATIONS)]
@@ -201,6 +216,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
             prefix=feed.target.prefix,
             enrichment_version=enrichment_version(feed),
             object_store=store,
+            **_role_of(feed),
         ),
     }
     jobs = step_jobs(feed)
@@ -235,6 +251,18 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         ],
         resources=resources,
     )
+
+
+def _role_of(feed: Feed) -> dict[str, str]:
+    """The settings of the IO manager for a target that is reached by a role."""
+    access = target_access(feed)
+    if access.role is None:
+        return {}
+    return {
+        "role": access.role.arn,
+        "external_id_variable": access.role.external_id_variable or "",
+        "session_name": access.session_name,
+    }
 
 
 def automation_sensors(feed: Feed) -> list[dg.AutomationConditionSensorDefinition]:

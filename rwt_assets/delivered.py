@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Final
 
-import boto3
 import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from rwt_assets.accounts import target_access
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery as read_document
 from rwt_assets.definitions import declared_feeds
@@ -34,6 +34,7 @@ from rwt_assets.layout import Layout
 from rwt_assets.locked_sql import LOCK, refuse_all_but_reading, shut
 from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
+from rwt_assets.resources.account_access import session_of
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.table_names import (
     further_names,
@@ -79,7 +80,7 @@ def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
     Args and errors are those of `read_delivery`.
     """
     declared = _feed(feed, key)
-    delivery = read_document(connect_objects(), declared.target, key)
+    delivery = read_document(connect_objects(declared), declared.target, key)
     by_member = _objects_by_member([delivery])
     wanted = member or next(iter(by_member), "")
     if wanted not in by_member or (not member and len(by_member) > 1):
@@ -277,7 +278,7 @@ def _objects_by_member(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:
 
 
 def _dataset(feed: Feed, keys: Iterable[str]) -> ds.Dataset:
-    paths, files = [f"{feed.target.bucket}/{key}" for key in keys], _filesystem()
+    paths, files = [f"{feed.target.bucket}/{key}" for key in keys], _filesystem(feed)
     schemas = map_ahead(
         lambda path: pq.read_schema(path, filesystem=files),
         paths,
@@ -300,9 +301,12 @@ def _merged(found: ds.Dataset) -> ds.Dataset:
     return ds.dataset(found.to_table(columns=same))
 
 
-def _filesystem() -> fs.S3FileSystem:
-    """Arrow's own S3 client, with what boto3 finds in the environment."""
-    session = boto3.Session()
+def _filesystem(feed: Feed) -> fs.S3FileSystem:
+    """Arrow's own S3 client, with what boto3 finds in the environment.
+
+    Credentials that end, such as those of a role, are not renewed in it.
+    """
+    session = session_of(target_access(feed))
     credentials = session.get_credentials()
     frozen = None if credentials is None else credentials.get_frozen_credentials()
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

@@ -1,96 +1,72 @@
 """What keeps a feed from working: every connection tried, and what to do about each.
 
-What belongs here: looking, and a remedy for what is found. What does not: mending it
-(`provisioning.py`) and showing it (`commands/aws.py`). Rules: Amazon S3 API Reference and Amazon
-SQS API Reference, "Error responses" and "Common errors"; Amazon S3 User Guide, "Granting
+What belongs here: looking. What does not: what a refusal means (`doctor_findings.py`), mending it
+(`provisioning.py`) and showing it (`commands/aws.py`). Rules: Amazon S3 User Guide, "Granting
 permissions to publish event notification messages to a destination".
+
+What belongs to another account (a bucket that is reached by a role, a queue with an owner) is its
+owner's to mend: the remedy says what to ask for, with the statement to copy.
 
 Nothing is changed but one small object under `<target prefix>/.doctor/`, which is removed again.
 Credentials are never shown.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004 - botocore's name
-    CredentialRetrievalError,
-    HTTPClientError,
-    NoCredentialsError,
-    ProfileNotFound,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
-from rwt_assets.aws_calls import action_for
+from rwt_assets.accounts import Access, parse_queue, source_access, target_access
+from rwt_assets.aws_calls import Place
+from rwt_assets.doctor_findings import (
+    DENIED,
+    MISSING,
+    SET_UP,
+    Finding,
+    WrongError,
+    allow,
+    code_of,
+    judge_encryption,
+    look,
+    unsaid,
+)
 from rwt_assets.feed import Feed
-from rwt_assets.permissions import s3_may_send, service_may_send
-from rwt_assets.provisioning import VISIBILITY_SECONDS, announces
+from rwt_assets.permissions import (
+    announcement_statement,
+    owner_statement,
+    queue_arn,
+    s3_may_send,
+    service_may_send,
+)
+from rwt_assets.provisioning import RESTORED_EVENT, VISIBILITY_SECONDS, announces
+from rwt_assets.resources.account_access import (
+    caller_account,
+    client_of,
+    one_account,
+    queue_named,
+    session_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
 CLOCK_SECONDS: Final = 300
-KEY_ACTION: Final = re.compile(r"kms:[A-Z]\w+")  # of AWS KMS, which S3 and SQS ask for us
-SET_UP: Final = "Make it: `rwt aws setup --apply`."
-DENIED: Final = frozenset({"403", "AccessDenied", "AccessDeniedException", "Forbidden"})
-UNKNOWN: Final = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-NO_CREDENTIALS: Final = (
-    CredentialRetrievalError,
-    NoCredentialsError,
-    ProfileNotFound,
-    TokenRetrievalError,
-)
+ACCOUNT: Final = "123456789012"  # AWS's own placeholder, where nobody says the account
+UNENCRYPTED: Final = "ServerSideEncryptionConfigurationNotFoundError"
+UNSAID: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 # Ways of an announcement that does not come from S3 itself, and who then sends it.
 INDIRECT: Final[Mapping[str, str]] = {
     "TopicConfigurations": "sns.amazonaws.com",
     "EventBridgeConfiguration": "events.amazonaws.com",
 }
-MISSING: Final = frozenset(
-    {
-        "404",
-        "NoSuchBucket",
-        "QueueDoesNotExist",
-        "AWS.SimpleQueueService.NonExistentQueue",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `remedy` is "" where nothing has to be done."""
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
-
-
-class _WrongError(Exception):
-    """What was looked at is there, and is not as it should be."""
-
-    def __init__(self, found: str, remedy: str) -> None:
-        self.found = found
-        self.remedy = remedy
-        super().__init__(found)
 
 
 def examine(
@@ -113,33 +89,51 @@ def examine(
         remedy = "Set AWS_PROFILE to a profile of this machine, or to nothing."
         return [Finding("credentials", ok=False, found=str(error), remedy=remedy)]
     first = [
-        _look("credentials", lambda: _credentials(session)),
-        _look("region", lambda: _region(session)),
+        look("credentials", lambda: _credentials(session)),
+        look("region", lambda: _region(session)),
     ]
     if not all(finding.ok for finding in first):
         return first
-    patient = _Patient(feed, s3 or boto3.client("s3"), sqs or boto3.client("sqs"))
-    return [*first, *(_look(name, check) for name, check in patient.checks())]
+    sides = (source_access(feed), target_access(feed))
+    taken = {one: look(f"role {one.role.arn}", partial(_take, one)) for one in sides if one.role}
+    lost = {one for one, finding in taken.items() if not finding.ok}
+    archives, results = (s3 or client_of(one) for one in sides)
+    patient = _Patient(feed, archives, results, sqs or boto3.client("sqs"))
+    return [
+        *first,
+        *taken.values(),
+        *(look(name, check) for side, name, check in patient.checks() if side not in lost),
+    ]
 
 
 class _Patient:
-    """The checks of one feed. Each says what it found, or raises what is wrong."""
+    """The checks of one feed. Each says what it found, or raises what is wrong.
 
-    def __init__(self, feed: Feed, s3: "S3Client", sqs: "SQSClient") -> None:
+    `s3` is a client for the bucket of archives, `target` one for that of results.
+    """
+
+    def __init__(self, feed: Feed, s3: "S3Client", target: "S3Client", sqs: "SQSClient") -> None:
         self._feed = feed
         self._s3 = s3
+        self._target = target
         self._sqs = sqs
+        everything = one_account()
+        self._queue_owner = "" if everything else feed.source.queue_account
+        self._bucket_role = None if everything else feed.source.role
 
-    def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
+    def checks(self) -> Iterator[tuple[Access | None, str, Callable[[], str]]]:
+        """Each with the side that it asks, if it is of one side."""
         source, target = self._feed.source, self._feed.target
-        yield "clock", self._clock
-        yield f"archives in {source.bucket}", self._archives
-        yield f"versioning of {source.bucket}", self._versioning
-        yield f"results in {target.bucket}", self._results
-        yield f"queue {source.queue}", self._queue
-        yield f"dead letters of {source.queue}", self._dead_letters
-        yield f"announcements to {source.queue}", self._announcements
-        yield f"S3 may send to {source.queue}", self._policy
+        archives, results = source_access(self._feed), target_access(self._feed)
+        yield archives, "clock", self._clock
+        yield archives, f"archives in {source.bucket}", self._archives
+        yield archives, f"versioning of {source.bucket}", self._versioning
+        yield results, f"results in {target.bucket}", self._results
+        yield results, f"encryption of {target.bucket}", self._encryption
+        yield None, f"queue {source.queue}", self._queue
+        yield None, f"dead letters of {source.queue}", self._dead_letters
+        yield archives, f"announcements to {source.queue}", self._announcements
+        yield None, f"S3 may send to {source.queue}", self._policy
 
     def _clock(self) -> str:
         # The time stands in every answer, in a refusal too.
@@ -152,7 +146,7 @@ class _Patient:
             return "the server does not say its time"
         seconds = abs((datetime.now(UTC) - parsedate_to_datetime(stated)).total_seconds())
         if seconds > CLOCK_SECONDS:
-            raise _WrongError(
+            raise WrongError(
                 f"{seconds:.0f} s away from the server's",
                 "Set this machine's clock: signatures are refused beyond 15 minutes.",
             )
@@ -160,56 +154,103 @@ class _Patient:
 
     def _archives(self) -> str:
         source = self._feed.source
-        answer = self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.prefix, MaxKeys=1)
+        listing = {"Bucket": source.bucket, "Prefix": source.prefix, "MaxKeys": 1}
+        try:
+            answer = self._s3.list_objects_v2(**listing)  # type: ignore[arg-type]
+        except ClientError as error:
+            if (
+                code_of(error) in DENIED
+                and not source.requester_pays
+                and self._asks_to_pay(listing)
+            ):
+                raise WrongError(
+                    f"{error.operation_name} is denied to whoever does not pay: the bucket has its "
+                    "requesters pay",
+                    "Set source.requester_pays to true; then your account pays for requests and "
+                    "transfer.",
+                ) from error
+            raise
         some = "has objects" if answer.get("KeyCount") else "has no objects yet"
         return f"can be listed; s3://{source.bucket}/{source.prefix} {some}"
 
+    def _asks_to_pay(self, listing: Mapping[str, Any]) -> bool:
+        """Whether what was denied is allowed to whoever pays: one listing, of one key."""
+        try:
+            self._s3.list_objects_v2(**listing, RequestPayer="requester")
+        except (ClientError, BotoCoreError):
+            return False
+        return True
+
     def _versioning(self) -> str:
-        status = self._s3.get_bucket_versioning(Bucket=self._feed.source.bucket).get(
-            "Status", "off"
-        )
+        try:
+            answer = self._s3.get_bucket_versioning(Bucket=self._feed.source.bucket)
+        except ClientError as error:
+            return self._unsaid_by_role(error)
+        status = answer.get("Status", "off")
         if status != "Enabled":
-            raise _WrongError(f"is {status}", SET_UP)
+            owner = "Its owner has to turn it on." if self._bucket_role else SET_UP
+            raise WrongError(f"is {status}", owner)
         return "is on"
+
+    def _unsaid_by_role(self, error: ClientError) -> str:
+        """What is told of a setting that the role may not read; without a role it is raised."""
+        if self._bucket_role is None or code_of(error) not in DENIED:
+            raise error
+        return unsaid(error)
+
+    def _encryption(self) -> str:
+        bucket, named = self._feed.target.bucket, self._feed.target.kms_key
+        try:
+            answer = self._target.get_bucket_encryption(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) == UNENCRYPTED:
+                return judge_encryption(named, "", "")
+            if code_of(error) in DENIED | UNSAID:
+                return unsaid(error)
+            raise
+        rules = answer["ServerSideEncryptionConfiguration"]["Rules"]
+        default = rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
+        return judge_encryption(
+            named, default.get("SSEAlgorithm", ""), default.get("KMSMasterKeyID", "")
+        )
 
     def _results(self) -> str:
         target = self._feed.target
         key, body = f"{target.prefix}/.doctor/{uuid4().hex}", b"written by rwt doctor"
-        self._s3.put_object(Bucket=target.bucket, Key=key, Body=body)
+        self._target.put_object(Bucket=target.bucket, Key=key, Body=body)
         try:
-            read = self._s3.get_object(Bucket=target.bucket, Key=key)["Body"].read()
+            read = self._target.get_object(Bucket=target.bucket, Key=key)["Body"].read()
         finally:
             self._remove(key)
         if read != body:
-            raise _WrongError(
-                "gives back other bytes than were written", "Look at what is between."
-            )
+            raise WrongError("gives back other bytes than were written", "Look at what is between.")
         return "can be written, read and deleted"
 
     def _remove(self, key: str) -> None:
         bucket = self._feed.target.bucket
         try:
-            self._s3.delete_object(Bucket=bucket, Key=key)
+            self._target.delete_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            raise _WrongError(
-                f"DeleteObject: {code}; s3://{bucket}/{key} stays",
-                f"{_allow(error.operation_name)} Then delete that object.",
+            raise WrongError(
+                f"DeleteObject: {code_of(error)}; s3://{bucket}/{key} stays",
+                f"{allow(error.operation_name)} Then delete that object.",
             ) from error
 
     def _queue(self) -> str:
-        attributes = self._attributes(self._feed.source.queue)
+        queue = self._feed.source.queue
+        attributes = self._attributes(queue)
         visibility = int(attributes["VisibilityTimeout"])
         if visibility < VISIBILITY_SECONDS:
-            raise _WrongError(
+            raise WrongError(
                 f"hides messages for {visibility} s only",
                 f"Set its visibility timeout to {VISIBILITY_SECONDS} s or more.",
             )
         waiting = int(attributes["ApproximateNumberOfMessages"])
         if waiting == 0:
             # A receipt counts towards the dead-letter queue: only an empty queue is tried.
-            url = self._sqs.get_queue_url(QueueName=self._feed.source.queue)["QueueUrl"]
-            self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0)
+            with self._allowed_by_owner(queue):
+                url = self._sqs.get_queue_url(**queue_named(queue))["QueueUrl"]
+                self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0)
             return "can be read; no messages wait"
         return f"about {waiting} messages wait; receiving them was not tried, since it counts"
 
@@ -218,14 +259,21 @@ class _Patient:
         dead = self._attributes(source.dead_letter_queue)
         policy = json.loads(self._attributes(source.queue).get("RedrivePolicy") or "{}")
         if policy.get("deadLetterTargetArn") != dead["QueueArn"]:
-            raise _WrongError(f"{source.dead_letter_queue} is not tied to the queue", SET_UP)
+            asked = f"Its owner has to name {dead['QueueArn']} in its RedrivePolicy."
+            raise WrongError(
+                f"{source.dead_letter_queue} is not tied to the queue",
+                asked if self._queue_owner else SET_UP,
+            )
         return f"{dead['ApproximateNumberOfMessages']} in {source.dead_letter_queue}"
 
     def _announcements(self) -> str:
         source = self._feed.source
-        rules: dict[str, Any] = dict(
-            self._s3.get_bucket_notification_configuration(Bucket=source.bucket)
-        )
+        try:
+            rules: dict[str, Any] = dict(
+                self._s3.get_bucket_notification_configuration(Bucket=source.bucket)
+            )
+        except ClientError as error:
+            return self._unsaid_by_role(error)
         arn = self._attributes(source.queue)["QueueArn"]
         own = [r for r in rules.get("QueueConfigurations", []) if announces(r, self._feed, arn)]
         if own:
@@ -237,26 +285,71 @@ class _Patient:
         told = "no rule of the bucket announces its archives there"
         if not self._feed.suffix_is_exact:
             told += f" (a rule with a suffix leaves out {source.suffix.swapcase()!r})"
-        raise _WrongError(told, SET_UP)
+        asked = f"Its owner has to announce s3:ObjectCreated:* and {RESTORED_EVENT} to {arn}."
+        raise WrongError(told, asked if self._bucket_role else SET_UP)
 
     def _policy(self) -> str:
         source = self._feed.source
         attributes = self._attributes(source.queue)
         policy = json.loads(attributes.get("Policy") or "{}")
-        if not s3_may_send(policy, queue_arn=attributes["QueueArn"], bucket=source.bucket):
-            raise _WrongError("the queue's policy does not let it", SET_UP)
-        return "the queue's policy lets it"
+        arn = attributes["QueueArn"]
+        # Of a bucket without a role it is not known who owns it, unless the queue is ours.
+        owner = (
+            self._bucket_role.account if self._bucket_role else None if self._queue_owner else ""
+        )
+        if s3_may_send(policy, queue_arn=arn, bucket=source.bucket, bucket_account=owner):
+            return "the queue's policy lets it"
+        found = "the queue's policy does not let it"
+        if not self._queue_owner:
+            raise WrongError(found, SET_UP)
+        account = owner or caller_account() or ACCOUNT
+        asked = announcement_statement(arn, source.bucket, bucket_account=account)
+        raise WrongError(found, "Its owner has to add this statement to its policy:", asked)
 
     def _attributes(self, queue: str) -> dict[str, str]:
-        url = self._sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        with self._allowed_by_owner(queue):
+            url = self._sqs.get_queue_url(**queue_named(queue))["QueueUrl"]
+            answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         return {str(name): value for name, value in answer["Attributes"].items()}
+
+    @contextmanager
+    def _allowed_by_owner(self, queue: str) -> Iterator[None]:
+        """Say of a refusal by a queue of another account what its owner has to allow.
+
+        SQS says of a queue that may not be seen that it does not exist.
+        """
+        region, own = parse_queue(queue).region, self._sqs.meta.region_name
+        if self._queue_owner and region and region != own:
+            remedy = f"Set AWS_REGION to {region}, or name a queue of {own}."
+            raise WrongError(f"is in {region}, and AWS_REGION is {own}", remedy)
+        try:
+            yield
+        except ClientError as error:
+            if not self._queue_owner or code_of(error) not in DENIED | MISSING:
+                raise
+            found = f"{error.operation_name} is denied by account {self._queue_owner}"
+            if code_of(error) in MISSING:
+                found = f"account {self._queue_owner} does not let it be seen, or it is not there"
+            place = Place.QUEUE if queue == self._feed.source.queue else Place.DEAD_LETTERS
+            arn = queue_arn(queue, own, self._queue_owner)
+            statement = owner_statement(arn, caller_account() or ACCOUNT, place)
+            remedy = "Its owner has to add this statement to its policy:"
+            raise WrongError(found, remedy, statement) from error
+
+
+def _take(access: Access) -> str:
+    if one_account():
+        return "is not taken: there is one account on a local server"
+    credentials = session_of(access).get_credentials()
+    if credentials is not None:
+        credentials.get_frozen_credentials()
+    return f"is taken as {access.session_name}"
 
 
 def _credentials(session: boto3.Session) -> str:
     credentials = session.get_credentials()
     if credentials is None:
-        raise _WrongError(
+        raise WrongError(
             "there are none",
             "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (.env.example).",
         )
@@ -265,51 +358,5 @@ def _credentials(session: boto3.Session) -> str:
 
 def _region(session: boto3.Session) -> str:
     if not session.region_name:
-        raise _WrongError("is not set", "Set AWS_REGION and AWS_DEFAULT_REGION (.env.example).")
+        raise WrongError("is not set", "Set AWS_REGION and AWS_DEFAULT_REGION (.env.example).")
     return session.region_name
-
-
-def _look(name: str, check: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, ok=True, found=check())
-    except _WrongError as wrong:
-        return Finding(name, ok=False, found=wrong.found, remedy=wrong.remedy)
-    except ClientError as error:
-        return _refused(name, error)
-    except NO_CREDENTIALS as error:
-        remedy = "Get new credentials (`aws sso login`, the role of the machine, .env.example)."
-        return Finding(name, ok=False, found=str(error), remedy=remedy)
-    except (ConnectionError, HTTPClientError) as error:
-        remedy = "Look at AWS_ENDPOINT_URL, AWS_REGION and the network."
-        return Finding(name, ok=False, found=f"cannot be reached: {error}", remedy=remedy)
-    except BotoCoreError as error:
-        remedy = 'See the Boto3 documentation of this error, "Error handling".'
-        return Finding(name, ok=False, found=str(error), remedy=remedy)
-
-
-def _refused(name: str, error: ClientError) -> Finding:
-    code = error.response.get("Error", {}).get("Code", "")
-    operation = error.operation_name
-    if code in MISSING:
-        return Finding(name, ok=False, found="is not there", remedy=SET_UP)
-    needed = KEY_ACTION.search(str(error))
-    if needed:
-        remedy = f"Allow {needed[0]} on the key: name it (`kms_key`, `queue_kms_key` of the feed) "
-        remedy += "and `rwt aws setup --policy` prints it; the key's own policy may refuse, too."
-        return Finding(name, ok=False, found=f"{operation}: {needed[0]} is denied", remedy=remedy)
-    if code in DENIED:
-        found = f"{operation} is denied"
-        return Finding(name, ok=False, found=found, remedy=_allow(operation))
-    if code in UNKNOWN:
-        remedy = "Look at the credentials in the environment: AWS does not know them, or no more."
-        return Finding(name, ok=False, found=f"{operation}: {code}", remedy=remedy)
-    return Finding(
-        name, ok=False, found=str(error), remedy="See the AWS documentation of this error."
-    )
-
-
-def _allow(operation: str) -> str:
-    action, of_the_pipeline = action_for(operation)
-    if of_the_pipeline:
-        return f"Allow {action}: `rwt aws setup --policy` prints all that the pipeline needs."
-    return f"Allow {action} to whoever runs the doctor; the pipeline does without it."

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from rwt_assets.accounts import Role, check_queue, parse_queue
 from rwt_assets.column_rule import ColumnRule
 from rwt_assets.expectations import (
     ROWS,
@@ -351,21 +352,32 @@ class Source(_Declaration):
     members. `name_encoding` is how member names are written that do not say they are UTF-8
     and are none. `kms_key` and `queue_kms_key` are the ARNs of keys of AWS KMS with which archives
     and messages are encrypted, for the policy that `rwt aws setup --policy` prints.
+
+    `queue` is the queue's name; of a queue in another account it is its URL or its ARN. `role` is
+    taken for each call to the bucket, and for none to the queue. With `requester_pays` each call to
+    the bucket says that whoever calls pays for it, as a bucket with Requester Pays asks.
     """
 
     bucket: Bucket
-    queue: str = Field(min_length=1)
+    queue: Annotated[str, Field(min_length=1), AfterValidator(check_queue)]
     prefix: Annotated[str, AfterValidator(check_source_prefix)] = ""
     suffix: str = ".zip"
     password_variable: str | None = Field(default=None, pattern=VARIABLE)
     name_encoding: Annotated[str, AfterValidator(_encoding_name)] = "cp437"
     kms_key: KmsKey | None = None
     queue_kms_key: KmsKey | None = None
+    role: Role | None = None
+    requester_pays: bool = False
 
     @property
     def dead_letter_queue(self) -> str:
-        """Name of the queue for messages that were delivered too often."""
+        """The queue for messages that were delivered too often, named as `queue` is."""
         return f"{self.queue}-dead-letters"
+
+    @property
+    def queue_account(self) -> str:
+        """Id of the account that the queue is said to belong to; "" for one by its name alone."""
+        return parse_queue(self.queue).account
 
     def overlaps(self, other: "Source", case: Case = INSENSITIVE) -> bool:
         """Whether one object could belong to both."""
@@ -391,12 +403,14 @@ class Target(_Declaration):
 
     `prefix` has no slash at its beginning or end, no empty segment, and none that is `.` or `..`:
     some clients of S3 would write or look elsewhere. `kms_key` is the ARN of the key of AWS KMS
-    with which the bucket encrypts, for the policy that `rwt aws setup --policy` prints.
+    with which the bucket encrypts, for the policy that `rwt aws setup --policy` prints. `role` is
+    taken for each call to the bucket.
     """
 
     bucket: Bucket
     prefix: Annotated[str, Field(min_length=1), AfterValidator(_target_prefix)]
     kms_key: KmsKey | None = None
+    role: Role | None = None
 
     @property
     def folder(self) -> str:

@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any, Final
 
+from rwt_assets.accounts import parse_queue
 from rwt_assets.aws_calls import Place, Who, actions
 from rwt_assets.feed import Feed
 
@@ -28,6 +29,8 @@ S3_SERVICE: Final = "s3.amazonaws.com"
 SEND: Final = "sqs:SendMessage"
 DECRYPT: Final = ("kms:Decrypt",)
 ENCRYPT: Final = ("kms:Decrypt", "kms:GenerateDataKey")  # a part of an upload needs both
+# Amazon SQS Developer Guide, "Limitations of custom policies".
+WITHIN_ONE_ACCOUNT: Final = frozenset({"sqs:StartMessageMoveTask"})
 LETTERS_SPELLED_OUT: Final = 3  # eight spellings of .zip
 _SOURCE_ARN: Final = "aws:sourcearn"
 _SOURCE_ACCOUNT: Final = "aws:sourceaccount"
@@ -40,12 +43,13 @@ def least_policy(feeds: Iterable[Feed], *, region: str, account: str) -> dict[st
 
     Setting up (`provisioning.py`) needs more than this, and so do some checks of the doctor.
     The statements whose Sid has "Operators" are for people who look at dead letters or send them
-    through again; the pipeline runs without them.
+    through again, those with "Doctor" for whoever runs the doctor; the pipeline runs without them.
+    What a bucket needs that is reached by a role is in that role's policy (`role_policies.py`).
 
     Args:
         feeds: that the pipeline works on.
-        region: of the queues.
-        account: id of the account that the queues belong to.
+        region: of the queues, and of the keys.
+        account: id of the account of queues that are named without their owner.
 
     Returns:
         A policy document, as IAM takes it once it is JSON.
@@ -55,49 +59,116 @@ def least_policy(feeds: Iterable[Feed], *, region: str, account: str) -> dict[st
 
 
 def _statements(feed: Feed, region: str, account: str) -> Iterator[dict[str, Any]]:
+    sid = sid_of(feed)
+    for role, own, name in (
+        (feed.source.role, source_statements, "Source"),
+        (feed.target.role, target_statements, "Target"),
+    ):
+        if role is None:
+            yield from own(feed, region)
+        else:
+            yield _allow(f"{sid}Take{name}Role", actions(Place.ROLE, Who.PIPELINE), role.arn)
+    yield from _queue_statements(feed, region, account)
+
+
+def sid_of(feed: Feed) -> str:
+    """What the Sids of a feed's statements begin with."""
     # A Sid takes letters and digits only; a feed's name has no capitals, so X stands for one _.
-    sid = feed.name.capitalize().replace("_", "X")
-    partition = _partition(region)
-    source = f"arn:{partition}:s3:::{feed.source.bucket}"
-    target = f"arn:{partition}:s3:::{feed.target.bucket}"
-    queue = f"arn:{partition}:sqs:{region}:{account}:{feed.source.queue}"
-    dead = f"arn:{partition}:sqs:{region}:{account}:{feed.source.dead_letter_queue}"
-    archives = _literal(feed.source.prefix) + "*"
-    results = f"{_literal(feed.target.prefix)}/*"
-    pipeline, operators = Who.PIPELINE, Who.OPERATORS
-    yield _listing(f"{sid}ListArchives", actions(Place.SOURCE, pipeline), source, archives)
+    return feed.name.capitalize().replace("_", "X")
+
+
+def source_statements(feed: Feed, region: str) -> Iterator[dict[str, Any]]:
+    """What the bucket of a feed's archives has to allow to the pipeline."""
+    sid, archives = sid_of(feed), _literal(feed.source.prefix) + "*"
+    source = f"arn:{_partition(region)}:s3:::{feed.source.bucket}"
+    yield _listing(f"{sid}ListArchives", actions(Place.SOURCE, Who.PIPELINE), source, archives)
     read = [f"{source}/{archives}{suffix}" for suffix in _suffixes(feed)]
     objects = read[0] if len(read) == 1 else read
-    yield _allow(f"{sid}ReadArchives", actions(Place.ARCHIVES, pipeline), objects)
-    yield _listing(f"{sid}ListResults", actions(Place.TARGET, pipeline), target, results)
-    yield _allow(f"{sid}KeepResults", actions(Place.RESULTS, pipeline), f"{target}/{results}")
-    yield _allow(f"{sid}ReadQueue", actions(Place.QUEUE, pipeline), queue)
-    yield _allow(f"{sid}CountDeadLetters", actions(Place.DEAD_LETTERS, pipeline), dead)
-    yield _allow(f"{sid}OperatorsMoveDeadLetters", actions(Place.DEAD_LETTERS, operators), dead)
-    yield _allow(f"{sid}OperatorsSendBack", actions(Place.QUEUE, operators), queue)
-    yield from _keys(feed, sid, region)
+    yield _allow(f"{sid}ReadArchives", actions(Place.ARCHIVES, Who.PIPELINE), objects)
+    yield from _key(f"{sid}ArchivesKey", feed.source.kms_key, "s3", DECRYPT, region)
 
 
-def _keys(feed: Feed, sid: str, region: str) -> Iterator[dict[str, Any]]:
-    """What keys of AWS KMS have to allow, each by way of its service alone."""
-    for name, key, service, names in (
-        ("ArchivesKey", feed.source.kms_key, "s3", DECRYPT),
-        ("ResultsKey", feed.target.kms_key, "s3", ENCRYPT),
-        ("QueueKey", feed.source.queue_kms_key, "sqs", DECRYPT),
-        ("OperatorsQueueKey", feed.source.queue_kms_key, "sqs", ENCRYPT),
-    ):
-        if key is not None:
-            via = {"kms:ViaService": f"{service}.{region}.{_domain(region)}"}
-            statement = _allow(f"{sid}{name}", names, key)
-            yield {**statement, "Condition": {"StringEquals": via}}
+def target_statements(feed: Feed, region: str) -> Iterator[dict[str, Any]]:
+    """What the bucket of a feed's results has to allow to the pipeline."""
+    sid, results = sid_of(feed), f"{_literal(feed.target.prefix)}/*"
+    target = f"arn:{_partition(region)}:s3:::{feed.target.bucket}"
+    yield _listing(f"{sid}ListResults", actions(Place.TARGET, Who.PIPELINE), target, results)
+    kept = actions(Place.RESULTS, Who.PIPELINE)
+    yield _allow(f"{sid}KeepResults", kept, f"{target}/{results}")
+    yield _allow(f"{sid}DoctorReadsEncryption", actions(Place.TARGET, Who.DOCTOR), target)
+    yield from _key(f"{sid}ResultsKey", feed.target.kms_key, "s3", ENCRYPT, region)
 
 
-def announcement_statement(queue_arn: str, bucket: str) -> dict[str, Any]:
+def _queue_statements(feed: Feed, region: str, account: str) -> Iterator[dict[str, Any]]:
+    sid, source = sid_of(feed), feed.source
+    queue = queue_arn(source.queue, region, account)
+    dead = queue_arn(source.dead_letter_queue, region, account)
+    letters = queue_actions(Place.DEAD_LETTERS, Who.OPERATORS)
+    if source.queue_account in {"", account}:
+        letters = actions(Place.DEAD_LETTERS, Who.OPERATORS)
+    yield _allow(f"{sid}ReadQueue", actions(Place.QUEUE, Who.PIPELINE), queue)
+    yield _allow(f"{sid}CountDeadLetters", actions(Place.DEAD_LETTERS, Who.PIPELINE), dead)
+    yield _allow(f"{sid}OperatorsMoveDeadLetters", letters, dead)
+    yield _allow(f"{sid}OperatorsSendBack", actions(Place.QUEUE, Who.OPERATORS), queue)
+    key = source.queue_kms_key
+    yield from _key(f"{sid}QueueKey", key, "sqs", DECRYPT, region)
+    yield from _key(f"{sid}OperatorsQueueKey", key, "sqs", ENCRYPT, region)
+
+
+def _key(
+    sid: str, key: str | None, service: str, names: Sequence[str], region: str
+) -> Iterator[dict[str, Any]]:
+    """What a key of AWS KMS has to allow, by way of its service alone."""
+    if key is not None:
+        via = {"kms:ViaService": f"{service}.{region}.{_domain(region)}"}
+        yield {**_allow(sid, names, key), "Condition": {"StringEquals": via}}
+
+
+def queue_arn(queue: str, region: str, account: str) -> str:
+    """The ARN of a queue.
+
+    Args:
+        queue: its name, URL or ARN.
+        region: if the queue's name does not say it.
+        account: likewise.
+    """
+    found = parse_queue(queue)
+    region = found.region or region
+    return f"arn:{_partition(region)}:sqs:{region}:{found.account or account}:{found.name}"
+
+
+def queue_actions(place: Place, *who: Who) -> list[str]:
+    """The actions that the policy of a queue can allow to another account."""
+    named = dict.fromkeys(action for one in who for action in actions(place, one))
+    return [action for action in named if action not in WITHIN_ONE_ACCOUNT]
+
+
+def owner_statement(queue_arn: str, account: str, place: Place) -> dict[str, Any]:
+    """The statement of a queue's policy by which its owner lets another account work with it.
+
+    Args:
+        queue_arn: of the queue.
+        account: id of the account of the pipeline.
+        place: whether it is the queue or its dead-letter queue.
+    """
+    return {
+        "Sid": f"rwt-{account}",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:{queue_arn.split(':')[1]}:iam::{account}:root"},
+        "Action": queue_actions(place, Who.PIPELINE, Who.OPERATORS),
+        "Resource": queue_arn,
+    }
+
+
+def announcement_statement(
+    queue_arn: str, bucket: str, *, bucket_account: str = ""
+) -> dict[str, Any]:
     """The statement of a queue's policy by which S3 may announce objects of one bucket.
 
     Args:
-        queue_arn: of the queue; its account is the only one that the bucket may belong to.
+        queue_arn: of the queue.
         bucket: whose objects are announced.
+        bucket_account: the only one that the bucket may belong to; that of the queue if it is "".
 
     Returns:
         The statement. Its Sid is made from the bucket's name, so that feeds which share a
@@ -113,7 +184,7 @@ def announcement_statement(queue_arn: str, bucket: str) -> dict[str, Any]:
         "Resource": queue_arn,
         "Condition": {
             "ArnEquals": {"aws:SourceArn": f"arn:{partition}:s3:::{bucket}"},
-            "StringEquals": {"aws:SourceAccount": account},
+            "StringEquals": {"aws:SourceAccount": bucket_account or account},
         },
     }
 
@@ -132,16 +203,18 @@ def merge_statement(policy: Mapping[str, Any], statement: Mapping[str, Any]) -> 
     return {"Version": VERSION, **policy, "Statement": [*others, dict(statement)]}
 
 
-def s3_may_send(policy: Mapping[str, Any], *, queue_arn: str, bucket: str) -> bool:
+def s3_may_send(
+    policy: Mapping[str, Any], *, queue_arn: str, bucket: str, bucket_account: str | None = ""
+) -> bool:
     """Whether a queue's policy lets S3 announce objects of a bucket on it.
 
     Conditions on anything but the source's ARN and account cannot be judged here: they are
-    taken as met where something is allowed, and as not met where something is denied.
+    taken as met where something is allowed, and as not met where something is denied. So are those
+    on the account if `bucket_account` is None, for not known; "" is the account of the queue.
     """
-    context = {
-        _SOURCE_ARN: f"arn:{queue_arn.split(':')[1]}:s3:::{bucket}",
-        _SOURCE_ACCOUNT: queue_arn.split(":")[4],
-    }
+    context = {_SOURCE_ARN: f"arn:{queue_arn.split(':')[1]}:s3:::{bucket}"}
+    if bucket_account is not None:
+        context[_SOURCE_ACCOUNT] = bucket_account or queue_arn.split(":")[4]
     concerned = [one for one in statements_of(policy) if _concerns(one, queue_arn, S3_SERVICE)]
     allowed = [one for one in concerned if one.get("Effect") == "Allow"]
     denied = [one for one in concerned if one.get("Effect") == "Deny"]

@@ -1,11 +1,12 @@
 """What a feed needs outside Dagster: two buckets, a queue, and the notification between them.
 
-What belongs here: finding what is missing, and making it, as often as one likes. What does
-not: starting a server (`embedded/`), policy documents (`permissions.py`), finding out why
-something does not work (`doctor.py`). Rules: Amazon S3 User Guide, "Walkthrough: Configuring a
-bucket for notifications (SNS topic or SQS queue)", "Using versioning in S3 buckets"; Amazon
-SQS Developer Guide, "Using dead-letter queues in Amazon SQS"; API Reference,
-"SetQueueAttributes".
+What belongs here: finding what is missing, and making it, as often as one likes. What belongs to
+another account (a bucket that is reached by a role, a queue with an owner) is its owner's to make;
+`doctor.py` says what is missing there. What does not belong here: starting a server (`embedded/`),
+policy documents (`permissions.py`), finding out why something does not work (`doctor.py`). Rules:
+Amazon S3 User Guide, "Walkthrough: Configuring a bucket for notifications (SNS topic or SQS
+queue)", "Using versioning in S3 buckets"; Amazon SQS Developer Guide, "Using dead-letter queues in
+Amazon SQS"; API Reference, "SetQueueAttributes".
 
 First everything that is missing is planned, which changes nothing; then it is applied. The
 same code sets up AWS and the embedded stack. On AWS most people declare these in Terraform
@@ -21,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rwt_assets.accounts import parse_queue
 from rwt_assets.errors import StackError
 from rwt_assets.feed import Feed, Source
 from rwt_assets.permissions import announcement_statement, merge_statement
+from rwt_assets.resources.account_access import one_account, queue_named
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -71,7 +74,11 @@ class Change:
 
 
 def plan_provisioning(
-    feed: Feed, *, s3: "S3Client | None" = None, sqs: "SQSClient | None" = None
+    feed: Feed,
+    *,
+    s3: "S3Client | None" = None,
+    sqs: "SQSClient | None" = None,
+    everything: bool = False,
 ) -> tuple[Change, ...]:
     """Find what a feed lacks; nothing is changed by this.
 
@@ -79,6 +86,7 @@ def plan_provisioning(
         feed: whose source and target.
         s3: a client; without it one from the environment.
         sqs: likewise.
+        everything: what would belong to another account, too, as on a local server.
 
     Returns:
         What is missing, in the order in which it can be made.
@@ -87,11 +95,16 @@ def plan_provisioning(
         StackError: the services cannot be reached, or refuse.
     """
     with _refusal_explained(feed):
-        return tuple(_lacking(feed, s3 or boto3.client("s3"), sqs or boto3.client("sqs")))
+        s3, sqs = s3 or boto3.client("s3"), sqs or boto3.client("sqs")
+        return tuple(_lacking(feed, s3, sqs, everything=everything))
 
 
 def provision(
-    feed: Feed, *, s3: "S3Client | None" = None, sqs: "SQSClient | None" = None
+    feed: Feed,
+    *,
+    s3: "S3Client | None" = None,
+    sqs: "SQSClient | None" = None,
+    everything: bool = False,
 ) -> Provisioned:
     """Make what a feed lacks; change nothing that is as it should be.
 
@@ -99,6 +112,7 @@ def provision(
         feed: whose source and target.
         s3: a client; without it one from the environment.
         sqs: likewise.
+        everything: what would belong to another account, too, as on a local server.
 
     Returns:
         The queues' URLs, and what was made.
@@ -108,12 +122,12 @@ def provision(
     """
     with _refusal_explained(feed):
         s3, sqs = s3 or boto3.client("s3"), sqs or boto3.client("sqs")
-        changes = tuple(_lacking(feed, s3, sqs))
+        changes = tuple(_lacking(feed, s3, sqs, everything=everything))
         for change in changes:
             change.apply()
         return Provisioned(
-            sqs.get_queue_url(QueueName=feed.source.queue)["QueueUrl"],
-            sqs.get_queue_url(QueueName=feed.source.dead_letter_queue)["QueueUrl"],
+            sqs.get_queue_url(**queue_named(feed.source.queue))["QueueUrl"],
+            sqs.get_queue_url(**queue_named(feed.source.dead_letter_queue))["QueueUrl"],
             tuple(change.sentence for change in changes),
         )
 
@@ -150,26 +164,42 @@ def announces(rule: Mapping[str, Any], feed: Feed, queue_arn: str) -> bool:
     )
 
 
-def _lacking(feed: Feed, s3: "S3Client", sqs: "SQSClient") -> Iterator[Change]:
-    for bucket in dict.fromkeys((feed.source.bucket, feed.target.bucket)):
+def _lacking(feed: Feed, s3: "S3Client", sqs: "SQSClient", *, everything: bool) -> Iterator[Change]:
+    places = [one for one in (feed.source, feed.target) if everything or one.role is None]
+    for bucket in dict.fromkeys(place.bucket for place in places):
         if not _bucket_exists(s3, bucket):
             yield Change(f"bucket {bucket}", feed, lambda bucket=bucket: _make_bucket(s3, bucket))  # type: ignore[misc]
     bucket = feed.source.bucket
-    if not _versioned(s3, bucket):
+    source_is_ours = feed.source in places
+    if source_is_ours and not _versioned(s3, bucket):
         yield Change(f"versioning of bucket {bucket}", feed, lambda: _version(s3, bucket))
-    yield from _lacking_dead_letters(feed, sqs)
-    yield from _lacking_queue(feed, sqs)
-    if not _announced(s3, sqs, feed):
+    if everything or not feed.source.queue_account:
+        yield from _lacking_dead_letters(feed, sqs)
+        yield from _lacking_queue(feed, sqs)
+    elif not _queue_arn(sqs, feed.source):
+        raise _unseen(feed.source)
+    if source_is_ours and not _announced(s3, sqs, feed):
         _refuse_ambiguous(s3, sqs, feed)
         where = f"s3://{bucket}/{feed.source.prefix} to queue {feed.source.queue}"
         yield Change(f"notification from {where}", feed, lambda: _announce(s3, sqs, feed))
+
+
+def _unseen(source: Source) -> StackError:
+    return StackError(
+        f"account {source.queue_account} does not let these credentials see the queue, or it is "
+        "not there",
+        where=f"queue {source.queue}",
+        fate="Nothing was changed.",
+        remedy="Its owner has to allow it: `rwt doctor` prints the statement.",
+    )
 
 
 def _lacking_dead_letters(feed: Feed, sqs: "SQSClient") -> Iterator[Change]:
     name = feed.source.dead_letter_queue
     url = _url(sqs, name)
     if url is None:
-        yield Change(f"queue {name}", feed, lambda: _make_queue(sqs, name, {}))
+        own_name = parse_queue(name).name
+        yield Change(f"queue {name}", feed, lambda: _make_queue(sqs, own_name, {}))
         return
     now = _attributes(sqs, url)
     wanted = _admit(now.get("RedriveAllowPolicy"), _sibling(now["QueueArn"], feed.source.queue))
@@ -207,7 +237,8 @@ def _ties(source: Source, queue_arn: str, now: Mapping[str, str]) -> dict[str, s
         "maxReceiveCount": DELIVERIES_AT_MOST,
     }
     policy = json.loads(now.get("Policy") or "{}")
-    statement = announcement_statement(queue_arn, source.bucket)
+    owner = source.role.account if source.role is not None and not one_account() else ""
+    statement = announcement_statement(queue_arn, source.bucket, bucket_account=owner)
     if not any(_normal(one) == _normal(statement) for one in policy.get("Statement", ())):
         policy = merge_statement(policy, statement)
     return {"RedrivePolicy": json.dumps(redrive), "Policy": json.dumps(policy)}
@@ -222,10 +253,10 @@ def _tie(sqs: "SQSClient", source: Source, url: str, lacking: Sequence[str]) -> 
 
 def _make_source_queue(sqs: "SQSClient", source: Source) -> None:
     """Make a queue with its ties, and let it alone use its dead-letter queue."""
-    dead_url = sqs.get_queue_url(QueueName=source.dead_letter_queue)["QueueUrl"]
+    dead_url = sqs.get_queue_url(**queue_named(source.dead_letter_queue))["QueueUrl"]
     dead = _attributes(sqs, dead_url)
     arn = _sibling(dead["QueueArn"], source.queue)
-    _make_queue(sqs, source.queue, _ties(source, arn, {}))
+    _make_queue(sqs, parse_queue(source.queue).name, _ties(source, arn, {}))
     if "RedriveAllowPolicy" not in dead:
         _set_attributes(sqs, dead_url, {"RedriveAllowPolicy": _admission([arn])})
 
@@ -404,7 +435,7 @@ def _make_queue(sqs: "SQSClient", name: str, attributes: Mapping[str, str]) -> N
 
 def _url(sqs: "SQSClient", name: str) -> str | None:
     try:
-        return sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        return sqs.get_queue_url(**queue_named(name))["QueueUrl"]
     except sqs.exceptions.QueueDoesNotExist:
         return None
 
@@ -429,7 +460,7 @@ def _queue_arn(sqs: "SQSClient", source: Source) -> str:
 
 def _sibling(arn: str, name: str) -> str:
     """The ARN of another queue of the same region and account."""
-    return f"{arn.rpartition(':')[0]}:{name}"
+    return f"{arn.rpartition(':')[0]}:{parse_queue(name).name}"
 
 
 def _same_json(one: str | None, other: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rwt_assets import errors, expectations, feed, named_enrichments
+from rwt_assets import accounts, errors, expectations, feed, named_enrichments
 from rwt_assets.errors import RwtError
 from rwt_assets.metrics import FIGURES
 from rwt_assets.notation import ValueSettings
@@ -28,6 +28,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     feed.Feed,
     feed.Source,
     feed.Target,
+    accounts.Role,
     feed.MemberRule,
     feed.ColumnRule,
     named_enrichments.Crc32Of,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import SecretStr
 
+from rwt_assets.accounts import accesses
 from rwt_assets.assets.columns import csv_schema
 from rwt_assets.assets.encoding_check import encoding_check_result, encoding_check_spec
 from rwt_assets.assets.enriched_shard import io_manager_key
@@ -124,7 +125,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
             if feed.one_pass:
                 io_manager = getattr(context.resources, io_manager_key(feed))
                 enriched = EnrichedWhileSplitting(feed, io_manager, enrichment_version(feed))
-            store = object_store.objects()
+            store = object_store.objects_at(accesses(feed))
             with fenced(catalog, store, [parse_archive_partition_key(context.partition_key)]):
                 manifest, schemas = split_newest_revision(
                     catalog,

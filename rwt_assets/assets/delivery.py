@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rwt_assets.accounts import accesses
 from rwt_assets.assets.checks import (
     QUARANTINE_WITHIN_TOLERANCE,
     RECONCILED,
@@ -97,7 +98,10 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         began = monotonic()
         object_store: ObjectStoreResource = context.resources.object_store
         io_manager: EnrichedShardIOManager = getattr(context.resources, io_manager_key(feed))
-        store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
+        store, catalog = (
+            object_store.objects_at(accesses(feed)),
+            FeedCatalog(context.instance, feed),
+        )
         archive = parse_archive_partition_key(context.partition_key)
         with explained(context, catalog), fenced(catalog, store, [archive]):
             as_of = catalog.newest_event()

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.accounts import accesses
 from rwt_assets.assets.columns import enriched_schema
 from rwt_assets.assets.failures import explained
 from rwt_assets.assets.fence import fenced
@@ -59,7 +60,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         object_store: ObjectStoreResource,
         secrets: SecretsResource,
     ) -> EnrichedShards:
-        keys, store = context.partition_keys, object_store.objects()
+        keys, store = context.partition_keys, object_store.objects_at(accesses(feed))
         catalog = FeedCatalog(context.instance, feed)
         give_back_large_pieces()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.event_texts import described, markdown_metadata
 from rwt_assets.feed import Feed
@@ -47,7 +48,10 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
     def deliveries_intact(
         context: dg.AssetCheckExecutionContext, object_store: ObjectStoreResource
     ) -> dg.AssetCheckResult:
-        store, catalog = object_store.objects(), FeedCatalog(context.instance, feed)
+        store, catalog = (
+            object_store.objects_at(accesses(feed)),
+            FeedCatalog(context.instance, feed),
+        )
         known = set(map(parse_archive_partition_key, catalog.archives()))
         heads, missing = look_for_documents(catalog, store)
         found = verify_some(store, feed, heads, known=known, now=_now(context.run))

@@ -22,17 +22,19 @@ from rwt_assets.commands.session import (
     errors_told,
 )
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.doctor import Finding, examine
+from rwt_assets.doctor import ACCOUNT, examine
+from rwt_assets.doctor_findings import Finding
 from rwt_assets.feed import Feed
 from rwt_assets.permissions import least_policy
 from rwt_assets.provisioning import plan_provisioning, provision, queue_account
+from rwt_assets.resources.account_access import caller_account, external_id
+from rwt_assets.role_policies import role_policies
 
 aws_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Buckets, queues, notifications, permissions.",
 )
-ACCOUNT = "123456789012"  # AWS's own placeholder, where the queue does not exist yet
 
 
 @aws_app.callback()
@@ -50,22 +52,35 @@ def setup(
     policy: Annotated[
         bool, typer.Option("--policy", help="Print the least IAM policy, as JSON, and do nothing.")
     ] = False,
+    roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles",
+            help="Print policy and trust, with the external id, of each role that feeds name, as "
+            "JSON, and do nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Make the buckets, queues and notifications that the feeds lack.
 
-    Without --apply it says what is missing and changes nothing.
+    Without --apply it says what is missing and changes nothing. What belongs to another account (a
+    bucket that is reached by a role, a queue with an owner) is left to its owner.
 
     For example:
 
         rwt aws setup
         rwt aws setup --apply
         rwt aws setup --policy > policy.json
+        rwt aws setup --roles > roles.json
     """
     with errors_told():
         enter(state)
         feeds = choose_all(declared_feeds(), feed_name)
         if policy:
             console.print_json(json.dumps(_policy(feeds)))
+            return
+        if roles:
+            console.print_json(json.dumps(_roles(feeds)))
             return
         for feed in feeds:
             if apply:
@@ -97,7 +112,7 @@ def doctor(
         check_loads(state, here=enter(state), fate="No connection was tried.")
         found = {feed.name: examine(feed) for feed in choose_all(declared_feeds(), feed_name)}
         if as_json:
-            document = {name: [asdict(one) for one in own] for name, own in found.items()}
+            document = {name: [_as_dict(one) for one in own] for name, own in found.items()}
             console.print_json(json.dumps(document))
         else:
             for name, own in found.items():
@@ -108,11 +123,30 @@ def doctor(
 
 def _policy(feeds: Sequence[Feed]) -> dict[str, object]:
     sqs = boto3.client("sqs")
-    known = [account for feed in feeds if (account := queue_account(sqs, feed.source))]
-    if not known:
+    own = [feed for feed in feeds if not feed.source.queue_account]
+    known = [account for feed in own if (account := queue_account(sqs, feed.source))]
+    if own and not known:
         errors.print(f"There is no queue yet: put your account's id in place of {ACCOUNT}.")
     account = known[0] if known else ACCOUNT
+    if any(one.role is not None for feed in feeds for one in (feed.source, feed.target)):
+        errors.print("What the roles themselves need is printed by `rwt aws setup --roles`.")
     return least_policy(feeds, region=sqs.meta.region_name, account=account)
+
+
+def _roles(feeds: Sequence[Feed]) -> dict[str, dict[str, object]]:
+    account = caller_account()
+    if not account:
+        errors.print(f"AWS does not say your account's id: put it in place of {ACCOUNT}.")
+    region = boto3.client("sqs").meta.region_name
+    return role_policies(feeds, region=region, account=account or ACCOUNT, external_id=external_id)
+
+
+def _as_dict(finding: Finding) -> dict[str, object]:
+    """A finding as JSON; the statement is there where one has to be added."""
+    told = asdict(finding)
+    if finding.statement is None:
+        del told["statement"]
+    return told
 
 
 def _show(name: str, findings: Sequence[Finding]) -> None:
@@ -123,3 +157,7 @@ def _show(name: str, findings: Sequence[Finding]) -> None:
         mark = Text("ok", "green") if one.ok else Text("NOT OK", "red")
         table.add_row(mark, one.name, one.found, one.remedy)
     console.print(table)
+    for one in findings:
+        if one.statement is not None:
+            console.print(f"{one.name}:", markup=False)
+            console.print_json(json.dumps(one.statement))

@@ -56,7 +56,7 @@ def collect_command(
         with dg.DagsterInstance.get() as instance:
             for feed, own in archives_by_feed(declared_feeds(), feed_name, archives or ()):
                 catalog, lines = FeedCatalog(instance, feed), told.setdefault(feed.name, [])
-                store, now = connect_objects(), datetime.now(UTC)
+                store, now = connect_objects(feed), datetime.now(UTC)
                 if not dry_run and not archives:
                     for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
                         if not as_json:

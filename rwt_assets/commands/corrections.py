@@ -60,7 +60,7 @@ def export_command(  # noqa: PLR0913, PLR0917 - one for each option
         enter(state)
         with dg.DagsterInstance.get() as instance:
             ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [archive])
-            catalog, store = FeedCatalog(instance, feed), connect_objects()
+            catalog, store = FeedCatalog(instance, feed), connect_objects(feed)
             found = find_rejected(catalog, store, archive)
             former = rolled_back_to(catalog, archive) == found.found.revision
             if output is None:
@@ -113,7 +113,7 @@ def import_command(
         with dg.DagsterInstance.get() as instance:
             ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [key])
             catalog = FeedCatalog(instance, feed)
-            done = import_rows(catalog, connect_objects(), rows, where=str(file))
+            done = import_rows(catalog, connect_objects(feed), rows, where=str(file))
             fate = "it is processed again" if done.asked else "it stays as it is"
             console.print(
                 f"{key}: rows corrected: {done.rows:,}, as they were: {done.unchanged:,}; {fate}",

@@ -50,7 +50,7 @@ def deliveries_command(
     with errors_told():
         enter(state)
         ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [archive])
-        found = delivery_history(connect_objects(), feed, archive)
+        found = delivery_history(connect_objects(feed), feed, archive)
         if as_json:
             told = {"feed": feed.name, "archive": archive, "deliveries": list(map(asdict, found))}
             console.print_json(json.dumps(told, default=datetime.isoformat))
@@ -87,7 +87,7 @@ def rollback_command(
     with errors_told():
         enter(state)
         ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [archive])
-        store, now = connect_objects(), datetime.now(UTC)
+        store, now = connect_objects(feed), datetime.now(UTC)
         with dg.DagsterInstance.get() as instance:
             make_current_again(FeedCatalog(instance, feed), store, archive, to=to, now=now)
         console.print(f"{feed.name}: {archive}", markup=False)

@@ -81,12 +81,13 @@ def metrics_command(  # noqa: PLR0913, PLR0917 - one for each option
 
         @contextmanager
         def opened() -> Iterator[Readings]:
+            feeds = declared_feeds()
             with dg.DagsterInstance.get() as instance:
                 yield Readings(
                     instance,
-                    declared_feeds(),
+                    feeds,
                     connect_queue(),
-                    connect_objects(),
+                    connect_objects(*feeds),
                     webserver=webserver,
                     heartbeat_seconds=heartbeat,
                     settles_seconds=settles,

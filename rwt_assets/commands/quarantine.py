@@ -74,7 +74,7 @@ def show(  # noqa: PLR0913, PLR0917 - one for each option
                 catalog = FeedCatalog(instance, feed)
                 own = found.setdefault(feed.name, [])
                 archives = find_quarantined(
-                    catalog, connect_objects(), archives=keys or (), rule=rule
+                    catalog, connect_objects(feed), archives=keys or (), rule=rule
                 )
                 for one in archives:
                     if not keys and len(own) == limit:
@@ -113,7 +113,7 @@ def replay(
         with dg.DagsterInstance.get() as instance:
             for feed in choose_all(declared_feeds(), feed_name):
                 catalog = FeedCatalog(instance, feed)
-                asked = ask_again(catalog, connect_objects(), archives=keys or (), rule=rule)
+                asked = ask_again(catalog, connect_objects(feed), archives=keys or (), rule=rule)
                 found |= asked.all
                 _tell_asked(asked)
                 if wait and (asked.again or asked.before):
@@ -133,7 +133,7 @@ def _entries(
     catalog: FeedCatalog, one: Quarantined, rule: str, limit: int
 ) -> list[QuarantineEntry]:
     bucket = catalog.feed.target.bucket
-    return read_entries(connect_objects(), bucket, one.keys, limit=limit, rule=rule)
+    return read_entries(connect_objects(catalog.feed), bucket, one.keys, limit=limit, rule=rule)
 
 
 def _as_dict(one: Quarantined, rule: str, entries: list[QuarantineEntry] | None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
     with errors_told(), ExitStack() as stack:
         enter(state)
         feeds = choose_all(declared_feeds(), feed_name)
-        tables = delivered_by(connect_objects(), _wanted(feeds, keys or ()))
+        tables = delivered_by(connect_objects(*feeds), _wanted(feeds, keys or ()))
         if not tables:
             names = ", ".join(feed.name for feed in feeds)
             stop_with(f"Nothing of feed {names} was delivered yet: `rwt status`.", None)

@@ -64,7 +64,7 @@ def retire_command(  # noqa: PLR0913, PLR0917 - one for each option
                         if not as_json:
                             console.print(f"Would retire {facts.partition_key}", markup=False)
                     continue
-                done = retire(catalog, connect_objects(), old, keep_data=keep_data)
+                done = retire(catalog, connect_objects(feed), old, keep_data=keep_data)
                 for number, one in enumerate(done, 1):
                     own.append(
                         {

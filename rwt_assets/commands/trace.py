@@ -53,10 +53,11 @@ def trace_command(
     with errors_told():
         enter(state)
         archive, shard = archive_of(key)
-        store = connect_objects()
         with dg.DagsterInstance.get() as instance:
             for feed in choose_all(declared_feeds(), feed_name):
-                found = trace_archive(FeedCatalog(instance, feed), store, archive, shard=shard)
+                found = trace_archive(
+                    FeedCatalog(instance, feed), connect_objects(feed), archive, shard=shard
+                )
                 if found is None:
                     continue
                 if shard and not found.shards:

@@ -66,7 +66,7 @@ def verify_command(
             for feed, own in archives_by_feed(declared_feeds(), feed_name, archives or ()):
                 catalog = FeedCatalog(instance, feed)
                 known = set(map(parse_archive_partition_key, catalog.archives()))
-                store = connect_objects()
+                store = connect_objects(feed)
                 heads, missing = look_for_documents(catalog, store, own)
                 keys = [Layout(feed.target.prefix).delivery(one) for one in own]
                 documents = dict(zip(keys, own, strict=True)) if own else {h.key: "" for h in heads}

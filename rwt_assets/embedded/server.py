@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from rwt_assets.accounts import ONE_ACCOUNT
 from rwt_assets.embedded.processes import LOOPBACK, STACK_VARIABLE, ChildProcess, choose_port
 
 DEFAULT_PORT = 4566
@@ -45,9 +46,10 @@ class EmbeddedServer:
         port: preferred; another is taken if something listens there.
         owner: value of `RWT_STACK`, see `processes.py`.
         host: address that it listens on.
+        services: what it answers, as ministack names it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that can be set
         self,
         *,
         log: Path,
@@ -55,6 +57,7 @@ class EmbeddedServer:
         port: int = 0,
         owner: Path | None = None,
         host: str = LOOPBACK,
+        services: str = "s3,sqs",
     ) -> None:
         self.host = host
         self._state = state
@@ -66,7 +69,7 @@ class EmbeddedServer:
             "BIND_HOST": host,
             "MINISTACK_HOST": host,
             "MINISTACK_REGION": REGION,
-            "SERVICES": "s3,sqs",
+            "SERVICES": services,
             "LOG_LEVEL": "WARNING",
             "PERSIST_STATE": "0",
             "S3_PERSIST": "0",
@@ -142,4 +145,5 @@ def local_environment(endpoint_url: str, base: Mapping[str, str]) -> dict[str, s
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+        ONE_ACCOUNT: "1",
     }

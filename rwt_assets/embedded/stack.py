@@ -299,12 +299,11 @@ class EmbeddedStack:
                 return
 
     def _provision_once(self) -> None:
-        store = connect_objects()
         with dg.DagsterInstance.from_config(str(dagster_home(self.state))) as instance:
             for feed in self._feeds:
-                for made in provision(feed).made:
+                for made in provision(feed, everything=True).made:
                     self._tell(f"Made {made}.")
-                for key in sweep(FeedCatalog(instance, feed), store).recorded:
+                for key in sweep(FeedCatalog(instance, feed), connect_objects(feed)).recorded:
                     self._tell(f"Found {key}, which no message had announced.")
 
     def _stop(self) -> None:

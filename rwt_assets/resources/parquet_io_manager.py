@@ -26,6 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rwt_assets.accounts import Access, Role
 from rwt_assets.added_columns import CRC32, ROW
 from rwt_assets.assets.columns import column_lineage
 from rwt_assets.catalog_events import archive_page
@@ -43,6 +44,7 @@ from rwt_assets.generations import generation_of
 from rwt_assets.layout import Generation, Layout
 from rwt_assets.manifest import EnrichedObject, Shard
 from rwt_assets.markdown_tables import decoration, decorations, first_rows
+from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import ShardKey
 from rwt_assets.processing import read_manifest
 from rwt_assets.reconciliation import (
@@ -141,12 +143,16 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
 class S3ParquetIOManager(EnrichedShardIOManager):
     """Zstandard Parquet below the feed's target prefix; see `layout.Layout.enriched`.
 
-    `enrichment_version` is that of the feed (`generations.enrichment_version`).
+    `enrichment_version` is that of the feed (`generations.enrichment_version`). `role`,
+    `external_id_variable` and `session_name` are those of its target (`accounts.target_access`).
     """
 
     bucket: str
     prefix: str
     enrichment_version: str
+    role: str = ""
+    external_id_variable: str = ""
+    session_name: str = ""
     object_store: dg.ResourceDependency[ObjectStoreResource]
 
     def write(self, shard: EnrichedShard) -> Written:
@@ -169,7 +175,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
             size = body.tell()
             body.seek(0)
             content = cast("bytes", body if size > IN_MEMORY_BYTES else body.read())
-            written = self.object_store.objects().put_if(self.bucket, key, content, etag="")
+            written = self._objects().put_if(self.bucket, key, content, etag="")
         if not written:
             kept = self._kept_before(shard, key)
             if kept is None:
@@ -193,7 +199,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
         A shard is kept after its quarantine, so that is there as well.
         """
-        footer = read_footer(self.object_store.objects(), self.bucket, key)
+        footer = read_footer(self._objects(), self.bucket, key)
         if footer is None or not is_of(footer, shard.generation, shard.checksum):
             return None
         facts = footer.facts
@@ -211,11 +217,11 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
     def stored(self, generation: Generation, shard: Shard) -> EnrichedObject | None:
         """What lies in the bucket of a shard, by the footer of its Parquet."""
-        return stored_parquet(self.object_store.objects(), self._target, generation, shard)
+        return stored_parquet(self._objects(), self._target, generation, shard)
 
     def copy_rows(self, kept: EnrichedObject, file: Path) -> None:
         """Write what is kept of a shard to a file."""
-        store = self.object_store.objects()
+        store = self._objects()
         with file.open("wb") as copy:
             for chunk in store.stream(self.bucket, kept.key, 0, kept.bytes):
                 copy.write(chunk)
@@ -228,7 +234,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         Raises:
             ArchiveMissingError: there is neither.
         """
-        store, archive = self.object_store.objects(), ShardKey.parse(partition_key).archive
+        store, archive = self._objects(), ShardKey.parse(partition_key).archive
         manifest = read_manifest(store, self._target, archive)
         generation = generation_of(manifest, self.enrichment_version)
         shards = {shard.partition_key: shard for shard in manifest.shards}
@@ -239,6 +245,13 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         if found is None:
             raise missing(self.bucket, partition_key)
         return to_frame(pq.read_table(BytesIO(store.read(self.bucket, found.key))))
+
+    def _objects(self) -> ObjectStore:
+        if not self.role:
+            return self.object_store.objects()
+        role = Role(arn=self.role, external_id_variable=self.external_id_variable or None)
+        access = Access(self.bucket, self._target.folder, self.session_name, role)
+        return self.object_store.objects_at([access])
 
     @property
     def _target(self) -> Target:

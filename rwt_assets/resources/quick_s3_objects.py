@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 REQUEST_SECONDS: Final = 120
+# boto3 renews credentials ten minutes before they end at the latest, so none is kept beyond that.
+ASKED_AGAIN: Final = timedelta(minutes=5)
 # What obstore raises; some are OSErrors, and settings that it does not take are ValueErrors.
 FAILED: Final = (BaseError, OSError, ValueError)
 
@@ -43,11 +45,15 @@ class QuickS3Objects(S3Objects):
     Args:
         client: for all that is not done here.
         session: where the client has its credentials from.
+        requester_pays: whether each request says that it is paid for.
     """
 
-    def __init__(self, client: "S3Client", session: boto3.Session) -> None:
+    def __init__(
+        self, client: "S3Client", session: boto3.Session, *, requester_pays: bool = False
+    ) -> None:
         super().__init__(client)
         self._session = session
+        self._requester_pays = requester_pays
         self._stores: dict[str, S3Store] = {}
         self._lock = Lock()
 
@@ -125,10 +131,12 @@ class QuickS3Objects(S3Objects):
         }
         if not ours:  # without it, the endpoint is that of the region
             settings["endpoint"] = endpoint
+        if self._requester_pays:
+            settings["request_payer"] = True
         return S3Store(
             bucket,
             config=settings,
-            credential_provider=Boto3CredentialProvider(self._session),
+            credential_provider=Boto3CredentialProvider(self._session, ttl=ASKED_AGAIN),
             client_options={
                 "allow_http": endpoint.startswith("http://"),
                 "timeout": timedelta(seconds=REQUEST_SECONDS),

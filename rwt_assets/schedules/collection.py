@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.collection import collect
 from rwt_assets.feed import Feed
@@ -34,7 +35,10 @@ def collection_job(feed: Feed) -> Any:
     def collect_objects(
         context: dg.OpExecutionContext, config: CollectionConfig, object_store: ObjectStoreResource
     ) -> None:
-        catalog, store = FeedCatalog(context.instance, feed), object_store.objects()
+        catalog, store = (
+            FeedCatalog(context.instance, feed),
+            object_store.objects_at(accesses(feed)),
+        )
         if not config.dry_run:
             for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
                 context.log.info(visible(begun))

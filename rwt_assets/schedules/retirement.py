@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import DAYS_AT_MOST, Feed, Retirement
 from rwt_assets.feed_graph import FEED_TAG
@@ -39,7 +40,7 @@ def retirement_job(feed: Feed, retirement: Retirement) -> Any:
         context.log.info(
             "%d archives were delivered more than %g days ago", len(old), config.older_than_days
         )
-        store = object_store.objects()
+        store = object_store.objects_at(accesses(feed))
         for one in retire(catalog, store, old, keep_data=config.keep_data):
             context.log.info(visible(one))
 

@@ -5,6 +5,7 @@ Dagster documentation: "Sensors". A sensor rather than a schedule, because it as
 
 import dagster as dg
 
+from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -35,7 +36,12 @@ def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
     ) -> dg.SensorResult:
         catalog = FeedCatalog(context.instance, feed)
         budget = Budget(archives=room_of(catalog), seconds=BUDGET_SECONDS)
-        report = sweep(catalog, object_store.objects(), budget, start_after=context.cursor or "")
+        report = sweep(
+            catalog,
+            object_store.objects_at(accesses(feed)),
+            budget,
+            start_after=context.cursor or "",
+        )
         found = f": {', '.join(report.recorded[:10])}" if report.recorded else ""
         more = f"; goes on after {report.next_after}" if report.next_after else ""
         return dg.SensorResult(

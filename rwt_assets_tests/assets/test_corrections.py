@@ -411,7 +411,7 @@ def deployment(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with dg.DagsterInstance.get() as instance, stored_shop(instance) as shop:
-        monkeypatch.setattr(corrections, "connect_objects", lambda: shop.objects)
+        monkeypatch.setattr(corrections, "connect_objects", lambda *_: shop.objects)
         monkeypatch.setattr(corrections, "declared_feeds", lambda: [shop.feed])
         yield shop
 

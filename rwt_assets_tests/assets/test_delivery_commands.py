@@ -26,7 +26,7 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with dg.DagsterInstance.get() as instance, stored_shop(instance, declared_feed()) as shop:
         for module in (collect, deliveries, verify):
-            monkeypatch.setattr(module, "connect_objects", lambda: shop.objects)
+            monkeypatch.setattr(module, "connect_objects", lambda *_: shop.objects)
         for trips in (1, 2):
             assert shop.deliver("a.zip", timetable(trips=trips, stops=2)) == KEY
         yield shop

@@ -78,7 +78,9 @@ def shop(tmp_path_factory):
         with dg.DagsterInstance.get() as instance, stored_shop(instance, DECLARED) as shop:
             connect(shop, patch)
             folder = tmp_path_factory.mktemp("buckets")
-            patch.setattr(delivered, "_filesystem", lambda: filesystem_of(shop.objects, folder))
+            patch.setattr(
+                delivered, "_filesystem", lambda _feed: filesystem_of(shop.objects, folder)
+            )
             shop.key = shop.deliver(KEY_END, hostile_archive())
             assert shop.deliver(KEY_END, hostile_archive("late,1,2")) == shop.key
             shop.failed = shop.deliver(f"failed{KEY_END}", b"no ZIP", ends="failed")
@@ -102,7 +104,7 @@ def connect(shop, patch):
     """Give the commands the feed and what is in memory."""
     answers = {
         "declared_feeds": lambda: [DECLARED],
-        "connect_objects": lambda: shop.objects,
+        "connect_objects": lambda *_: shop.objects,
         "connect_queue": lambda: shop.queue,
         "check_loads": lambda *_, **__: None,
     }

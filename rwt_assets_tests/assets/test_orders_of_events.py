@@ -255,7 +255,7 @@ def test_what_was_uploaded_before_a_rollback_does_not_undo_it(stored):
 def waits(stored, monkeypatch, capsys):
     """Follows an upload as `rwt submit --wait` does; its status and what it said."""
     monkeypatch.setattr(cli.dg.DagsterInstance, "get", lambda: nullcontext(stored.instance))
-    monkeypatch.setattr(cli, "connect_objects", lambda: stored.objects)
+    monkeypatch.setattr(cli, "connect_objects", lambda *_: stored.objects)
 
     def follow(body, meanwhile, until=None):
         file = Path("/nowhere/a.zip")

@@ -18,7 +18,8 @@ from rwt_assets_tests.declared import declared_feed
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    with EmbeddedServer(log=tmp_path_factory.mktemp("server") / "server.log") as running:
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    with EmbeddedServer(log=log, services="s3,sqs,sts") as running:
         yield running
 
 

@@ -1,8 +1,8 @@
-"""Writes down each operation of S3 and SQS that is asked for, whichever library asks.
+"""Writes down each operation of S3, SQS and STS that is asked for, whichever library asks.
 
 What belongs here: what an operation is, and about what. S3 is seen on the wire, where boto3,
 obstore and Arrow look alike (Amazon S3 API Reference: the request syntax of each operation); SQS,
-whose queue stands in the body, by the one function of botocore that makes a call.
+whose queue stands in the body, and STS by the one function of botocore that makes a call.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,7 @@ OF_BUCKETS = {
     ("PUT", "versioning"): "PutBucketVersioning",
     ("GET", "notification"): "GetBucketNotificationConfiguration",
     ("PUT", "notification"): "PutBucketNotificationConfiguration",
+    ("GET", "encryption"): "GetBucketEncryption",
 }
 OF_OBJECTS = {
     ("HEAD", ""): "HeadObject",
@@ -37,6 +38,8 @@ OF_OBJECTS = {
     ("DELETE", "uploadId"): "AbortMultipartUpload",
 }
 NAMES = ("QueueUrl", "QueueName", "SourceArn")  # of a queue
+OF_STS = {"AssumeRole": Place.ROLE, "GetCallerIdentity": Place.CALLER}
+PAID = b"\r\nx-amz-request-payer: requester\r\n"
 # Parts of a query that say how, not what.
 HOW = {"prefix", "delimiter", "start-after", "continuation-token", "encoding-type", "max-keys"}
 HOW |= {"partNumber", "x-id"}
@@ -50,12 +53,17 @@ def operation(method: str, key: str, query: str) -> str:
 
 
 class RecordingProxy(FaultyProxy):
-    """Passes everything on; `asked` has what was asked of S3 and SQS, for a feed."""
+    """Passes everything on; `asked` has what was asked of S3, SQS and STS, for a feed.
+
+    `paid` has what was asked of S3 with the word that the requester pays, `unpaid` what without.
+    """
 
     def __init__(self, upstream_port: int, feed: Feed) -> None:
         super().__init__(upstream_port, error_share=0)
         self._feed = feed
         self.asked: set[tuple[str, str]] = set()
+        self.paid: set[tuple[str, str]] = set()
+        self.unpaid: set[tuple[str, str]] = set()
 
     def _choose(self, head: bytes) -> str:
         method, target, _ = head.decode("latin-1").split(" ", 2)
@@ -64,7 +72,9 @@ class RecordingProxy(FaultyProxy):
         if bucket and b"\r\nx-amz-target: amazonsqs." not in head.lower():
             name = operation(method, key, url.query)
             for_objects = name == "DeleteObjects"  # of which the body has the names
-            self.asked.add((name, self._place(bucket, key, for_objects=for_objects)))
+            call = name, self._place(bucket, key, for_objects=for_objects)
+            self.asked.add(call)
+            (self.paid if PAID in head.lower() else self.unpaid).add(call)
         return super()._choose(head)
 
     def _place(self, bucket: str, key: str, *, for_objects: bool) -> str:
@@ -78,13 +88,15 @@ class RecordingProxy(FaultyProxy):
 
     @contextmanager
     def of_queues(self) -> Iterator[None]:
-        """Write down what is asked of SQS as well, until the end."""
+        """Write down what is asked of SQS and STS as well, until the end."""
         source, asked, make = self._feed.source, self.asked, BaseClient._make_api_call
         places = {source.queue: Place.QUEUE, source.dead_letter_queue: Place.DEAD_LETTERS}
 
         def recorded(client, name, parameters):
             # Clients that lead elsewhere are the test's own.
             ours = client.meta.endpoint_url == self.url
+            if ours and client.meta.service_model.service_name == "sts":
+                asked.add((name, OF_STS.get(name, name)))
             if ours and client.meta.service_model.service_name == "sqs":
                 named = next(parameters[one] for one in NAMES if one in parameters)
                 queue = named.rpartition("/")[2].rpartition(":")[2]

@@ -4,10 +4,12 @@ import json
 from datetime import timedelta
 from io import BytesIO
 
+import boto3
 import dagster as dg
 import pytest
 
 from rwt_assets import open_delivery
+from rwt_assets.accounts import ONE_ACCOUNT
 from rwt_assets.aws_calls import CALLS, Place
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
@@ -15,6 +17,7 @@ from rwt_assets.dead_letters import list_dead_letters, redrive
 from rwt_assets.doctor import examine
 from rwt_assets.feed import Feed
 from rwt_assets.provisioning import provision
+from rwt_assets.resources.account_access import caller_account
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
 from rwt_assets.retirement import find_old, retire
@@ -23,6 +26,8 @@ from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.endpoint.delivered_archive import rwt
 from rwt_assets_tests.endpoint.recording import RecordingProxy, operation
+
+PARTNER = "210987654321"
 
 pytestmark = [
     pytest.mark.endpoint,
@@ -69,6 +74,19 @@ def look_at_dead_letters(feed, sqs, provisioned):
     queue.hide(feed.source.queue, [message], 0)
 
 
+def read_by_a_role(feed, monkeypatch):
+    """What a feed with a role asks, of a bucket of the role's account."""
+    monkeypatch.delenv(ONE_ACCOUNT)
+    role = {"arn": f"arn:aws:iam::{PARTNER}:role/drop"}
+    source = feed.source.model_dump() | {"bucket": "partners-drop", "role": role}
+    reached = Feed.model_validate(feed.model_dump() | {"source": source})
+    boto3.client("s3", aws_access_key_id=PARTNER, aws_secret_access_key="any").create_bucket(
+        Bucket="partners-drop"
+    )
+    assert [*connect_objects(reached).list("partners-drop", feed.source.prefix)] == []
+    assert caller_account() == "000000000000"
+
+
 def test_each_call_is_in_the_table_and_each_entry_of_the_table_is_called(
     feed, s3, sqs, proxy, instance, tmp_path, monkeypatch
 ):
@@ -98,6 +116,9 @@ def test_each_call_is_in_the_table_and_each_entry_of_the_table_is_called(
     old = find_old(catalog, timedelta(days=-1))
     retired = list(retire(catalog, connect_objects(), old, keep_data=False))
     assert [one.left for one in retired] == ["", ""]
+    asked = set(proxy.asked)  # the partner's own call and that by the role are of another bucket
+    read_by_a_role(feed, monkeypatch)
+    proxy.asked = asked | {call for call in proxy.asked if call[1] != "partners-drop"}
 
     known = {(call.operation, call.place) for call in CALLS}
     assert proxy.asked - known == set(), "not in the table: the policy may lack it"

@@ -40,7 +40,7 @@ def test_what_was_set_up_is_healthy_and_nothing_is_left_behind(ill, provisioned,
 
 def test_an_empty_account_lacks_everything_and_is_told_how_to_make_it(ill):
     found = ill()
-    assert len(found) == 7
+    assert len(found) == 8
     assert {one.found for one in found.values()} == {"is not there"}
     assert {one.remedy for one in found.values()} == {"Make it: `rwt aws setup --apply`."}
 
@@ -220,7 +220,7 @@ def test_an_endpoint_that_is_away_is_told_for_each_thing(feed, monkeypatch, endp
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     findings = [one for one in examine(feed) if not one.ok]
-    assert len(findings) == 8
+    assert len(findings) == 9
     assert all("AWS_ENDPOINT_URL" in one.remedy for one in findings)
 
 

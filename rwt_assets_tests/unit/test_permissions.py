@@ -13,8 +13,10 @@ from rwt_assets.permissions import (
     announcement_statement,
     least_policy,
     merge_statement,
+    owner_statement,
     s3_may_send,
 )
+from rwt_assets.role_policies import role_policies
 
 FEED = Feed.model_validate(
     {
@@ -25,6 +27,15 @@ FEED = Feed.model_validate(
     }
 )
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:bus"
+ROLE = "arn:aws:iam::210987654321:role/partner/drop"
+PARTNERS_QUEUE = "arn:aws:sqs:eu-west-1:210987654321:drop"
+
+
+def with_settings(source=(), target=()):
+    declared = FEED.model_dump()
+    declared["source"] |= dict(source)
+    declared["target"] |= dict(target)
+    return Feed.model_validate(declared)
 
 
 @pytest.fixture
@@ -123,6 +134,11 @@ def test_every_operation_that_the_code_names_is_in_the_table():
 
 
 def test_the_policy_is_the_table_and_nothing_else(policy):
+    by_role = with_settings({"role": {"arn": ROLE}})
+    reached = least_policy([by_role], region="eu-central-1", account="123456789012")
+    taken = [one for one in reached["Statement"] if "Role" in one["Sid"]]
+    assert [(one["Action"], one["Resource"]) for one in taken] == [(["sts:AssumeRole"], ROLE)]
+    policy = {"Statement": [*policy["Statement"], *taken]}
     granted = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert granted == {call.action for call in CALLS if call.who is not Who.SET_UP}
     assert len({(one.operation, one.place, one.who) for one in CALLS}) == len(CALLS)
@@ -135,14 +151,20 @@ RESOURCES = {
     Place.RESULTS: "arn:aws:s3:::lake/rwt/bus/x",
     Place.QUEUE: QUEUE,
     Place.DEAD_LETTERS: f"{QUEUE}-dead-letters",
+    Place.ROLE: ROLE,
+    Place.CALLER: "*",
 }
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.operation} {call.place}")
 def test_each_call_of_the_pipeline_is_allowed_where_it_is_made(policy, call):
     statements = policy["Statement"]
+    by_role = with_settings({"role": {"arn": ROLE}})
+    reached = least_policy([by_role], region="eu-central-1", account="123456789012")
+    statements += [one for one in reached["Statement"] if "Role" in one["Sid"]]
     if call.who is Who.PIPELINE:
-        statements = [one for one in statements if "Operators" not in one["Sid"]]
+        beside = ("Operators", "Doctor")
+        statements = [one for one in statements if not any(who in one["Sid"] for who in beside)]
     ok = allowed({"Statement": statements}, call.action, RESOURCES[call.place])
     assert ok or call.who is Who.SET_UP
 
@@ -172,6 +194,100 @@ def test_the_action_of_a_refused_operation_is_told_with_who_needs_it():
     assert action_for("DeleteObject") == ("s3:DeleteObject", True)
     assert action_for("GetBucketVersioning") == ("s3:GetBucketVersioning", False)
     assert action_for("Unheard") == ("Unheard", False)
+    assert action_for("AssumeRole") == ("sts:AssumeRole", True)
+    assert action_for("GetBucketEncryption") == ("s3:GetEncryptionConfiguration", False)
+
+
+def resources_of(policy):
+    return {one["Sid"]: one["Resource"] for one in policy["Statement"]}
+
+
+def test_a_bucket_that_is_reached_by_a_role_is_in_the_policy_of_the_role_alone(policy):
+    key = "arn:aws:kms:eu-central-1:210987654321:key/1234-abcd"
+    feed = with_settings(
+        {"role": {"arn": ROLE, "external_id_variable": "PARTNER_ID"}, "kms_key": key}
+    )
+    own = resources_of(least_policy([feed], region="eu-central-1", account="123456789012"))
+    assert own.pop("CityXbusTakeSourceRole") == ROLE
+    assert {sid: one for sid, one in own.items() if "incoming" in str(one) or "kms" in one} == {}
+    others = resources_of(policy)
+    assert own == {sid: others[sid] for sid in others if "Archives" not in sid}
+
+    roles = role_policies(
+        [feed], region="eu-central-1", account="123456789012", external_id=lambda _: "agreed"
+    )
+    assert [*roles] == [ROLE]
+    permissions = roles[ROLE]["permissions"]
+    allowed_there = {one["Sid"]: one["Action"] for one in permissions["Statement"]}
+    assert allowed_there == {
+        "CityXbusListArchives": ["s3:ListBucket"],
+        "CityXbusReadArchives": ["s3:GetObject"],
+        "CityXbusArchivesKey": ["kms:Decrypt"],
+        "CityXbusDoctorReadsSettings": ["s3:GetBucketVersioning", "s3:GetBucketNotification"],
+    }
+    assert allowed(permissions, "s3:GetObject", "arn:aws:s3:::incoming/bus/a.zip")
+    assert not allowed(permissions, "s3:GetObject", "arn:aws:s3:::incoming/other/a.zip")
+    assert roles[ROLE]["trust"] == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"sts:ExternalId": "agreed"}},
+            }
+        ],
+    }
+
+
+def test_one_role_of_both_buckets_may_do_what_both_need(policy):
+    role = {"role": {"arn": ROLE}}
+    feed = with_settings(role, role)
+    own = least_policy([feed], region="eu-central-1", account="123456789012")
+    assert "s3:" not in str([one["Action"] for one in own["Statement"]])
+    roles = role_policies([feed], region="eu-central-1", account="1", external_id=lambda _: "")
+    reached = resources_of(roles[ROLE]["permissions"])
+    buckets = {sid: one for sid, one in resources_of(policy).items() if ":s3:" in str(one)}
+    assert {sid: reached[sid] for sid in buckets} == buckets
+    (trust,) = roles[ROLE]["trust"]["Statement"]
+    assert "Condition" not in trust
+
+
+@pytest.mark.parametrize(
+    "queue", [PARTNERS_QUEUE, "https://sqs.eu-west-1.amazonaws.com/210987654321/drop"]
+)
+def test_a_queue_of_another_account_is_named_with_its_owner(queue):
+    feed = with_settings({"queue": queue})
+    found = least_policy([feed], region="eu-central-1", account="123456789012")
+    resources = resources_of(found)
+    assert resources["CityXbusReadQueue"] == resources["CityXbusOperatorsSendBack"]
+    assert resources["CityXbusReadQueue"] == PARTNERS_QUEUE
+    assert resources["CityXbusCountDeadLetters"] == f"{PARTNERS_QUEUE}-dead-letters"
+    assert "StartMessageMoveTask" not in str(found), "nobody may do that in another account"
+    same = least_policy([feed], region="eu-central-1", account="210987654321")
+    assert "StartMessageMoveTask" in str(same)
+
+
+@pytest.mark.parametrize("place", [Place.QUEUE, Place.DEAD_LETTERS])
+def test_the_owner_of_a_queue_allows_what_the_pipeline_and_its_operators_do_there(place):
+    feed = with_settings({"queue": PARTNERS_QUEUE})
+    found = least_policy([feed], region="eu-central-1", account="123456789012")
+    arn = PARTNERS_QUEUE if place is Place.QUEUE else f"{PARTNERS_QUEUE}-dead-letters"
+    statement = owner_statement(arn, "123456789012", place)
+    own = [one for one in found["Statement"] if one["Resource"] == arn]
+    assert set(statement["Action"]) == {action for one in own for action in one["Action"]}
+    assert statement["Resource"] == arn
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+
+
+def test_announcements_of_a_bucket_of_another_account_are_taken_from_it_alone():
+    statement = announcement_statement(QUEUE, "incoming", bucket_account="210987654321")
+    policy = {"Statement": [statement]}
+    judged = {
+        account: s3_may_send(policy, queue_arn=QUEUE, bucket="incoming", bucket_account=account)
+        for account in ("210987654321", "123456789012", "", None)
+    }
+    assert judged == {"210987654321": True, "123456789012": False, "": False, None: True}
 
 
 def test_the_statement_of_a_queue_lets_s3_send_for_its_bucket_only():

@@ -1,0 +1,141 @@
+"""Clients for what belongs to another account: by a role, or where the requester pays.
+
+What belongs here: sessions of roles and the clients made of them. What does not: how a feed names
+all that (`accounts.py`). Rules: AWS STS API Reference, "AssumeRole"; Amazon S3 User Guide,
+"Downloading objects from Requester Pays buckets"; Amazon SQS API Reference, "GetQueueUrl".
+
+Credentials of a role are asked for at the first call, last an hour, and are asked for again 15
+minutes before they end. Region and endpoint come from the environment, for STS as for S3.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import (
+    Credentials,
+    DeferredRefreshableCredentials,
+    create_assume_role_refresher,
+)
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rwt_assets.accounts import ONE_ACCOUNT, Access, Role, parse_queue
+from rwt_assets.errors import FeedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+RETRIES = Config(retries={"max_attempts": 3, "mode": "standard"})
+
+
+class QueueNamed(TypedDict):
+    """Arguments of GetQueueUrl."""
+
+    QueueName: str
+    QueueOwnerAWSAccountId: NotRequired[str]
+
+
+def queue_named(queue: str) -> QueueNamed:
+    """The arguments of GetQueueUrl for a queue by its name, URL or ARN."""
+    address = parse_queue(queue)
+    if not address.account or one_account():
+        return {"QueueName": address.name}
+    return {"QueueName": address.name, "QueueOwnerAWSAccountId": address.account}
+
+
+def one_account() -> bool:
+    """Whether the endpoint is a local server, where nothing belongs to another account."""
+    return bool(os.environ.get(ONE_ACCOUNT))
+
+
+def external_id(role: Role) -> str:
+    """The external id of a role; "" if it has none.
+
+    Raises:
+        FeedError: the feed names a variable for it, and the environment has none.
+    """
+    variable = role.external_id_variable
+    value = os.environ.get(variable, "") if variable else ""
+    if variable and not value:
+        raise FeedError(
+            f"the environment has no {variable}, which has the external id of the role",
+            where=role.arn,
+            fate="The role was not taken, and nothing was asked of its bucket.",
+            remedy=f"Set {variable} wherever Dagster's processes and `rwt` run.",
+        )
+    return value
+
+
+def role_session(
+    role: Role, name: str, *, profile: str | None = None, **sts_settings: Any
+) -> boto3.Session:
+    """A session with the credentials of a role, which renew themselves.
+
+    Args:
+        role: to take.
+        name: of the session, for the records of the role's owner.
+        profile: of the credentials that take the role.
+        sts_settings: more for the client of STS, as `boto3.Session.client` takes them.
+
+    A call that needs the credentials raises a `FeedError` if the environment has no external id.
+    """
+    own = boto3.Session(profile_name=profile)
+    sts = own.client("sts", config=RETRIES, **sts_settings)
+
+    def take() -> dict[str, Any]:
+        arguments = {"RoleArn": role.arn, "RoleSessionName": name}
+        if outside := external_id(role):
+            arguments["ExternalId"] = outside
+        return dict(create_assume_role_refresher(sts, arguments)())
+
+    renewed = DeferredRefreshableCredentials(take, "assume-role")
+    core = botocore.session.Session(profile=profile)
+    core.register_component("credential_provider", _Renewed(renewed))
+    return boto3.Session(botocore_session=core)
+
+
+class _Renewed:
+    """In place of botocore's chain of providers, so that nothing else is ever found."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> Credentials:
+        return self._credentials
+
+
+def session_of(access: Access) -> boto3.Session:
+    """The session by which a place is reached."""
+    if access.role is None or one_account():
+        return boto3.Session()
+    return role_session(access.role, access.session_name)
+
+
+def client_of(access: Access) -> "S3Client":
+    """A client of S3 for a place."""
+    client = session_of(access).client("s3")
+    if access.requester_pays:
+        pay(client)
+    return client
+
+
+def pay(client: "S3Client") -> None:
+    """Have a client say at each operation that knows it that the requester pays."""
+    client.meta.events.register("provide-client-params.s3", _with_payer)  # type: ignore[arg-type]
+
+
+def _with_payer(params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any]:
+    shape = model.input_shape
+    known = shape is not None and "RequestPayer" in shape.members
+    return {**params, "RequestPayer": "requester"} if known else params
+
+
+def caller_account() -> str:
+    """Id of the account of the environment's credentials; "" where nobody says it."""
+    try:
+        sts = boto3.client("sts", config=RETRIES)
+        return str(sts.get_caller_identity()["Account"])
+    except (ClientError, BotoCoreError):
+        return ""
