@@ -80,7 +80,7 @@ def read_by_a_role(feed, monkeypatch):
     role = {"arn": f"arn:aws:iam::{PARTNER}:role/drop"}
     source = feed.source.model_dump() | {"bucket": "partners-drop", "role": role}
     reached = Feed.model_validate(feed.model_dump() | {"source": source})
-    boto3.client("s3", aws_access_key_id=PARTNER, aws_secret_access_key="any").create_bucket(
+    boto3.client("s3", aws_access_key_id=PARTNER, aws_secret_access_key=PARTNER).create_bucket(
         Bucket="partners-drop"
     )
     assert [*connect_objects(reached).list("partners-drop", feed.source.prefix)] == []
