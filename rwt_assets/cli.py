@@ -71,6 +71,7 @@ from rwt_assets.commands.session import (
     tell,
 )
 from rwt_assets.commands.status import status_command
+from rwt_assets.commands.surprises import ToldGroup
 from rwt_assets.commands.terminal import progress_bars
 from rwt_assets.commands.trace import trace_command
 from rwt_assets.commands.verify import verify_command
@@ -97,6 +98,7 @@ from rwt_assets.standing import (
 )
 
 app = typer.Typer(
+    cls=ToldGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -13,6 +13,8 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import BaseModel, ValidationError
 
+from rwt_assets import fit_logs
+
 from rwt_assets.accounts import may_be_one_queue, target_access
 from rwt_assets.assets.archive_manifest import (
     archive_manifest_asset,
@@ -205,6 +207,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
     Returns:
         Definitions with their resources bound, so that feeds can differ in them.
     """
+    fit_logs.set_up()
     store = object_store or S3_OBJECT_STORE
     resources = {
         "object_store": store,

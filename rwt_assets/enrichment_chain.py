@@ -28,6 +28,7 @@ from rwt_assets.named_enrichments import (
     function_at,
 )
 from rwt_assets.notation import Notation
+from rwt_assets.tracebacks import told
 
 
 class EnrichmentChain:
@@ -62,7 +63,7 @@ class EnrichmentChain:
             except EnrichmentError:
                 raise
             except Exception as error:
-                raise self._error(one, f"raised {type(error).__name__}: {error}") from error
+                raise self._error(one, f"raised {told(error)}") from error
             self._check_names(one, result.column_names)
         return self._same_schema(result)
 

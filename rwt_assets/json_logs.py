@@ -52,7 +52,8 @@ class JsonFormatter(logging.Formatter):
             line |= dict(_of_run(meta))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: redacted(str(value)) for name, value in line.items()})
+        text = json.dumps({name: redacted(str(value)) for name, value in line.items()})
+        return text.replace("\x7f", "\\u007f")  # the one control character that JSON lets be
 
 
 def _of_run(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

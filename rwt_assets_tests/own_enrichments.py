@@ -1,5 +1,7 @@
 """Enrichments as a person would write them, good and bad, for tests."""
 
+import logging
+
 import pandas as pd
 import pyarrow as pa
 
@@ -78,3 +80,46 @@ def by_kind_arrow(table):
     kinds = {"whole": ([7], pa.int64()), "half": ([0.5], pa.float32())}
     (score,), kind = kinds.get(table["kind"][0].as_py(), ([None], pa.null()))
     return table.append_column("Score", pa.array([score] * table.num_rows, kind))
+
+
+def fail_with_the_value(frame):
+    """As a bug does: the partner's value is in the exception, and in what it came from."""
+    text = _all_of(frame)
+    try:
+        [].index(text)
+    except ValueError as error:
+        error.add_note(f"noted: {text}")
+        raise ValueError(f"no such item:\n{text}") from error
+
+
+def fail_while_failing(frame):
+    """Two of them, of which the second was not raised from the first."""
+    text = _all_of(frame)
+    try:
+        int(text)
+    except ValueError:
+        raise RuntimeError("a plain text") from ExceptionGroup(text, [ValueError(text)])
+
+
+class Untellable(Exception):  # noqa: N818 - a name that acts is the point
+    def __str__(self):
+        raise ValueError(self.args[0])
+
+
+Untellable.__name__ = "Un\x1b]0;t\x07tellable"
+
+
+def fail_without_a_text(frame):
+    raise Untellable(_all_of(frame))
+
+
+def log_and_warn(frame):
+    """Nothing fails, but everything is said."""
+    for text in frame["item"]:
+        logging.getLogger("own").warning(text)
+        logging.getLogger("own").warning("%s", text)
+    return frame
+
+
+def _all_of(frame):
+    return " ".join(str(one) for one in frame["item"])

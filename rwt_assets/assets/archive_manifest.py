@@ -11,7 +11,7 @@ from rwt_assets.accounts import accesses
 from rwt_assets.assets.columns import csv_schema
 from rwt_assets.assets.encoding_check import encoding_check_result, encoding_check_spec
 from rwt_assets.assets.enriched_shard import io_manager_key
-from rwt_assets.assets.failures import explained
+from rwt_assets.assets.failures import explained, fit_errors
 from rwt_assets.assets.fence import fenced, refuse_retired, refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.assets.one_pass import EnrichedWhileSplitting
@@ -112,6 +112,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
             "a shard and reports it as `csv_shard`."
         ),
     )
+    @fit_errors()
     def archive_manifest(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         object_store: ObjectStoreResource = context.resources.object_store
         secrets: SecretsResource = context.resources.secrets

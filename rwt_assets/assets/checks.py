@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import dagster as dg
 
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import Feed
@@ -168,6 +169,7 @@ def feed_is_fresh_check(feed: Feed) -> dg.AssetChecksDefinition:
         name=FEED_IS_FRESH,
         description=f"An archive arrives at least every {feed.expected_every_hours:g} hours.",
     )
+    @fit_errors()
     def feed_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         freshness = take_freshness(FeedCatalog(context.instance, feed))
         if freshness is None:
@@ -218,6 +220,7 @@ def nothing_forgotten_check(feed: Feed) -> dg.AssetChecksDefinition:
         name=NOTHING_FORGOTTEN,
         description="No archive and no shard is neither done, waiting nor failed with a reason.",
     )
+    @fit_errors()
     def nothing_forgotten(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         counted = count_standing(FeedCatalog(context.instance, feed))
         return dg.AssetCheckResult(

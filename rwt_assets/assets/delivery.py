@@ -29,7 +29,7 @@ from rwt_assets.assets.completeness_checks import (
     refuse_incomplete,
 )
 from rwt_assets.assets.enriched_shard import io_manager_key
-from rwt_assets.assets.failures import explained
+from rwt_assets.assets.failures import explained, fit_errors
 from rwt_assets.assets.fence import fenced, refuse_superseded
 from rwt_assets.assets.lineage import lineage_only
 from rwt_assets.assets.volume_check import volume_check_spec, volume_result
@@ -94,6 +94,7 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
             "is never changed."
         ),
     )
+    @fit_errors()
     def delivery(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         began = monotonic()
         object_store: ObjectStoreResource = context.resources.object_store

@@ -9,7 +9,7 @@ import dagster as dg
 
 from rwt_assets.accounts import accesses
 from rwt_assets.assets.columns import enriched_schema
-from rwt_assets.assets.failures import explained
+from rwt_assets.assets.failures import explained, fit_errors
 from rwt_assets.assets.fence import fenced
 from rwt_assets.assets.one_pass import batch_check
 from rwt_assets.automation import reported_again_or_code_changed
@@ -55,6 +55,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
             "came from, as Parquet. Rows that break the contract are set aside with the reason."
         ),
     )
+    @fit_errors()
     def enriched_shard(
         context: dg.AssetExecutionContext,
         object_store: ObjectStoreResource,

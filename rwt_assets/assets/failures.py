@@ -13,8 +13,9 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.errors import RwtError, ShardDamagedError
 from rwt_assets.feed_graph import DAMAGE_TAG, OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
-from rwt_assets.foreign_text import is_visible, visible
+from rwt_assets.foreign_text import visible
 from rwt_assets.machine_faults import is_shortage
+from rwt_assets.tracebacks import is_fit, told, traceback_of
 
 REASON_LENGTH = 1_000
 SERVER_ERROR = 500
@@ -38,6 +39,8 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
     except RwtError as error:
         if is_shortage(error):
             context.instance.add_run_tags(context.run.run_id, outage_tags(error))
+            if not is_fit(error):
+                raise _fit_failure(error) from None
             raise
         if isinstance(error, ShardDamagedError) and error.archive:
             catalog.ask_split_again(error.archive, error.what)
@@ -54,34 +57,48 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
                 "where": error.where,
                 "what happened to the data": error.fate,
                 "what to do": error.remedy,
+                **_unfit(error),
             },
             allow_retries=not error.terminal,
-        ) from (error if _fit(error) else None)
+        ) from (error if is_fit(error) else None)
     except Exception as error:
-        tags = {REASON_TAG: _told(error)[:REASON_LENGTH]}
+        tags = {REASON_TAG: told(error)[:REASON_LENGTH]}
         if is_outage(error):
             tags = outage_tags(error)
         context.instance.add_run_tags(context.run.run_id, tags)
-        if not _fit(error):
-            raise dg.Failure(description=_told(error)) from None
+        if not is_fit(error):
+            raise _fit_failure(error) from None
         raise
 
 
-def _fit(error: BaseException | None) -> bool:
-    """Whether an error and what it came from can be written into a log as they are."""
-    return error is None or (
-        is_visible(str(error)) and _fit(error.__cause__) and _fit(error.__context__)
-    )
+@contextmanager
+def fit_errors() -> Iterator[None]:
+    """An error that quotes what would act in a log becomes a failure that tells it.
+
+    For what runs outside `explained`: sensors, jobs, and the reads of an IO manager. Dagster's
+    daemon writes the errors of sensors into a log of its own.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_fit(error):
+            raise
+        raise _fit_failure(error) from None
+
+
+def _fit_failure(error: Exception) -> dg.Failure:
+    return dg.Failure(description=told(error), metadata=_unfit(error))
+
+
+def _unfit(error: Exception) -> dict[str, str]:
+    """The traceback as metadata, where Dagster may not have the error itself."""
+    return {} if is_fit(error) else {"traceback": traceback_of(error)}
 
 
 def outage_tags(error: Exception) -> dict[str, str]:
     """The tags of a run that failed with what it runs on."""
-    reason = NO_ROOM.format(_told(error)) if is_shortage(error) else _told(error)
+    reason = NO_ROOM.format(told(error)) if is_shortage(error) else told(error)
     return {REASON_TAG: reason[:REASON_LENGTH], OUTAGE_TAG: "true"}
-
-
-def _told(error: Exception) -> str:
-    return visible(f"{type(error).__name__}: {error}")
 
 
 def is_outage(error: Exception) -> bool:

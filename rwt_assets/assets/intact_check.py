@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.assets.failures import fit_errors
+
 from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.event_texts import described, markdown_metadata
@@ -45,6 +47,7 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
             "the revision that the delivery says."
         ),
     )
+    @fit_errors()
     def deliveries_intact(
         context: dg.AssetCheckExecutionContext, object_store: ObjectStoreResource
     ) -> dg.AssetCheckResult:

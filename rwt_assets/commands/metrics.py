@@ -4,13 +4,13 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated
 
 import dagster as dg
 import typer
+from pydantic_core import to_jsonable_python
 
 from rwt_assets.commands.session import (
     DEFAULT_STATE,
@@ -110,8 +110,8 @@ def _print(watcher: Watcher, *, as_json: bool) -> None:
         stop_with(f"Nothing was found within {FIRST_READING_SECONDS:.0f} s.", None)
     healthy, document = health(watcher)
     if as_json:
-        latest = watcher.latest()
-        figures = None if latest is None else asdict(latest)
+        # `asdict` takes the items of a Counter for what it counts.
+        figures = to_jsonable_python(watcher.latest())
         console.print_json(json.dumps({**document, "reading": figures}))
     else:
         console.write(exposition(watcher).decode())

@@ -6,13 +6,13 @@ Display", "Console Markup". `test_house_rules.py` holds that commands write in n
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from json import dumps, loads
 from typing import Any, Final, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.progress import (
     BarColumn,
@@ -22,6 +22,7 @@ from rich.progress import (
     Task,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
 from rwt_assets.foreign_text import is_visible, visible, visible_lines
@@ -42,6 +43,14 @@ class Screen(Console):
         """A text as rich shows it; rich asks for every text here, of cells and titles too."""
         settings |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(visible(text), **settings)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is written of anything that rich can show, such as a `Text`: the last sieve."""
+        for one in super().render(renderable, options):
+            fit = one.control or is_visible(one.text)
+            yield one if fit else Segment(visible_lines(one.text), one.style)
 
     def print_lines(self, text: str, *, style: str = "") -> None:
         """Write a text of ours that has several lines."""

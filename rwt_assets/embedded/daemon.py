@@ -12,6 +12,8 @@ private module and no setting; if a later Dagster has no such constant, nothing 
 from dagster._daemon import sensor
 from dagster._daemon.cli import main
 
+from rwt_assets import fit_logs
+
 LOOK_SECONDS = 1
 
 
@@ -22,5 +24,6 @@ def shorten_the_interval() -> None:
 
 
 if __name__ == "__main__":
+    fit_logs.set_up()
     shorten_the_interval()
     main()

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from rwt_assets.accounts import Access, Role
 from rwt_assets.added_columns import CRC32, ROW
 from rwt_assets.assets.columns import column_lineage
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.catalog_events import archive_page
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery
@@ -123,6 +124,7 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
     def read(self, partition_key: str) -> pd.DataFrame:
         """The enriched shard of the archive's current revision."""
 
+    @fit_errors()
     def handle_output(self, context: dg.OutputContext, obj: EnrichedShards) -> None:
         """Write every shard of the value; metadata go to the event of each partition."""
         rows = 0
@@ -134,6 +136,7 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
                 obj.describe(written.partition_key, metadata.of(written))
         context.log.info("%d shards enriched, %d rows", len(obj), rows)
 
+    @fit_errors()
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
         """A DataFrame for one partition, a mapping of partition key to DataFrame for several."""
         frames = {key: self.read(key) for key in context.asset_partition_keys}

@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from rwt_assets.assets.failures import fit_errors
+
 from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.collection import collect
@@ -32,6 +34,7 @@ def collection_job(feed: Feed) -> Any:
     """A run of it removes what no delivery of the feed needs any more."""
 
     @dg.op(name=f"{feed.name}_collect_objects")
+    @fit_errors()
     def collect_objects(
         context: dg.OpExecutionContext, config: CollectionConfig, object_store: ObjectStoreResource
     ) -> None:

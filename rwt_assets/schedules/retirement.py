@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from rwt_assets.assets.failures import fit_errors
+
 from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import DAYS_AT_MOST, Feed, Retirement
@@ -32,6 +34,7 @@ def retirement_job(feed: Feed, retirement: Retirement) -> Any:
     """A run of it retires what is older than the feed says, or than its config does."""
 
     @dg.op(name=f"{feed.name}_retire_archives")
+    @fit_errors()
     def retire_archives(
         context: dg.OpExecutionContext, config: RetirementConfig, object_store: ObjectStoreResource
     ) -> None:

@@ -19,6 +19,7 @@ from rwt_assets.assets.checks import (
     standing_evaluation,
     take_freshness,
 )
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.assets.intact_check import DELIVERIES_INTACT
 from rwt_assets.catalog import Attempts, FeedCatalog
 from rwt_assets.feed import Feed
@@ -61,6 +62,7 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for the next step of every archive: split, enrich, deliver.",
     )
+    @fit_errors()
     def dispatch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         catalog = FeedCatalog(context.instance, feed)
         requests = watch(lambda: plan(catalog), seconds=WATCH_SECONDS)

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel
 
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
@@ -54,6 +55,7 @@ def queue_sensor(feeds: Sequence[Feed]) -> dg.SensorDefinition:
             "it is."
         ),
     )
+    @fit_errors()
     def queue(context: dg.SensorEvaluationContext, queue_client: QueueResource) -> dg.SensorResult:
         catalogs = [FeedCatalog(context.instance, feed) for feed in feeds]
         client = queue_client.queue()

@@ -5,6 +5,8 @@ Dagster documentation: "Sensors". A sensor rather than a schedule, because it as
 
 import dagster as dg
 
+from rwt_assets.assets.failures import fit_errors
+
 from rwt_assets.accounts import accesses
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
@@ -31,6 +33,7 @@ def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Records archives in {feed.source.bucket} that no message announced.",
     )
+    @fit_errors()
     def sweep_bucket(
         context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
     ) -> dg.SensorResult:
