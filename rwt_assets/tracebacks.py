@@ -21,6 +21,11 @@ def told(error: BaseException) -> str:
     return visible(f"{name}: {text}" if text else name)
 
 
+def told_in_full(error: BaseException) -> str:
+    """The same line, and below it the traceback."""
+    return f"{told(error)}\n{traceback_of(error)}"
+
+
 def traceback_of(error: BaseException) -> str:
     """An exception with its traceback, and what it came from, as lines."""
     return visible_lines(_printed(error))

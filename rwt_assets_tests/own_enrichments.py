@@ -106,7 +106,7 @@ class Untellable(Exception):  # noqa: N818 - a name that acts is the point
         raise ValueError(self.args[0])
 
 
-Untellable.__name__ = "Un\x1b]0;t\x07tellable"
+Untellable.__name__ = Untellable.__qualname__ = "Un\x1b]0;t\x07tellable"
 
 
 def fail_without_a_text(frame):

@@ -15,7 +15,7 @@ from rwt_assets.errors import RwtError, ShardDamagedError
 from rwt_assets.feed_graph import DAMAGE_TAG, OUTAGE_TAG, REASON_TAG, TERMINAL_TAG
 from rwt_assets.foreign_text import visible
 from rwt_assets.machine_faults import is_shortage
-from rwt_assets.tracebacks import is_fit, told, traceback_of
+from rwt_assets.tracebacks import is_fit, told, told_in_full, traceback_of
 
 REASON_LENGTH = 1_000
 SERVER_ERROR = 500
@@ -83,7 +83,7 @@ def fit_errors() -> Iterator[None]:
     except Exception as error:
         if is_fit(error):
             raise
-        raise _fit_failure(error) from None
+        raise dg.Failure(description=told_in_full(error)) from None
 
 
 def _fit_failure(error: Exception) -> dg.Failure:

@@ -28,6 +28,7 @@ from rwt_assets_tests.hostile import (
     KEY_END,
     MARKUP,
     ONE_LINE,
+    connect,
     hostile_archive,
     hostile_shop,
 )
@@ -263,7 +264,7 @@ def test_a_spreadsheet_finds_no_formula_in_what_is_queried(shop, exact):
 
 def test_a_spreadsheet_finds_no_formula_in_what_is_exported_and_it_is_taken_back_as_it_was(shop):
     shop.rwt("quarantine", "export", shop.key, "--output", "formulas.csv")
-    rows = csv_rows(Path("formulas.csv").read_text(encoding="utf-8-sig"))
+    rows = csv_rows(Path("formulas.csv").read_bytes().decode("utf-8-sig"))
     cells = {cell for row in rows for cell in row}
     assert {f"'{formula}" for formula in FORMULAS} <= cells
     assert [cell for cell in cells if cell[:1] in {*"=+-@\t\r\n"} - {""} and cell] == []

@@ -21,6 +21,8 @@ HAS_POINTS = """canvas => {
   return false;
 }"""
 
+SETTLES_MS = 1_500  # of a page that asks again and again, so it is never idle
+
 # Larger than it was and as large as at the last look.
 AT_REST = """([node, before]) => {
   const {width} = node.getBoundingClientRect();
@@ -119,6 +121,12 @@ class Walk:
         self.page.get_by_text("View", exact=True).click()
         self.page.wait_for_url("**/runs/b/*")
         return urlsplit(self.page.url).path.split("/")[-1]
+
+    def open(self, page: str) -> None:
+        """Any page, until it has asked for everything."""
+        self.page.goto(f"{self.ui_url}/{page}")
+        expect(self.page.get_by_role("navigation").first).to_be_visible()
+        self.page.wait_for_timeout(SETTLES_MS)
 
     def run(self, run_id: str) -> None:
         """A run with its log."""

@@ -16,6 +16,7 @@ from rwt_assets.partitions import archive_partition_key
 from rwt_assets.standing import Standing, take_standing
 from rwt_assets_tests.archives import CAIRNS, TIMES, make_zip, timetable
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
+from rwt_assets_tests.hostile import HTML, IMAGE, MARKUP, SENT, hostile_messages, quoted
 
 WAIT_SECONDS = 300
 BAD_TIMES = "\n".join(
@@ -28,17 +29,20 @@ BAD_TIMES = "\n".join(
     ]
 )
 
-# Each of these makes a browser call out if a page takes it for Markdown or HTML.
-IMAGE = "![x](http://evil.example/x.png)"
-HTML = "<img src=http://evil.example/y.png> [c](http://evil.example) www.evil.example"
-HOSTILE_TIMES = "\n".join(
-    [
-        ",".join(TIMES),
-        f"{IMAGE},08:00:00,08:00:30,{HTML},1",
-        f"{HTML},{IMAGE},08:00:30,S1,1",
-        f"T1,08:00:00,08:00:30,S1,{IMAGE}",
-    ]
-)
+# What makes a browser call out, or a script run, if a page takes it for Markdown or HTML.
+HOSTILE_HEAD = ",".join([*TIMES, quoted(f"n{HTML}{IMAGE}{MARKUP}")])
+HOSTILE_TIMES = [f"{quoted(cell)},{quoted(cell)},08:00:30,S1,1,{quoted(cell)}" for cell in SENT]
+HOSTILE_TIMES += [f"T1,08:00:00,08:00:30,{quoted(cell)},1,x" for cell in SENT]
+HOSTILE_TIMES += [f"T1,08:00:00,08:00:30,S1,{quoted(cell)},x" for cell in SENT]
+HOSTILE_NAME = f"{IMAGE}{HTML}{MARKUP}".replace("/", "-")
+
+
+def _hostile_archive() -> bytes:
+    """Cells, names of columns, and names of members, of which one is taken as a table."""
+    table = "\n".join([HOSTILE_HEAD, *HOSTILE_TIMES]) + "\n"
+    return make_zip(
+        {"stop_times.txt": table, f"{HOSTILE_NAME}.txt": table, IMAGE: "", HTML: "", "\x1b]0;x": ""}
+    )
 
 
 def _archives() -> dict[str, bytes]:
@@ -47,7 +51,8 @@ def _archives() -> dict[str, bytes]:
         "generated.zip": timetable(trips=800, stops=25),
         "no-zip.zip": b"this is no ZIP",
         "bad-rows.zip": make_zip({"stop_times.txt": BAD_TIMES + "\n"}),
-        "hostile.zip": make_zip({"stop_times.txt": HOSTILE_TIMES + "\n", IMAGE: "", HTML: ""}),
+        "hostile.zip": _hostile_archive(),
+        f"{IMAGE}{HTML}{MARKUP}.zip": b"this is no ZIP",
     }
 
 
@@ -61,6 +66,7 @@ class Stage:
         self.with_bad_rows = self._key("bad-rows.zip")
         self.failed = self._key("no-zip.zip")
         self.hostile = self._key("hostile.zip")
+        self.hostile_name = self._key(f"{IMAGE}{HTML}{MARKUP}.zip")
 
     def _key(self, name: str) -> str:
         return archive_partition_key(f"{self.stack.feed.source.prefix}{name}")
@@ -69,8 +75,10 @@ class Stage:
         """Send the archives and wait until nothing is left to do."""
         for name, body in _archives().items():
             self.stack.upload(name, body)
+        for body in hostile_messages():
+            self.stack.tell_queue(body)
         self.stack.wait_for(self._settled, WAIT_SECONDS)
-        sent = {*self.whole, self.with_bad_rows, self.failed, self.hostile}
+        sent = {*self.whole, self.with_bad_rows, self.failed, self.hostile, self.hostile_name}
         found = set(self.stack.ask(lambda catalog: catalog.archives()))
         assert found == sent, "a stack that started at the same moment took the same ports"
 
@@ -78,7 +86,10 @@ class Stage:
         standing: Standing = self.stack.ask(take_standing)
         done = {entry.partition_key for entry in standing.done if entry.asset == "zip_archive"}
         failed = {entry.partition_key for entry in standing.failed}
-        return {*self.whole, self.with_bad_rows, self.hostile} <= done and self.failed in failed
+        return {*self.whole, self.with_bad_rows, self.hostile} <= done and self._failing() <= failed
+
+    def _failing(self) -> set[str]:
+        return {self.failed, self.hostile_name}
 
     def shard(self) -> str:
         """A shard of the real archive."""
@@ -95,9 +106,10 @@ class Stage:
         plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
         return {k: v.value for k, v in event.metadata.items() if isinstance(v, plain)}
 
-    def failed_run(self) -> dg.DagsterRun:
+    def failed_run(self, archive: str = "") -> dg.DagsterRun:
+        tags = {ARCHIVE_TAG: archive or self.failed}
         with self.stack.instance() as instance:
-            (run,) = instance.get_runs(dg.RunsFilter(tags={ARCHIVE_TAG: self.failed}))
+            (run,) = instance.get_runs(dg.RunsFilter(tags=tags))
         return run
 
     def wait_for_backfill(self, backfill: str) -> Sequence[dg.DagsterRun]:

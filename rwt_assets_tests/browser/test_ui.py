@@ -9,6 +9,7 @@ from playwright.sync_api import Error, expect
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.feed_graph import PARTITION_TAG, REASON_TAG
 from rwt_assets_tests.browser.chromium import CHROMIUM, MISSING, Traffic, new_page
+from rwt_assets_tests.hostile import IMAGE
 
 pytestmark = [
     pytest.mark.browser,
@@ -115,16 +116,58 @@ def test_the_run_of_an_archive_that_failed_says_why(walk, stage):
     expect(walk.page.get_by_text(reason).last).to_be_visible()
 
 
-def test_what_a_partner_wrote_is_text_on_every_page_that_shows_it(walk, stage, traffic):
+@pytest.fixture
+def scripts(walk):
+    """What a script in a page would open."""
+    opened = []
+    walk.page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    return opened
+
+
+def test_what_a_partner_wrote_is_text_on_every_page_that_shows_it(walk, stage, traffic, scripts):
     shards = stage.stack.ask(lambda catalog: catalog.shards_of(stage.hostile))
-    pages = [(stage.graph.archive_manifest, stage.hostile), (stage.graph.delivery, stage.hostile)]
-    pages += [(stage.graph.enriched_shard, shard) for shard in shards]
+    assert any(IMAGE.replace("/", "-") in shard for shard in shards), "the member by its name"
+    graph = stage.graph
+    pages = [(graph.archive_manifest, stage.hostile), (graph.delivery, stage.hostile)]
+    pages += [(graph.enriched_shard, shard) for shard in shards]
     for asset, partition in pages:
         walk.partition(asset, partition)
-        expect(walk.page.get_by_text("evil.example").first).to_be_visible()
-        acting = walk.page.locator("[src*='//evil.example'], [href*='//evil.example']")
-        assert acting.count() == 0, (asset, partition)
+        assert_text(walk, asset, partition)
     assert [url for url in traffic.elsewhere if "evil.example" in url] == []
+    assert scripts == []
+
+
+def test_what_is_said_of_a_partner_is_text_in_runs_checks_lists_and_sensors(
+    walk, stage, traffic, scripts
+):
+    run = stage.failed_run(stage.hostile_name)
+    checks = "/".join(["assets", *stage.graph.delivery.path]) + "?view=checks"
+    archives = "/".join(["assets", *stage.graph.zip_archive.path])
+    for page in (
+        f"runs/{run.run_id}",
+        "runs",
+        f"{archives}?view=partitions",
+        f"{archives}?view=events",
+        f"{archives}?view=checks",
+        checks,
+        "locations/rwt_assets/sensors/gtfs_queue",
+        "locations/rwt_assets/sensors/gtfs_dispatch",
+    ):
+        walk.open(page)
+        acting = walk.page.locator(ACTING)
+        assert acting.count() == 0, page
+    walk.run(run.run_id)
+    assert_text(walk, run.run_id)
+    assert [url for url in traffic.elsewhere if "evil.example" in url] == []
+    assert scripts == []
+
+
+ACTING = "[src*='//evil.example'], [href*='//evil.example'], img[onerror]"
+
+
+def assert_text(walk, *place):
+    expect(walk.page.get_by_text("evil.example").first).to_be_visible()
+    assert walk.page.locator(ACTING).count() == 0, place
 
 
 def test_every_section_works_without_another_host(walk, stage, traffic):

@@ -149,8 +149,11 @@ class RunningStack:
         return (self.state.parent / "up.log").read_text()
 
     def s3(self) -> Any:
+        return self._client("s3")
+
+    def _client(self, service: str) -> Any:
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.record.endpoint_url,
             region_name=REGION,
             aws_access_key_id="test",
@@ -167,6 +170,12 @@ class RunningStack:
             Bucket=self.feed.source.bucket, Key=f"{self.feed.source.prefix}{name}", Body=body
         )
         return str(answer["ETag"]).strip('"')
+
+    def tell_queue(self, body: str) -> None:
+        """Send what is no announcement of S3."""
+        sqs = self._client("sqs")
+        queue = sqs.get_queue_url(QueueName=self.feed.source.queue)["QueueUrl"]
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
 
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(embedded.dagster_home(self.state)))
