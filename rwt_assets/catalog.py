@@ -40,7 +40,7 @@ from rwt_assets.feed_graph import (
     TERMINAL_TAG,
     FeedGraph,
 )
-from rwt_assets.foreign_text import command
+from rwt_assets.foreign_text import command, visible
 from rwt_assets.machine_faults import says_shortage
 from rwt_assets.notifications import ArchiveRevision
 from rwt_assets.partition_batches import add_partitions, remove_partitions
@@ -561,7 +561,8 @@ class FeedCatalog:
             if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
                 tags = {INTERRUPTED_TAG: "true"}
             elif error and says_shortage(error.to_string()):
-                tags = {OUTAGE_TAG: "true", REASON_TAG: error.message.strip()[:_REASON_LENGTH]}
+                reason = visible(error.message.strip())
+                tags = {OUTAGE_TAG: "true", REASON_TAG: reason[:_REASON_LENGTH]}
             if tags:
                 self.instance.add_run_tags(run.run_id, tags)
                 return run.with_tags({**run.tags, **tags})
@@ -580,7 +581,7 @@ class FeedCatalog:
             return told
         logs = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
         events = [entry.dagster_event for entry in logs if entry.dagster_event is not None]
-        return f"{told}: {events[-1].message}" if events else told
+        return visible(f"{told}: {events[-1].message}") if events else told
 
     def forgive(self, archive: str, need: Need) -> None:
         """Count the runs that were asked for this need so far no longer: a person asks again."""

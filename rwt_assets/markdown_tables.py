@@ -6,12 +6,12 @@ values are shown (`delivery_report.py`, `quarantine.py`, the IO manager).
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from traceback import format_exception
 from typing import Any, Final
 
 import pyarrow as pa
 
-from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown, visible, visible_lines
+from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown, visible
+from rwt_assets.tracebacks import told, traceback_of
 
 HEAD_ROWS: Final = 5
 HEAD_COLUMNS: Final = 16
@@ -40,9 +40,8 @@ def decorations(make: Callable[..., dict[str, Any]], *given: Any) -> dict[str, A
 
 
 def _not_shown(error: Exception) -> SafeMarkdown:
-    lines = "".join(format_exception(error))
-    LOG.error("something cannot be shown: %s", visible_lines(lines))
-    return SafeMarkdown.of("(cannot be shown: {})", f"{type(error).__name__}: {error}")
+    LOG.error("something cannot be shown: %s", traceback_of(error))
+    return SafeMarkdown.of("(cannot be shown: {})", told(error))
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> SafeMarkdown:

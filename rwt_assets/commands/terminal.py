@@ -2,7 +2,7 @@
 
 What belongs here: a console on which texts are texts, and the columns of progress bars. What does
 not: what is written (the modules beside this one). Rich documentation: "Console API", "Progress
-Display", "Console Markup". `test_house_rules.py` holds that commands write in no other way.
+Display", "Console Markup". `test_ways_out.py` holds that commands write in no other way.
 """
 
 import sys

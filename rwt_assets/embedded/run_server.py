@@ -27,7 +27,7 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
-from rwt_assets import json_logs
+from rwt_assets import fit_logs, json_logs
 from rwt_assets.errors import StackError
 from rwt_assets.project import current_project
 
@@ -151,4 +151,5 @@ def _code_stamp() -> int:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     json_logs.set_up()
+    fit_logs.set_up()
     serve(sys.argv[1])

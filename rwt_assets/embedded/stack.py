@@ -105,7 +105,7 @@ class EmbeddedStack:
         self,
         state: Path,
         feeds: tuple[Feed, ...],
-        tell: Callable[[str], None] = print,
+        tell: Callable[[str], None],
         *,
         endpoint: str = "",
         storage: str = "",

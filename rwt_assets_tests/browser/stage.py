@@ -4,6 +4,7 @@ What belongs here: the archives, and what is on record about them. What does not
 is started (`end_to_end/running_stack.py`).
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ HOSTILE_HEAD = ",".join([*TIMES, quoted(f"n{HTML}{IMAGE}{MARKUP}")])
 HOSTILE_TIMES = [f"{quoted(cell)},{quoted(cell)},08:00:30,S1,1,{quoted(cell)}" for cell in SENT]
 HOSTILE_TIMES += [f"T1,08:00:00,08:00:30,{quoted(cell)},1,x" for cell in SENT]
 HOSTILE_TIMES += [f"T1,08:00:00,08:00:30,S1,{quoted(cell)},x" for cell in SENT]
+SQS_REFUSES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 HOSTILE_NAME = f"{IMAGE}{HTML}{MARKUP}".replace("/", "-")
 
 
@@ -76,7 +78,8 @@ class Stage:
         for name, body in _archives().items():
             self.stack.upload(name, body)
         for body in hostile_messages():
-            self.stack.tell_queue(body)
+            if SQS_REFUSES.search(body) is None:
+                self.stack.tell_queue(body)
         self.stack.wait_for(self._settled, WAIT_SECONDS)
         sent = {*self.whole, self.with_bad_rows, self.failed, self.hostile, self.hostile_name}
         found = set(self.stack.ask(lambda catalog: catalog.archives()))

@@ -1,6 +1,5 @@
 """Rules of the house that a machine can hold."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -78,6 +77,7 @@ PURE = [
     "split_values",
     "splitting",
     "table_profile",
+    "tracebacks",
     "trailers",
     "uniqueness",
     "unpacking",
@@ -201,118 +201,3 @@ def test_the_oldest_dagster_that_is_tested_is_the_oldest_that_is_admitted():
     }
     tested = (PROJECT / "rwt_assets_tests" / "oldest-dagster.txt").read_text().splitlines()
     assert admitted == {line for line in tested if not line.startswith("#")}
-
-
-# Foreign text (`foreign_text.py`): each of these is the only module that may do it.
-OUTLETS = {
-    "MetadataValue.md": {"event_texts.py"},
-    "MarkdownMetadataValue": {"event_texts.py"},
-    "SafeMarkdown": {"foreign_text.py", "markdown_tables.py"},
-    "Console": {"commands/terminal.py"},
-    "TextColumn": set(),
-    "Text.from_markup": set(),
-    "print": set(),
-    "typer.echo": set(),
-    "click.echo": set(),
-    "sys.stdout.write": {"commands/terminal.py"},
-    "sys.stderr.write": set(),
-    "quote": {"foreign_text.py", "layout.py", "links.py"},  # the last two quote addresses
-}
-LOGGERS = {"log", "LOG", "logger"}
-LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-EVENTS = {"AssetCheckResult", "AssetCheckEvaluation", "AssetObservation", "AssetMaterialization"}
-FIT = {"visible", "visible_lines", "described", "_told", "len", "SkipReason"}
-
-
-def calls_of(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func).removeprefix("dg."), node
-
-
-def is_fit(node):
-    """Whether an expression is ours, or went through a function that makes a text fit."""
-    if isinstance(node, ast.IfExp):
-        return is_fit(node.body) and is_fit(node.orelse)
-    if isinstance(node, ast.Call):
-        return ast.unparse(node.func).removeprefix("dg.") in FIT
-    return isinstance(node, ast.Constant) or ast.unparse(node).endswith(".description")
-
-
-def unfit_in(module, tree):
-    for name, call in calls_of(tree):
-        if name in OUTLETS and module not in OUTLETS[name]:
-            yield f"{name} is called"
-        if name == "SafeMarkdown.of" and not isinstance(call.args[0], ast.Constant):
-            yield "the template of Markdown is no literal"
-        *_, owner, method = ["", *name.split(".")]
-        if owner in LOGGERS and method in LEVELS:
-            first, *others = call.args
-            kinds = re.findall("%(.)", str(getattr(first, "value", "")))
-            given = dict(zip(others, kinds, strict=False))
-            if not is_fit(first) or not all(
-                kind in "dg" or is_fit(one) for one, kind in given.items()
-            ):
-                yield "a log gets a text that may be foreign"
-        for keyword in call.keywords:
-            wants = (name in EVENTS | {"Failure"} and keyword.arg == "description") or (
-                keyword.arg == "skip_reason"
-            )
-            if wants and not is_fit(keyword.value):
-                yield f"{keyword.arg} of {name} may be foreign"
-        if name == "SkipReason" and not is_fit(call.args[0]):
-            yield "a skip reason may be foreign"
-
-
-def unquoted_in(tree):
-    """Commands to copy with a value in them that did not go through `command`."""
-    for node in ast.walk(tree):
-        inside, before = False, ""
-        for part in node.values if isinstance(node, ast.JoinedStr) else ():
-            if isinstance(part, ast.Constant):
-                before = str(part.value)
-                for piece in before.split("`")[1:]:
-                    inside = not inside and piece.startswith("rwt ")
-            elif inside and not before.endswith("--feed "):
-                yield ast.unparse(part)
-
-
-def sources():
-    package = PROJECT / "rwt_assets"
-    for path in package.rglob("*.py"):
-        module = str(path.relative_to(package))
-        yield module, ast.parse(path.read_text(encoding="utf-8"))
-
-
-def test_foreign_text_gets_out_by_the_functions_that_make_it_fit_and_in_no_other_way():
-    found = [(module, one) for module, tree in sources() for one in unfit_in(module, tree)]
-    assert found == []
-
-
-def test_commands_to_copy_are_quoted():
-    found = [(module, one) for module, tree in sources() for one in unquoted_in(tree)]
-    assert found == []
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "dg.MetadataValue.md(f'{name}')",
-        "SafeMarkdown(name)",
-        "SafeMarkdown.of(f'{name}')",
-        "Console().print(name)",
-        "print(name)",
-        "context.log.info('%s', name)",
-        "LOG.error(f'{error}')",
-        "dg.AssetCheckResult(passed=True, description=f'{name}')",
-        "dg.SensorResult(skip_reason=f'{name}')",
-        "dg.SkipReason(name)",
-    ],
-)
-def test_another_way_out_is_found(code):
-    assert [*unfit_in("a.py", ast.parse(code))]
-
-
-def test_a_command_that_is_not_quoted_is_found():
-    assert [*unquoted_in(ast.parse("f'see `rwt trace {key}`'"))] == ["{key}"]
-    assert [*unquoted_in(ast.parse("f'{key}: see `rwt query`, {key}'"))] == []
