@@ -20,6 +20,7 @@ from rwt_assets.foreign_text import is_visible
 from rwt_assets.json_logs import JsonFormatter
 from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.sensors import dispatch, queue, sweep
+from rwt_assets.sensors.dispatch import plan
 from rwt_assets.tracebacks import is_fit, told, told_in_full, traceback_of
 from rwt_assets_tests.assets.conftest import SALES, stored_shop
 from rwt_assets_tests.assets.test_foreign_text import events_of, texts_of
@@ -274,3 +275,21 @@ def test_records_of_others_are_left_alone(monkeypatch):
     monkeypatch.setattr(logging, "_logRecordFactory", factory)
     fit_logs.set_up()
     assert logging.getLogRecordFactory() is factory
+
+
+def test_a_reason_that_only_dagster_knows_is_text():
+    """As of a run whose worker was lost: what says so is not written by our code."""
+    with stored_shop(feed=raising("log_and_warn").model_copy(update={"attempts": 1})) as shop:
+        key = shop.upload("a.zip", {"items.csv": "item\npen\n"})
+        shop.take_in()
+        (asked,) = plan(shop.catalog)
+        job = shop.definitions.resolve_job_def(str(asked.job_name))
+        run = shop.instance.create_run_for_job(
+            job, status=dg.DagsterRunStatus.STARTED, tags=dict(asked.tags)
+        )
+        shop.instance.report_run_failed(run, message=f"the worker said {LINES}")
+        shop.expect_failed(key)
+        reason = shop.reason(key)
+    assert "the worker said [red]hello" in reason
+    assert is_visible(reason)
+    assert "\n" not in reason
