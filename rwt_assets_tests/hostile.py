@@ -43,6 +43,7 @@ NAME = f"sales{MARKUP}{IMAGE}{TABLE}\u202e'$(id)'.csv".replace("/", "-").replace
 KEY_END = f"{IMAGE}{MARKUP}{HTML}\u202e\x1b]52;c;x\x07a|b`'$(id)' .zip"
 BROKEN = "sales\x1b]0;title\x07.csv"
 LONG = "x" * 100_000
+LONG_NAME = f"o{'n' * 3_000}{MARKUP}.csv".replace("/", "-")
 
 DECLARED = Feed.model_validate(
     FEED.model_dump(mode="json", exclude_unset=True)
@@ -128,7 +129,8 @@ def hostile_archive(more: str = "") -> bytes:
     rows += [f"ink,{quoted(cell)},{quoted(cell)}" for cell in SENT]
     head = ["item", "price", quoted(f"n{MARKUP}{IMAGE}{HTML}|\u202e")]
     table = "\n".join([",".join(head), *rows, f"{LONG[:900]},{LONG},x", more]) + "\n"
-    return make_zip({NAME: table, BROKEN: table, f"o{NAME}": "a,b\n1," + quoted(IMAGE) + "\n"})
+    other = f"a,b\n1,{quoted(IMAGE)}\n"
+    return make_zip({NAME: table, BROKEN: table, f"o{NAME}": other, LONG_NAME: other})
 
 
 def held_archive() -> bytes:

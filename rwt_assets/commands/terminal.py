@@ -28,6 +28,7 @@ from rich.text import Text
 from rwt_assets.foreign_text import is_visible, visible, visible_lines
 
 CELL_AT_MOST: Final = 500
+COMMAND: Final = "rwt "
 
 
 class Screen(Console):
@@ -38,6 +39,12 @@ class Screen(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **settings: Any) -> None:
+        """Write texts or anything else of rich; a line with a command to copy is not broken."""
+        if soft_wrap is None:
+            soft_wrap = any(isinstance(one, str) and COMMAND in one for one in objects)
+        super().print(*objects, soft_wrap=soft_wrap, **settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
         """A text as rich shows it; rich asks for every text here, of cells and titles too."""

@@ -6,6 +6,7 @@ The commands are those that the app itself has, so one that is new and tried by 
 import csv
 import json
 import re
+import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from rwt_assets.declaration import feed_name
 from rwt_assets.doctor import Finding
 from rwt_assets.feed import Feed
 from rwt_assets.foreign_text import is_visible
+from rwt_assets.partitions import archive_partition_key
 from rwt_assets_tests.hostile import (
     ESCAPES,
     FORMULAS,
@@ -270,6 +272,15 @@ def test_a_spreadsheet_finds_no_formula_in_what_is_exported_and_it_is_taken_back
     assert [cell for cell in cells if cell[:1] in {*"=+-@\t\r\n"} - {""} and cell] == []
     taken = shop.rwt("quarantine", "import", "formulas.csv").output
     assert "rows corrected: 0, as they were: 34" in taken.replace("\n", " ")
+
+
+def test_a_command_to_copy_is_one_line_and_its_key_one_argument(shop):
+    said = shop.rwt("trace", f"{archive_partition_key(shop.key)}|no.csv").output
+    (line,) = [one for one in said.splitlines() if "`rwt trace " in one]
+    typed = line.partition("`rwt ")[2].rpartition("`")[0]
+    shell = ["/bin/bash", "-c", f"printf '%s|' {typed}"]
+    done = subprocess.run(shell, capture_output=True, check=True)
+    assert done.stdout.decode() == f"trace|{shop.key}|"
 
 
 class Terminal:

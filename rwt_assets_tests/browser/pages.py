@@ -21,7 +21,7 @@ HAS_POINTS = """canvas => {
   return false;
 }"""
 
-SETTLES_MS = 1_500  # of a page that asks again and again, so it is never idle
+SETTLES_MS = 1_000  # of a page that asks again and again, so it is never idle
 
 # Larger than it was and as large as at the last look.
 AT_REST = """([node, before]) => {
