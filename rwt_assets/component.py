@@ -14,7 +14,6 @@ from dagster_aws.s3 import S3Resource
 from pydantic import BaseModel, ValidationError
 
 from rwt_assets import fit_logs
-
 from rwt_assets.accounts import may_be_one_queue, target_access
 from rwt_assets.assets.archive_manifest import (
     archive_manifest_asset,

@@ -10,9 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from rwt_assets.assets.failures import fit_errors
-
 from rwt_assets.accounts import accesses
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.collection import collect
 from rwt_assets.feed import Feed

@@ -10,9 +10,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from rwt_assets.assets.failures import fit_errors
-
 from rwt_assets.accounts import accesses
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import DAYS_AT_MOST, Feed, Retirement
 from rwt_assets.feed_graph import FEED_TAG

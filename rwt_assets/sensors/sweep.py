@@ -5,9 +5,8 @@ Dagster documentation: "Sensors". A sensor rather than a schedule, because it as
 
 import dagster as dg
 
-from rwt_assets.assets.failures import fit_errors
-
 from rwt_assets.accounts import accesses
+from rwt_assets.assets.failures import fit_errors
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
