@@ -12,7 +12,8 @@ listed before documents are read: what is written later was not listed. The docu
 delivery is removed before its objects, and `delivery.json` is read again in between. Whoever makes
 a former delivery current looks for its document after the switch (`rollback.py`): so either
 that document is gone and the switch is taken back, or this sees another `delivery.json` and
-leaves everything. Cut short at any point, it goes on the next time.
+leaves everything. A run that delivers a split of long ago looks for its objects after its switch,
+and this looks for runs before each request that removes something. Cut short at any point, it goes on the next time.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -279,14 +280,12 @@ class _Collector:
 
     def _remove(self, gone: Sequence[ObjectHead], etags: tuple[str, str]) -> bool:
         """Remove documents of former deliveries, then objects, while nothing changes."""
-        if not self._catalog.is_untouched(self._facts):
-            return False
         folder = self._layout.former_folder(self._archive)
         former = [one.key for one in gone if one.key.startswith(folder)]
         objects = [one.key for one in gone if not one.key.startswith(folder)]
         for keys in (former, objects):
             for start in range(0, len(keys), AT_ONCE):
-                if self._etags() != etags:
+                if not self._catalog.is_untouched(self._facts) or self._etags() != etags:
                     return False
                 self._store.delete(self._bucket, keys[start : start + AT_ONCE])
         return True

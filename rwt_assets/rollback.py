@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from rwt_assets.assets.checks import document_evaluations
-from rwt_assets.assets.delivery import data_version, document_metadata
+from rwt_assets.assets.delivery import DELIVERED_AT, data_version, document_metadata
 from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.deliveries import (
     ROLLED_BACK,
@@ -39,7 +39,6 @@ from rwt_assets.quarantine import count_delivered
 from rwt_assets.standing import is_failed
 
 TRIES = 5  # others that switch at the same time
-DELIVERED_AT = "delivered_at"
 
 
 def make_current_again(
@@ -210,5 +209,4 @@ def _metadata(catalog: FeedCatalog, document: Delivery) -> dict[str, Any]:
         "bytes": sum(one.bytes for one in document.objects),
         "quarantine_ratio": document.rows_quarantined / max(document.rows_read, 1),
         **({"rolled_back": True} if document.reason == ROLLED_BACK else {}),
-        DELIVERED_AT: document.delivered_at.isoformat(),
     }

@@ -36,6 +36,7 @@ from rwt_assets.assets.volume_check import volume_check_spec, volume_result
 from rwt_assets.automation import code_changed
 from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.catalog_events import archive_page
+from rwt_assets.collection import YOUNG_AT_LEAST
 from rwt_assets.completeness import Finding
 from rwt_assets.deliveries import confirm_switch, current_delivery, reason_for, switch_delivery
 from rwt_assets.delivery_report import delivery_report
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 DELIVERY_VERSION = "1"
 HEALED = "heal"
+DELIVERED_AT = "delivered_at"
 
 
 def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
@@ -149,8 +151,8 @@ def deliver_newest_split(  # noqa: PLR0913 - each says one thing about the work
         archive: object key.
         stored: what is kept of a shard; see `reconciliation.take_account`.
         copy_rows: writes what is kept to a file; see `completeness_checks.find_unexpected`.
-        run_id: of the run that does this. One that was taken for lost meanwhile looks after its
-            switch whether its objects are still there.
+        run_id: of the run that does this. One that was taken for lost meanwhile, or of a split of
+            long ago, looks after its switch whether its objects are still there.
 
     Returns:
         The account, what of the archive is not as expected, and the document that is in place now.
@@ -188,9 +190,20 @@ def deliver_newest_split(  # noqa: PLR0913 - each says one thing about the work
         account, datetime.now(UTC), reason=reason, warnings=[str(one) for one in found]
     )
     switched = switch_delivery(store, feed.target, before, document)
-    if not _is_under_way(catalog, run_id):
+    if not _is_under_way(catalog, run_id) or _was_split_long_ago(catalog, archive):
         confirm_switch(store, feed.target, before, switched)
     return account, found, switched
+
+
+def _was_split_long_ago(catalog: FeedCatalog, archive: str) -> bool:
+    """Whether objects of the newest split may be so old that a collection has begun to remove them.
+
+    It may have begun before the run, such as while the declaration was another for a while.
+    """
+    key = archive_partition_key(archive)
+    split = catalog.latest_events(catalog.graph.archive_manifest, {key}).get(key)
+    known_since = split.timestamp if split is not None else 0.0
+    return datetime.now(UTC).timestamp() - known_since > YOUNG_AT_LEAST.total_seconds() / 2
 
 
 def _is_under_way(catalog: FeedCatalog, run_id: str) -> bool:
@@ -353,6 +366,7 @@ def document_metadata(catalog: FeedCatalog, document: Delivery) -> dict[str, Any
         "revision": document.revision,
         "generation": document.generation,
         "reason": document.reason,
+        DELIVERED_AT: document.delivered_at.isoformat(),
         "dagster/uri": uri,
         "dagster/row_count": document.rows_enriched,
         "rows_read": document.rows_read,
