@@ -13,7 +13,8 @@ delivery is removed before its objects, and `delivery.json` is read again in bet
 a former delivery current looks for its document after the switch (`rollback.py`): so either
 that document is gone and the switch is taken back, or this sees another `delivery.json` and
 leaves everything. A run that delivers a split of long ago looks for its objects after its switch,
-and this looks for runs before each request that removes something. Cut short at any point, it goes on the next time.
+and this looks for runs before each request that removes something. Cut short at any point, it goes
+on the next time.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -21,10 +22,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
-
 from rwt_assets.deliveries import named_keys
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import ArchiveMissingError, DocumentDamagedError
 from rwt_assets.feed import Feed
 from rwt_assets.generations import enrichment_version, generation_of
 from rwt_assets.layout import Layout, Place
@@ -214,18 +213,18 @@ class _Collector:
         listed = [one for folder in self._folders for one in self._store.list(self._bucket, folder)]
         try:
             documents = self._read_documents()
-        except ValidationError as error:
-            return Collected(self._archive, left=f"a document of it cannot be read: {error.title}")
+        except DocumentDamagedError as error:
+            return Collected(self._archive, left=f"a document of it cannot be read: {error.where}")
         if documents.delivery is None and (
             documents.manifest is None or self._facts.delivery is not None
         ):
             return Collected(self._archive, left="it has no delivery.json to go by")
         try:
             is_needed = self._needed(documents, self._of_former(listed))
-        except ValidationError as error:
+        except DocumentDamagedError as error:
             return Collected(
                 self._archive,
-                left=f"the document of a former delivery cannot be read: {error.title}",
+                left=f"the document of a former delivery cannot be read: {error.where}",
             )
         gone = [one for one in listed if not self._is_young(one) and not is_needed(one.key)]
         if gone and not dry_run and not self._remove(gone, documents.etags):
@@ -269,7 +268,7 @@ class _Collector:
             if head.key.startswith(folder) and self._is_young(head):
                 body, _ = self._read(head.key)
                 if body is not None:
-                    document = Delivery.model_validate_json(body)
+                    document = Delivery.from_body(body, where=self._where(head.key))
                     keys |= named_keys(document) | {document.corrections}
         return keys
 
@@ -303,13 +302,17 @@ class _Collector:
             return ""
 
     def _read_documents(self) -> _Documents:
-        manifest, manifest_etag = self._read(self._layout.manifest(self._archive))
-        delivery, delivery_etag = self._read(self._layout.delivery(self._archive))
+        places = self._layout.manifest(self._archive), self._layout.delivery(self._archive)
+        (manifest, manifest_etag), (delivery, delivery_etag) = map(self._read, places)
+        where = [*map(self._where, places)]
         return _Documents(
-            None if manifest is None else ArchiveManifest.model_validate_json(manifest),
-            None if delivery is None else Delivery.model_validate_json(delivery),
+            None if manifest is None else ArchiveManifest.from_body(manifest, where=where[0]),
+            None if delivery is None else Delivery.from_body(delivery, where=where[1]),
             (manifest_etag, delivery_etag),
         )
+
+    def _where(self, key: str) -> str:
+        return f"s3://{self._bucket}/{key}"
 
     def _read(self, key: str) -> tuple[bytes | None, str]:
         try:

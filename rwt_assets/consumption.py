@@ -63,9 +63,11 @@ def read_delivery(store: ObjectStore, target: Target, archive: str) -> Delivery:
 
     Raises:
         ArchiveMissingError: it was never delivered.
+        DocumentDamagedError: its document is not as it was written.
     """
-    body = store.read(target.bucket, Layout(target.prefix).delivery(archive))
-    return Delivery.model_validate_json(body)
+    key = Layout(target.prefix).delivery(archive)
+    body = store.read(target.bucket, key)
+    return Delivery.from_body(body, where=f"s3://{target.bucket}/{key}")
 
 
 def read_result(store: ObjectStore, target: Target, archive: str) -> Result:

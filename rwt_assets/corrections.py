@@ -23,7 +23,7 @@ import numpy as np
 from rwt_assets.correction_file import FileRow, read_file, refused, write_file
 from rwt_assets.dialect import CsvDialect
 from rwt_assets.documents import write_document
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import ArchiveMissingError, ShardDamagedError
 from rwt_assets.feed import Target
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest
@@ -160,15 +160,19 @@ def corrections_in_force(
         target: of the feed.
         archive: object key.
         revision: that is split.
-        before: reads the manifest in place. If it is of another revision, nothing is in force.
+        before: reads the manifest in place. If it is of another revision, nothing is in force; if
+            it is not as it was written, all that was corrected of this revision is.
     """
     folder = Layout(target.prefix).corrections_folder(archive, revision)
     keys = [head.key for head in store.list(target.bucket, folder)]
     number = max((_number(key) for key in keys), default=0)
     if not number:
         return NOTHING_CORRECTED
-    manifest = before()
-    after = manifest.corrections_after if manifest.revision == revision else number
+    try:
+        manifest = before()
+        after = manifest.corrections_after if manifest.revision == revision else number
+    except ShardDamagedError:
+        after = 0  # only records that are as they were corrected are replaced
     if number <= after:
         return Corrections(number=number, after=after)
     key = Layout(target.prefix).corrections(archive, revision, number)

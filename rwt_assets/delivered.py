@@ -9,7 +9,7 @@ revision or of a run that is under way are never among the rows. Apache Arrow do
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -266,7 +266,9 @@ def _deliveries(store: ObjectStore, feed: Feed) -> Iterator[Delivery]:
     bucket = feed.target.bucket
     for head in store.list(bucket, Layout(feed.target.prefix).deliveries()):
         if head.key.endswith("/delivery.json"):
-            yield Delivery.model_validate_json(store.read(bucket, head.key))
+            with suppress(ArchiveMissingError):  # retired since it was listed
+                body = store.read(bucket, head.key)
+                yield Delivery.from_body(body, where=f"s3://{bucket}/{head.key}")
 
 
 def _objects_by_member(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:

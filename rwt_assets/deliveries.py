@@ -17,11 +17,14 @@ from datetime import datetime, timedelta
 from typing import Final
 from zlib import crc32
 
-from pydantic import ValidationError
-
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.documents import remove_document, write_document
-from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
+from rwt_assets.errors import (
+    ArchiveMissingError,
+    DeliveryError,
+    DocumentDamagedError,
+    SupersededError,
+)
 from rwt_assets.feed import Target
 from rwt_assets.footers import read_footer
 from rwt_assets.foreign_text import command
@@ -39,6 +42,7 @@ FORMER_LISTED: Final = 20  # also those that were collected
 GENERATION: Final = re.compile(r".*/rwt_generation=[^/]+/")
 WORKERS: Final = 8
 FIRST: Final = "first delivery"
+UNREADABLE: Final = "the document before could not be read"
 NEW_REVISION: Final = "new revision"
 SPLIT_AGAIN: Final = "split again"
 ENRICHED_AGAIN: Final = "the declaration of its rows changed"
@@ -54,12 +58,34 @@ class Current:
 
 
 def current_delivery(store: ObjectStore, target: Target, archive: str) -> Current:
-    """The delivery of an archive that consumers read now."""
+    """The delivery of an archive that consumers read now.
+
+    Raises:
+        DocumentDamagedError: its document is not as it was written.
+    """
+    body, etag = _in_place(store, target, archive)
+    return Current(_parsed(target, archive, body) if etag else None, etag)
+
+
+def delivery_to_replace(store: ObjectStore, target: Target, archive: str) -> Current:
+    """The same; of a document that cannot be read only its ETag, since another may replace it."""
+    body, etag = _in_place(store, target, archive)
     try:
-        body, etag = store.read_tagged(target.bucket, Layout(target.prefix).delivery(archive))
+        return Current(_parsed(target, archive, body) if etag else None, etag)
+    except DocumentDamagedError:
+        return Current(None, etag)
+
+
+def _in_place(store: ObjectStore, target: Target, archive: str) -> tuple[bytes, str]:
+    try:
+        return store.read_tagged(target.bucket, Layout(target.prefix).delivery(archive))
     except ArchiveMissingError:
-        return Current(None, "")
-    return Current(Delivery.model_validate_json(body), etag)
+        return b"", ""
+
+
+def _parsed(target: Target, archive: str, body: bytes) -> Delivery:
+    key = Layout(target.prefix).delivery(archive)
+    return Delivery.from_body(body, where=f"s3://{target.bucket}/{key}")
 
 
 def never_delivered(target: Target, archive: str) -> ArchiveMissingError:
@@ -113,7 +139,7 @@ def switch_delivery(
     ]
     document = delivery.model_copy(update={"former": _still_kept(store, target, kept)})
     key = Layout(target.prefix).delivery(delivery.key)
-    body = document.model_dump_json(indent=1).encode()
+    body = document.to_body(indent=1)
     if not write_document(store, target.bucket, key, body, replaces=before.etag):
         if old is not None and current_delivery(store, target, delivery.key).delivery is None:
             # It was retired meanwhile, and nothing else would remove the copy.
@@ -249,7 +275,7 @@ def take_back(store: ObjectStore, target: Target, switched: Delivery, before: De
     now = current_delivery(store, target, switched.key)
     if now.delivery == switched:
         key = Layout(target.prefix).delivery(switched.key)
-        body = before.model_dump_json(indent=1).encode()
+        body = before.to_body(indent=1)
         write_document(store, target.bucket, key, body, replaces=now.etag)
 
 
@@ -261,11 +287,11 @@ def read_former(store: ObjectStore, target: Target, former: FormerDelivery) -> D
     """
     try:
         body = store.read(target.bucket, former.document)
-        return Delivery.model_validate_json(body)
+        return Delivery.from_body(body, where=f"s3://{target.bucket}/{former.document}")
     except ArchiveMissingError as error:
         raise _collected(target, former.document) from error
-    except ValidationError as error:
-        raise _damaged(target, former.document, f"it cannot be read: {error.title}") from error
+    except DocumentDamagedError as error:
+        raise _damaged(target, former.document, "it cannot be read") from error
 
 
 def named_keys(delivery: Delivery) -> set[str]:
@@ -292,7 +318,7 @@ def _keep_copy(
     store: ObjectStore, target: Target, delivery: Delivery, replaced_at: datetime
 ) -> FormerDelivery:
     """Copy a document that will be replaced; the copy's name says its content."""
-    body = delivery.model_copy(update={"former": ()}).model_dump_json(indent=1).encode()
+    body = delivery.model_copy(update={"former": ()}).to_body(indent=1)
     key = Layout(target.prefix).former_delivery(delivery.key, f"{crc32(body):08x}")
     store.put(target.bucket, key, body)
     return FormerDelivery(

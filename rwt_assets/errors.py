@@ -16,6 +16,7 @@ business of the asset, sensor or command that meets them.
     │   ├── ArchiveMissingError    the object is gone or was replaced meanwhile
     │   ├── ArchiveInGlacierError  the object can be read only once it is restored
     │   ├── ShardDamagedError      what was split is not there as it was written
+    │   ├── DocumentDamagedError   a manifest or a delivery is not as it was written
     │   └── SupersededError        a newer revision or another run took its place
     ├── MemberError                one member cannot be read; the others can
     │   ├── MemberUnsupportedError compression, encryption or kind of file that we do not read
@@ -141,6 +142,10 @@ class ShardDamagedError(ArchiveMissingError):
     """
 
     archive: str = ""
+
+
+class DocumentDamagedError(ArchiveError):
+    """A manifest, or the document of a delivery, cannot be read or is not as it was written."""
 
 
 class SupersededError(ArchiveError):

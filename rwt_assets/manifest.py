@@ -5,16 +5,44 @@ writes them (`assets/`).
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rwt_assets.dialect import CsvDialect
+from rwt_assets.errors import DocumentDamagedError
+from rwt_assets.sealed import is_as_sealed, sealed
 
 
 class _Document(BaseModel):
     # A later version may have written fields that this one does not know: it reads past them.
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _StoredDocument(_Document):
+    def to_body(self, *, indent: int | None = None) -> bytes:
+        """The document as it is stored: JSON with a seal (`sealed.py`)."""
+        return sealed(self.model_dump_json(indent=indent).encode())
+
+    @classmethod
+    def from_body(cls, body: bytes, *, where: str) -> Self:
+        """A document as it was stored, with a seal or by a version before it.
+
+        Raises:
+            DocumentDamagedError: it is no such document, or not as it was written.
+        """
+        found = "" if is_as_sealed(body) else "it is not as it was written"
+        if not found:
+            try:
+                return cls.model_validate_json(body)
+            except ValidationError as error:
+                found = f"it is no {error.title}"
+        raise DocumentDamagedError(
+            f"the document cannot be read: {found}",
+            where=where,
+            fate="Nothing was changed.",
+            remedy="Run `rwt replay` for its archive, which writes it anew.",
+        )
 
 
 class Part(_Document):
@@ -148,7 +176,7 @@ class ControlReport(_Document):
     problems: tuple[str, ...] = ()
 
 
-class ArchiveManifest(_Document):
+class ArchiveManifest(_StoredDocument):
     """What one revision of an archive consists of. Written before its shards are reported.
 
     `split_id` tells this split from others of the same revision; see `generations.py`. It is ""
@@ -229,7 +257,7 @@ class FormerDelivery(_Document):
     document: str
 
 
-class Delivery(_Document):
+class Delivery(_StoredDocument):
     """The archive as a whole: exactly the objects that belong to one revision.
 
     Written last. `rows_read == rows_enriched + rows_quarantined` holds for every delivery

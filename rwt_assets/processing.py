@@ -19,7 +19,13 @@ from isal import isal_zlib
 from rwt_assets.contract import ShardContract
 from rwt_assets.documents import write_document
 from rwt_assets.enrichment import enrich
-from rwt_assets.errors import SPLIT_AGAIN, ArchiveMissingError, ShardDamagedError, SupersededError
+from rwt_assets.errors import (
+    SPLIT_AGAIN,
+    ArchiveMissingError,
+    DocumentDamagedError,
+    ShardDamagedError,
+    SupersededError,
+)
 from rwt_assets.feed import Feed, MemberRule, Target
 from rwt_assets.fields import parse_shard
 from rwt_assets.generations import enrichment_version, generation_of
@@ -247,6 +253,7 @@ def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveMa
 
     Raises:
         ArchiveMissingError: the archive was never split, or its manifest was removed.
+        ShardDamagedError: its manifest is not as it was written.
     """
     return read_tagged_manifest(store, target, archive)[0]
 
@@ -265,7 +272,12 @@ def read_tagged_manifest(
             fate="Nothing was processed.",
             remedy="Materialize archive_manifest for this archive first.",
         ) from error
-    return ArchiveManifest.model_validate_json(body), etag
+    try:
+        return ArchiveManifest.from_body(body, where=f"s3://{target.bucket}/{key}"), etag
+    except DocumentDamagedError as error:
+        worse = damaged(target.bucket, key, error.what)
+        worse.archive = archive
+        raise worse from error
 
 
 def manifest_etag(store: ObjectStore, target: Target, archive: str) -> str:
@@ -294,7 +306,7 @@ def write_manifest(
         SupersededError: another manifest took that place meanwhile. Nothing was written.
     """
     key = Layout(target.prefix).manifest(manifest.key)
-    body = manifest.model_dump_json().encode()
+    body = manifest.to_body()
     etag = write_document(store, target.bucket, key, body, replaces=replaces)
     if not etag:
         raise SupersededError(

@@ -22,12 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from rwt_assets.added_columns import ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.enrichment import crc32_of
-from rwt_assets.errors import ArchiveMissingError
+from rwt_assets.errors import ArchiveMissingError, DocumentDamagedError
 from rwt_assets.feed import Feed
 from rwt_assets.footers import read_footer
 from rwt_assets.foreign_text import command
@@ -127,16 +126,15 @@ def verify_document(  # noqa: PLR0913 - each says one thing about the work
     Raises:
         ArchiveMissingError: there is no such document.
     """
-    found = Verified()
+    found, layout = Verified(), Layout(feed.target.prefix)
     for _ in range(TRIES):
         body, etag = store.read_tagged(feed.target.bucket, key)
         try:
-            delivery = Delivery.model_validate_json(body)
-        except ValidationError as error:
-            where = f"s3://{feed.target.bucket}/{key}"
-            remedy = "Remove it, then run `rwt replay` for the archive."
-            fault = Fault(key, f"the document cannot be read: {error.title}", where, remedy)
-            return Verified(deliveries=1, faults=(fault,))
+            delivery = Delivery.from_body(body, where=f"s3://{feed.target.bucket}/{key}")
+        except DocumentDamagedError as error:
+            archive = next((one for one in known if layout.delivery(one) == key), key)
+            remedy = f"Run `{command('rwt replay', archive)}`, which writes it anew."
+            return Verified(1, faults=(Fault(archive, error.what, error.where, remedy),))
         found = _Verification(store, feed, delivery, delivery.key in known, depth, seen).run(window)
         if not found.faults or store.head(feed.target.bucket, key).etag == etag:
             break

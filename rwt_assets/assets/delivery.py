@@ -38,7 +38,13 @@ from rwt_assets.catalog import AS_OF, FeedCatalog
 from rwt_assets.catalog_events import archive_page
 from rwt_assets.collection import YOUNG_AT_LEAST
 from rwt_assets.completeness import Finding
-from rwt_assets.deliveries import confirm_switch, current_delivery, reason_for, switch_delivery
+from rwt_assets.deliveries import (
+    UNREADABLE,
+    confirm_switch,
+    delivery_to_replace,
+    reason_for,
+    switch_delivery,
+)
 from rwt_assets.delivery_report import delivery_report
 from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError, ToleranceError
 from rwt_assets.event_texts import markdown_metadata
@@ -166,7 +172,7 @@ def deliver_newest_split(  # noqa: PLR0913 - each says one thing about the work
             or objects of this one were collected.
     """
     feed = catalog.feed
-    before = current_delivery(store, feed.target, archive)
+    before = delivery_to_replace(store, feed.target, archive)
     manifest, etag = read_tagged_manifest(store, feed.target, archive)
     refuse_stale_manifest(catalog, manifest)
     generation = generation_of(manifest, enrichment_version(feed))
@@ -186,6 +192,8 @@ def deliver_newest_split(  # noqa: PLR0913 - each says one thing about the work
     if manifest_etag(store, feed.target, archive) != etag:
         raise split_meanwhile(manifest)
     reason = reason_for(before.delivery, manifest, generation.name)
+    if before.etag and before.delivery is None:
+        reason = UNREADABLE
     document = make_delivery(
         account, datetime.now(UTC), reason=reason, warnings=[str(one) for one in found]
     )

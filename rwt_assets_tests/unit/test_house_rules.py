@@ -74,6 +74,7 @@ PURE = [
     "row_numbers",
     "schema_history",
     "schemas",
+    "sealed",
     "split_values",
     "splitting",
     "table_profile",
