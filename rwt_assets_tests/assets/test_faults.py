@@ -36,6 +36,8 @@ from rwt_assets_tests.faulty_round import (
 )
 from rwt_assets_tests.stand_ins import InMemoryObjects, InMemoryQueue, run_request
 
+pytestmark = pytest.mark.mostly_long(one_in=2)
+
 OLD = {"sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,7\npen,2026-01-04,2\n"}
 NEW = {
     "sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,8\nink,2026-01-03,9\n",

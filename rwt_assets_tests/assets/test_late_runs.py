@@ -20,6 +20,8 @@ from rwt_assets_tests.assets.conftest import FEED, stored_shop
 from rwt_assets_tests.faulty_round import Point, announce, assert_whole, go_on, restart
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
+pytestmark = pytest.mark.mostly_long(one_in=2)
+
 ARCHIVE = "shop/a.zip"
 # One shard of both, one of the first alone, one of the second alone.
 FIRST = {"sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,2\nink,2026-01-04,3\n"}

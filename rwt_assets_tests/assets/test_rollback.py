@@ -32,6 +32,8 @@ from rwt_assets_tests.assets.test_deliveries import (
     results,
 )
 
+pytestmark = pytest.mark.mostly_long(one_in=2)
+
 DELIVERY = Layout("rwt/shop").delivery(KEY)
 
 
