@@ -7,9 +7,11 @@ import pytest
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
+from rwt_assets.assets.enriched_shard import io_manager_key
 from rwt_assets.component import ZipFeed, build_feed_definitions
 from rwt_assets.definitions import defs
 from rwt_assets.errors import FeedError
+from rwt_assets.feed import Feed
 from rwt_assets_tests.declared import declared_feed
 
 HEAD = """type: rwt_assets.component.ZipFeed
@@ -191,6 +193,31 @@ def test_a_feed_that_is_named_as_the_queue_of_two_others_is_refused():
     )
     assert "/defs.yaml:4" in reason
     assert "another name" in reason
+
+
+def test_one_queue_that_two_feeds_name_differently_is_refused():
+    arn = "arn:aws:sqs:eu-central-1:210987654321:q"
+    second = other().replace("queue: q", f'queue: "{arn}"')
+    assert arn in second
+    with pytest.raises(ComponentTreeException) as caught, declared(second):
+        pass
+    reason = str(caught.value.__cause__)
+    assert "may mean one queue by " in reason
+    assert arn in reason
+    assert "Name it in the same way" in reason
+
+
+def test_the_role_of_a_target_reaches_whoever_keeps_the_shards():
+    feed = declared_feed()
+    role = {"arn": "arn:aws:iam::210987654321:role/keep", "external_id_variable": "LAKE_ID"}
+    target = feed.target.model_dump() | {"role": role}
+    by_role = Feed.model_validate(feed.model_dump() | {"target": target})
+    for one, kept in (
+        (feed, ("", "", "")),
+        (by_role, (role["arn"], "LAKE_ID", f"rwt-{feed.name}")),
+    ):
+        manager = build_feed_definitions(one).resources[io_manager_key(one)]
+        assert (manager.role, manager.external_id_variable, manager.session_name) == kept
 
 
 def test_feeds_declared_in_one_file_are_told_apart_by_their_lines():

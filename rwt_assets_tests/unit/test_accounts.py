@@ -1,8 +1,10 @@
 """What belongs to another account: how it is named, and which store is asked for which key."""
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -140,6 +142,15 @@ def test_each_side_that_is_reached_in_its_own_way_is_named():
 def test_a_role_that_cannot_be_is_refused_and_no_declaration_has_the_external_id(role):
     with pytest.raises(ValidationError, match="role"):
         feed({"role": role})
+
+
+def test_the_declaration_in_the_guide_is_one():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "aws.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    declared = feed(yaml.safe_load(text)["source"])
+    assert declared.source.role.external_id_variable == "PARTNER_EXTERNAL_ID"
+    for named in re.findall(r"`((?:arn:aws:sqs:|https://sqs)[^`]*)`", page):
+        assert feed({"queue": named}).source.queue_account == "210987654321"
 
 
 def test_each_key_goes_to_the_store_by_which_it_is_reached():

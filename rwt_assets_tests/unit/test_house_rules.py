@@ -14,6 +14,7 @@ from rwt_assets.feed import Feed
 
 PROJECT = Path(feed_module.__file__).parent.parent
 PURE = [
+    "accounts",
     "added_columns",
     "archive",
     "byte_ranges",
@@ -71,6 +72,7 @@ PURE = [
     "reconciliation",
     "records",
     "remaking",
+    "role_policies",
     "row_numbers",
     "schema_history",
     "schemas",
