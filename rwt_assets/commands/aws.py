@@ -128,12 +128,18 @@ def _policy(feeds: Sequence[Feed]) -> dict[str, object]:
     if own and not known:
         errors.print(f"There is no queue yet: put your account's id in place of {ACCOUNT}.")
     account = known[0] if known else ACCOUNT
-    if any(one.role is not None for feed in feeds for one in (feed.source, feed.target)):
+    if _have_roles(feeds):
         errors.print("What the roles themselves need is printed by `rwt aws setup --roles`.")
     return least_policy(feeds, region=sqs.meta.region_name, account=account)
 
 
+def _have_roles(feeds: Sequence[Feed]) -> bool:
+    return any(one.role is not None for feed in feeds for one in (feed.source, feed.target))
+
+
 def _roles(feeds: Sequence[Feed]) -> dict[str, dict[str, object]]:
+    if not _have_roles(feeds):
+        return {}
     account = caller_account()
     if not account:
         errors.print(f"AWS does not say your account's id: put it in place of {ACCOUNT}.")

@@ -20,9 +20,10 @@ from botocore.credentials import (
     create_assume_role_refresher,
 )
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from rwt_assets.accounts import ONE_ACCOUNT, Access, Role, parse_queue
-from rwt_assets.errors import FeedError
+from rwt_assets.errors import FeedError, StackError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -88,7 +89,15 @@ def role_session(
         arguments = {"RoleArn": role.arn, "RoleSessionName": name}
         if outside := external_id(role):
             arguments["ExternalId"] = outside
-        return dict(create_assume_role_refresher(sts, arguments)())
+        try:
+            return dict(create_assume_role_refresher(sts, arguments)())
+        except ResponseParserError as error:
+            raise StackError(
+                "what answers there is no STS, so the role cannot be taken",
+                where=sts.meta.endpoint_url,
+                fate="Nothing was asked of its bucket.",
+                remedy="Look at AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
+            ) from error
 
     renewed = DeferredRefreshableCredentials(take, "assume-role")
     core = botocore.session.Session(profile=profile)
@@ -137,5 +146,5 @@ def caller_account() -> str:
     try:
         sts = boto3.client("sts", config=RETRIES)
         return str(sts.get_caller_identity()["Account"])
-    except (ClientError, BotoCoreError):
+    except (ClientError, BotoCoreError, ResponseParserError):
         return ""

@@ -6,7 +6,7 @@ Dagster documentation: "External resources", "Testing assets" (resources in test
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Lock
 from typing import Final
 
@@ -61,11 +61,12 @@ def _objects_of(s3: S3Resource) -> S3Objects:
     return QuickS3Objects(client, boto3.Session(profile_name=s3.profile_name))
 
 
-def _is_plain(s3: S3Resource) -> bool:
+def _is_plain(s3: S3Resource, beside: Collection[str] = ()) -> bool:
+    """Whether the quick client can do what this one can; `beside` names settings it is given."""
     return all(
         getattr(s3, name) == field.default
         for name, field in type(s3).model_fields.items()
-        if name not in PLAIN_SETTINGS
+        if name not in PLAIN_SETTINGS and name not in beside
     )
 
 
@@ -93,7 +94,7 @@ def _objects_at(s3: S3Resource, access: Access) -> S3Objects:
             endpoint_url=s3.endpoint_url,
             config=Config(retries={"max_attempts": s3.max_attempts, "mode": "standard"}),
         )
-        quick = True
+        quick = _is_plain(s3, beside=KEYS)
     if access.requester_pays:
         pay(client)
     if not quick:

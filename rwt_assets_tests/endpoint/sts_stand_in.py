@@ -23,12 +23,14 @@ REFUSED = """<ErrorResponse xmlns="{space}"><Error><Type>Sender</Type><Code>Acce
 class StsStandIn:
     """A context manager. `asked` has the parameters of each call of AssumeRole.
 
-    Credentials belong to the account of the role and last for `lasts`; without one it refuses.
+    Credentials belong to the account of the role and last for `lasts`; without one it refuses. With
+    `other` it answers as a server that knows no STS.
     """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         self.lasts: timedelta | None = timedelta(hours=1)
+        self.other = b""
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,6 +49,8 @@ class StsStandIn:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def answer(self, asked: dict[str, str]) -> tuple[int, bytes]:
+        if self.other:
+            return 400, self.other
         assert asked["Action"] == "AssumeRole"
         self.asked.append(asked)
         if self.lasts is None:

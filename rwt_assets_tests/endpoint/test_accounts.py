@@ -22,6 +22,7 @@ from rwt_assets.errors import FeedError, StackError
 from rwt_assets.feed import Feed
 from rwt_assets.intake import sweep
 from rwt_assets.provisioning import plan_provisioning, provision
+from rwt_assets.resources.account_access import caller_account
 from rwt_assets.resources.account_access import client_of as connect
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.queue import connect_queue
@@ -160,6 +161,14 @@ def test_an_external_id_that_the_environment_lacks_is_told_and_the_role_is_not_t
     assert "PARTNER_ID" in finding.found
     assert finding.remedy.startswith("Set PARTNER_ID")
     assert {one["RoleArn"] for one in sts.asked} == {LAKE_ROLE}
+
+
+def test_a_server_that_knows_no_sts_is_told_as_such(by_roles, sts):
+    sts.other = b'{"error": "Unsupported service: sts"}'
+    with pytest.raises(StackError, match="AWS_ENDPOINT_URL_STS"):
+        list(connect_objects(by_roles).list("partners-drop", "gtfs/"))
+    assert "no STS" in wrong(examine(by_roles))[f"role {ROLE}"].found
+    assert caller_account() == ""
 
 
 def test_what_belongs_to_others_is_left_to_them_by_the_set_up(feed, by_roles, sqs):
