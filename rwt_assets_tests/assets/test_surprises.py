@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rwt_assets import fit_logs
@@ -260,6 +260,7 @@ def test_what_a_library_logs_does_nothing_to_a_terminal(form):
 
 
 @given(st.text())
+@example("\x7f\x9b\u202e")
 def test_a_line_of_json_has_no_control_character(text):
     record = logging.LogRecord("a", logging.INFO, "a.py", 1, "%s", (text,), None)
     line = JsonFormatter().format(record)
