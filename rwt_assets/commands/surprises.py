@@ -65,13 +65,13 @@ def _tell(error: Exception) -> None:
         with NamedTemporaryFile(  # only its owner may read it
             "w", prefix="rwt-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
-            file.write(f"{traceback_of(error)}")
+            file.write(traceback_of(error))
     except OSError:
         errors.print_lines(traceback_of(error))
     else:
         errors.print(f"Its traceback is in {os.path.abspath(file.name)}.", soft_wrap=True)  # noqa: PTH100
     errors.print(
-        "What was sent and what was delivered stay as they are on record: `rwt status`, "
-        "`rwt verify`. If it happens again, report it with that traceback.",
+        "See `rwt status` before you run it again. If it happens again, report it with the "
+        "traceback, which may quote data.",
         soft_wrap=True,
     )
