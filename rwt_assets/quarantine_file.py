@@ -17,7 +17,13 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from rwt_assets.contract import QUARANTINE_SCHEMA
-from rwt_assets.footers import READ_BYTES, before_footer, crc32_of_file, read_footer
+from rwt_assets.footers import (
+    READ_BYTES,
+    before_footer,
+    crc32_of_file,
+    read_footer,
+    seal_footer,
+)
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.row_numbers import damaged
 
@@ -123,6 +129,7 @@ def _write(file: BinaryIO, tables: Iterable[pa.Table]) -> int:
         for group in groups:
             writer.write_table(group)
         writer.add_key_value_metadata(before_footer(file))
+    seal_footer(file)
     return file.tell()
 
 

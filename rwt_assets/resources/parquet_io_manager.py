@@ -38,7 +38,7 @@ from rwt_assets.errors import SPLIT_AGAIN, DeliveryError, ShardDamagedError
 from rwt_assets.event_texts import markdown_metadata
 from rwt_assets.feed import MemberRule, Target
 from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.footers import before_footer, read_footer
+from rwt_assets.footers import before_footer, read_footer, seal_footer
 from rwt_assets.foreign_text import NO_MARKDOWN, SafeMarkdown, visible
 from rwt_assets.frames import to_frame
 from rwt_assets.generations import generation_of
@@ -308,6 +308,7 @@ def encode_shard(shard: EnrichedShard, body: IO[bytes]) -> tuple[pa.Schema, int,
     finally:
         if writer is not None:
             writer.close()
+    seal_footer(body)
     return writer.schema, rows, head
 
 
