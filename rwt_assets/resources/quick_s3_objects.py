@@ -35,6 +35,8 @@ AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 REQUEST_SECONDS: Final = 120
 # boto3 renews credentials ten minutes before they end at the latest, so none is kept beyond that.
 ASKED_AGAIN: Final = timedelta(minutes=5)
+
+CONFLICT: Final = "409 Conflict"  # obstore takes it for an object that is there
 # What obstore raises; some are OSErrors, and settings that it does not take are ValueErrors.
 FAILED: Final = (BaseError, OSError, ValueError)
 
@@ -104,7 +106,9 @@ class QuickS3Objects(S3Objects):
             return super().put_if(bucket, key, body, etag=etag)
         try:
             kept = obstore.put(self._store(bucket), key, body, use_multipart=False, mode="create")
-        except AlreadyExistsError:
+        except AlreadyExistsError as error:
+            if CONFLICT in str(error):  # with another request under way; nothing may be there
+                return super().put_if(bucket, key, body, etag=etag)
             return ""
         except FAILED:
             return super().put_if(bucket, key, body, etag=etag)
