@@ -115,7 +115,7 @@ def collect(
         catalog: of the feed.
         store: where its objects lie.
         archives: object keys of the only archives that are looked at; all without any.
-        now: what ages are counted to.
+        now: what ages are counted to, by the clock of the store (`ObjectStore.now`).
         dry_run: remove nothing.
 
     Yields:

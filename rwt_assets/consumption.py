@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.contract import QUARANTINE_SCHEMA
+from rwt_assets.errors import DocumentDamagedError
 from rwt_assets.feed import Target
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
@@ -63,11 +64,33 @@ def read_delivery(store: ObjectStore, target: Target, archive: str) -> Delivery:
 
     Raises:
         ArchiveMissingError: it was never delivered.
-        DocumentDamagedError: its document is not as it was written.
+        DocumentDamagedError: see `parse_delivery`.
     """
     key = Layout(target.prefix).delivery(archive)
-    body = store.read(target.bucket, key)
-    return Delivery.from_body(body, where=f"s3://{target.bucket}/{key}")
+    return parse_delivery(target, key, store.read(target.bucket, key))
+
+
+def parse_delivery(target: Target, place: str, body: bytes) -> Delivery:
+    """The document of a delivery, from its body.
+
+    Args:
+        target: of the feed.
+        place: key of the document.
+        body: what lies there.
+
+    Raises:
+        DocumentDamagedError: it is not as it was written, or it is that of another archive.
+    """
+    where = f"s3://{target.bucket}/{place}"
+    delivery = Delivery.from_body(body, where=where)
+    if Layout(target.prefix).delivery(delivery.key) != place:
+        raise DocumentDamagedError(
+            f"in the place of this document is that of {delivery.key}",
+            where=where,
+            fate="Nothing was changed.",
+            remedy="Run `rwt replay` for the archive of this place, which writes it anew.",
+        )
+    return delivery
 
 
 def read_result(store: ObjectStore, target: Target, archive: str) -> Result:

@@ -24,6 +24,7 @@ from pyarrow import fs
 
 from rwt_assets.accounts import target_access
 from rwt_assets.concurrency import map_ahead
+from rwt_assets.consumption import parse_delivery
 from rwt_assets.consumption import read_delivery as read_document
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.errors import ArchiveMissingError, FeedError, QueryError
@@ -263,12 +264,11 @@ def _feed(name: str, key: str) -> Feed:
 
 
 def _deliveries(store: ObjectStore, feed: Feed) -> Iterator[Delivery]:
-    bucket = feed.target.bucket
-    for head in store.list(bucket, Layout(feed.target.prefix).deliveries()):
-        if head.key.endswith("/delivery.json"):
+    bucket, folder = feed.target.bucket, Layout(feed.target.prefix).deliveries()
+    for head in store.list(bucket, folder):
+        if head.key.removeprefix(folder).partition("/")[2] == "delivery.json":
             with suppress(ArchiveMissingError):  # retired since it was listed
-                body = store.read(bucket, head.key)
-                yield Delivery.from_body(body, where=f"s3://{bucket}/{head.key}")
+                yield parse_delivery(feed.target, head.key, store.read(bucket, head.key))
 
 
 def _objects_by_member(deliveries: Iterable[Delivery]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from typing import Final
 from zlib import crc32
 
 from rwt_assets.concurrency import map_ahead
+from rwt_assets.consumption import parse_delivery
 from rwt_assets.documents import remove_document, write_document
 from rwt_assets.errors import (
     ArchiveMissingError,
@@ -84,8 +85,7 @@ def _in_place(store: ObjectStore, target: Target, archive: str) -> tuple[bytes, 
 
 
 def _parsed(target: Target, archive: str, body: bytes) -> Delivery:
-    key = Layout(target.prefix).delivery(archive)
-    return Delivery.from_body(body, where=f"s3://{target.bucket}/{key}")
+    return parse_delivery(target, Layout(target.prefix).delivery(archive), body)
 
 
 def never_delivered(target: Target, archive: str) -> ArchiveMissingError:
@@ -352,7 +352,7 @@ def refuse_missing(store: ObjectStore, target: Target, delivery: Delivery) -> No
                 store.head(target.bucket, key)
             except ArchiveMissingError as error:
                 raise _collected(target, key) from error
-            raise _damaged(target, key, "it is no Parquet")
+            raise _damaged(target, key, "it is no Parquet, or its footer is another")
         if key in rows and (found := differences(rows[key], delivery.revision, footer)):
             raise _damaged(target, key, found[0])
         if key not in rows and is_another_quarantine(key, footer, checksums.get(key)):

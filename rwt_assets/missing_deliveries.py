@@ -1,17 +1,21 @@
 """Deliveries that the catalog has on record and that are not where the feed delivers to.
 
-What belongs here: holding the catalog to the documents that are there. What does not: holding a
-document to its objects (`verification.py`). Dagster documentation: "Asset metadata".
+What belongs here: holding the catalog to the documents that are there, and these to the catalog.
+What does not: holding a document to its objects (`verification.py`). Dagster documentation: "Asset
+metadata".
 
 The catalog is read before documents are listed: a document is written before its event, so one
 that is on record has been there.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
+
+import dagster as dg
 
 from rwt_assets.foreign_text import command
 from rwt_assets.layout import Layout
+from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectHead, ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.verification import Fault, delivered
@@ -52,6 +56,28 @@ def look_for_documents(
         now = f"s3://{feed.target.bucket}/{place_of[key]}"
         faults.append(_fault(archive, delivered_to=events[key].uri, now=now))
     return heads, faults
+
+
+def other_on_record(catalog: "FeedCatalog") -> Callable[[Delivery], str]:
+    """Says of a document which other delivery is on record as the current one of its archive.
+
+    A document is written before its event. So of an archive that is not at rest nothing is said,
+    nor of one that is not in the catalog; then it is "", as if the document is the one on record.
+    """
+
+    def other(document: Delivery) -> str:
+        key = archive_partition_key(document.key)
+        wanted = dg.AssetRecordsFilter(asset_key=catalog.graph.delivery, asset_partitions=[key])
+        found = catalog.instance.fetch_materializations(wanted, limit=1).records
+        event = found[0].asset_materialization if found else None
+        if event is None or not {"revision", "generation"} <= event.metadata.keys():
+            return ""  # such as one that a person reported by hand
+        said = [event.metadata[name].value for name in ("revision", "generation")]
+        if said == [document.revision, document.generation]:
+            return ""
+        return "/".join(map(str, said)) if key in catalog.look().at_rest else ""
+
+    return other
 
 
 def _fault(archive: str, *, delivered_to: str, now: str) -> Fault:

@@ -83,6 +83,10 @@ class ObjectStore(Protocol):
         """The objects whose key starts with `prefix` and follows `start_after`, in key order."""
         ...
 
+    def now(self, bucket: str, prefix: str) -> datetime:
+        """The time by the clock that also gives `last_modified`; the prefix is one to list."""
+        ...
+
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """Delete objects; a key that is not there is no error."""
         ...

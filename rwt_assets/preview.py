@@ -449,6 +449,10 @@ class LocalArchive:
         """Nothing: nothing is kept."""
         return iter(())
 
+    def now(self, bucket: str, prefix: str) -> datetime:  # noqa: ARG002
+        """The time of this machine."""
+        return datetime.now(UTC)
+
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """Nothing is kept, so nothing is deleted."""
 

@@ -23,7 +23,10 @@ from typing import Literal
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.concurrency import map_ahead
 from rwt_assets.consumption import read_delivery
+from rwt_assets.errors import ArchiveMissingError, DocumentDamagedError
+from rwt_assets.feed import Target
 from rwt_assets.generations import enrichment_version, generation_of
+from rwt_assets.manifest import Delivery
 from rwt_assets.object_store import ObjectStore
 from rwt_assets.partitions import archive_partition_key, parse_archive_partition_key
 from rwt_assets.processing import read_manifest
@@ -189,10 +192,18 @@ def _may_have(facts: ArchiveFacts) -> bool:
     return facts.manifest.set_aside > 0 or bool(to_deliver)
 
 
+def _delivery(store: ObjectStore, target: Target, archive: str) -> Delivery | None:
+    """The document in place; one that is gone or damaged (`rwt verify` tells it) is none."""
+    try:
+        return read_delivery(store, target, archive)
+    except (ArchiveMissingError, DocumentDamagedError):
+        return None
+
+
 def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) -> Quarantined:
     """Count what was set aside, by the delivery where there is one, else by what is there."""
     feed, archive = catalog.feed, parse_archive_partition_key(facts.partition_key)
-    delivery = read_delivery(store, feed.target, archive) if facts.delivered else None
+    delivery = _delivery(store, feed.target, archive) if facts.delivered else None
     if delivery is not None and delivery.members:
         found = count_set_aside(delivery, delivery.objects)
         return Quarantined(facts, found, delivery.quarantine_keys)

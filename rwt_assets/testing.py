@@ -144,6 +144,10 @@ class InMemoryObjects:
             if own_bucket == bucket and key.startswith(prefix) and key > start_after:
                 yield self.head(bucket, key)
 
+    def now(self, bucket: str, prefix: str) -> datetime:
+        """The time."""
+        return datetime.now(UTC)
+
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """Delete objects."""
         for key in keys:

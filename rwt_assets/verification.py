@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from rwt_assets.added_columns import ARCHIVE, CRC32, MEMBER, RESCUED, ROW
 from rwt_assets.concurrency import map_ahead
+from rwt_assets.consumption import parse_delivery
 from rwt_assets.enrichment import crc32_of
 from rwt_assets.errors import ArchiveMissingError, DocumentDamagedError
 from rwt_assets.feed import Feed
@@ -42,6 +43,7 @@ from rwt_assets.reconciliation import (
     quarantine_checksums,
 )
 
+DOCUMENT: Final = "delivery.json"
 Depth = Literal["footers", "quarantine", "deep"]
 WORKERS: Final = 8
 BATCH_ROWS: Final = 65_536
@@ -96,7 +98,7 @@ def delivered(store: ObjectStore, feed: Feed) -> list[ObjectHead]:
     """The documents of all current deliveries of a feed, in the order of their keys."""
     folder = Layout(feed.target.prefix).deliveries()
     heads = store.list(feed.target.bucket, folder)
-    return [one for one in heads if one.key.endswith("/delivery.json")]
+    return [one for one in heads if one.key.removeprefix(folder).partition("/")[2] == DOCUMENT]
 
 
 def verify_document(  # noqa: PLR0913 - each says one thing about the work
@@ -108,6 +110,7 @@ def verify_document(  # noqa: PLR0913 - each says one thing about the work
     depth: Depth = "quarantine",
     window: tuple[int, int] | None = None,
     seen: Callable[[], None] = lambda: None,
+    recorded: Callable[[Delivery], str] = lambda _: "",
 ) -> Verified:
     """Hold one current delivery to its objects.
 
@@ -122,6 +125,8 @@ def verify_document(  # noqa: PLR0913 - each says one thing about the work
         window: the first object that is looked at, and how many are, beginning again after the
             last; all without it.
         seen: called after each object.
+        recorded: says of a document which other delivery is on record as the current one, "" if
+            none is.
 
     Raises:
         ArchiveMissingError: there is no such document.
@@ -130,12 +135,14 @@ def verify_document(  # noqa: PLR0913 - each says one thing about the work
     for _ in range(TRIES):
         body, etag = store.read_tagged(feed.target.bucket, key)
         try:
-            delivery = Delivery.from_body(body, where=f"s3://{feed.target.bucket}/{key}")
+            delivery = parse_delivery(feed.target, key, body)
         except DocumentDamagedError as error:
             archive = next((one for one in known if layout.delivery(one) == key), key)
             remedy = f"Run `{command('rwt replay', archive)}`, which writes it anew."
             return Verified(1, faults=(Fault(archive, error.what, error.where, remedy),))
-        found = _Verification(store, feed, delivery, delivery.key in known, depth, seen).run(window)
+        verification = _Verification(store, feed, delivery, delivery.key in known, depth, seen)
+        verification.hold_to_record(recorded(delivery))
+        found = verification.run(window)
         if not found.faults or store.head(feed.target.bucket, key).etag == etag:
             break
     return found
@@ -149,6 +156,7 @@ def verify_some(  # noqa: PLR0913 - each says one thing about the work
     known: Collection[str],
     now: datetime,
     objects_at_most: int = OBJECTS_AT_MOST,
+    recorded: Callable[[Delivery], str] = lambda _: "",
 ) -> Verified:
     """Look at the footers of as many deliveries as one evaluation may cost.
 
@@ -160,6 +168,7 @@ def verify_some(  # noqa: PLR0913 - each says one thing about the work
         now: decides which of many are looked at.
         objects_at_most: about how many objects are looked at; of a delivery with more, other
             ones each time.
+        recorded: see `verify_document`.
     """
     newest, others = choose(heads, now)
     # No multiple of anything, so that each window comes to be the first.
@@ -173,7 +182,13 @@ def verify_some(  # noqa: PLR0913 - each says one thing about the work
                 break
             try:
                 found += verify_document(
-                    store, feed, head.key, known=known, depth="footers", window=(start, room)
+                    store,
+                    feed,
+                    head.key,
+                    known=known,
+                    depth="footers",
+                    window=(start, room),
+                    recorded=recorded,
                 )
             except ArchiveMissingError:
                 continue  # it was retired meanwhile
@@ -258,9 +273,16 @@ class _Verification:
             else "Upload the archive again: it is no longer in the catalog."
         )
 
+    def hold_to_record(self, other: str) -> None:
+        """Tell that another delivery than this one is on record as the current one."""
+        if other:
+            own = f"{self._delivery.revision}/{self._delivery.generation}"
+            self._add(f"the document is of {own}, and {other} is on record as delivered")
+
     def run(self, window: tuple[int, int] | None) -> Verified:
         """Look at the objects in a window, or at all."""
         self._hold_totals()
+        self._hold_corrections()
         delivery = self._delivery
         own = [one for one in delivery.objects if self._is_own(one.key)]
         keys = [key for key in delivery.quarantine_keys if self._is_own(key)]
@@ -322,6 +344,16 @@ class _Verification:
         if sum(m.rows_read for m in one.members) != one.rows_read:
             self._add(f"its members have other rows than the {one.rows_read} that were read")
 
+    def _hold_corrections(self) -> None:
+        """Whether the document is there by which rows were corrected: the next split needs it."""
+        key = self._delivery.corrections
+        if not key:
+            return
+        try:
+            self._store.head(self._bucket, key)
+        except ArchiveMissingError:
+            self._add("the document of its corrected rows is not there", key)
+
     def _look(self, thing: EnrichedObject | str) -> _Found:
         """What is wrong with an object, and what is in it."""
         key = thing if isinstance(thing, str) else thing.key
@@ -353,7 +385,7 @@ class _Verification:
             self._store.head(self._bucket, key)
         except ArchiveMissingError:
             return f"{what} is not there"
-        return f"{what} is no Parquet"
+        return f"{what} is no Parquet, or its footer is not as it was written"
 
     def _decode(self, one: EnrichedObject, made_by: str) -> tuple[list[str], _There]:
         """Decode every column of an object and hold its rows to where they came from."""

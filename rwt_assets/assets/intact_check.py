@@ -18,7 +18,7 @@ from rwt_assets.feed import Feed
 from rwt_assets.feed_graph import FeedGraph
 from rwt_assets.foreign_text import SafeMarkdown, sentence_in_markdown
 from rwt_assets.markdown_tables import decoration, markdown_table
-from rwt_assets.missing_deliveries import look_for_documents
+from rwt_assets.missing_deliveries import look_for_documents, other_on_record
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.verification import Fault, Verified, verify_some
@@ -42,8 +42,8 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
         blocking=False,
         description=(
             "Every archive that was delivered has its delivery.json at the feed's target, and "
-            "every object that a current delivery names is there, with the bytes, the rows and "
-            "the revision that the delivery says."
+            "is the one on record, and every object that a current delivery names is there, with "
+            "the bytes, the rows and the revision that the delivery says."
         ),
     )
     @fit_errors()
@@ -56,7 +56,14 @@ def intact_check(feed: Feed) -> dg.AssetChecksDefinition:
         )
         known = set(map(parse_archive_partition_key, catalog.archives()))
         heads, missing = look_for_documents(catalog, store)
-        found = verify_some(store, feed, heads, known=known, now=_now(context.run))
+        found = verify_some(
+            store,
+            feed,
+            heads,
+            known=known,
+            now=_now(context.run),
+            recorded=other_on_record(catalog),
+        )
         found += Verified(faults=tuple(missing))
         return dg.AssetCheckResult(
             passed=not found.faults,

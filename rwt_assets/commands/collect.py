@@ -5,7 +5,6 @@ What belongs here: the command. What does not: what is removed (`collection.py`)
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import dagster as dg
@@ -56,7 +55,8 @@ def collect_command(
         with dg.DagsterInstance.get() as instance:
             for feed, own in archives_by_feed(declared_feeds(), feed_name, archives or ()):
                 catalog, lines = FeedCatalog(instance, feed), told.setdefault(feed.name, [])
-                store, now = connect_objects(feed), datetime.now(UTC)
+                store = connect_objects(feed)
+                now = store.now(feed.target.bucket, f"{feed.target.prefix}/")
                 if not dry_run and not archives:
                     for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
                         if not as_json:

@@ -4,8 +4,9 @@ What belongs here: the command. What does not: what is held to what (`verificati
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import dagster as dg
@@ -27,8 +28,7 @@ from rwt_assets.deliveries import never_delivered
 from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.feed import Feed
 from rwt_assets.layout import Layout
-from rwt_assets.missing_deliveries import look_for_documents
-from rwt_assets.object_store import ObjectStore
+from rwt_assets.missing_deliveries import look_for_documents, other_on_record
 from rwt_assets.partitions import parse_archive_partition_key
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.verification import Depth, Fault, Verified, verify_document
@@ -74,7 +74,15 @@ def verify_command(
                     documents.pop(fault.where.removeprefix(f"s3://{feed.target.bucket}/"), None)
                     if not as_json:
                         _tell(fault)
-                result = _verify(store, feed, documents, known, depth, quiet=as_json)
+                look = partial(
+                    verify_document,
+                    store,
+                    feed,
+                    known=known,
+                    depth=depth,
+                    recorded=other_on_record(catalog),
+                )
+                result = _verify(feed, documents, look, quiet=as_json)
                 result += Verified(faults=tuple(missing))
                 told[feed.name] = asdict(result)
                 found += result
@@ -90,14 +98,8 @@ def verify_command(
         raise typer.Exit(1 if found.faults else 0)
 
 
-def _verify(  # noqa: PLR0913 - each says one thing about the work
-    store: ObjectStore,
-    feed: Feed,
-    documents: Mapping[str, str],
-    known: set[str],
-    depth: Depth,
-    *,
-    quiet: bool,
+def _verify(
+    feed: Feed, documents: Mapping[str, str], look: Callable[..., Verified], *, quiet: bool
 ) -> Verified:
     """Hold documents to their objects; of those that were asked for the archive is given."""
     column = "{task.completed} of {task.total} deliveries, {task.fields[objects]:,} objects"
@@ -112,7 +114,7 @@ def _verify(  # noqa: PLR0913 - each says one thing about the work
 
         for key, archive in documents.items():
             try:
-                one = verify_document(store, feed, key, known=known, depth=depth, seen=count)
+                one = look(key, seen=count)
             except ArchiveMissingError as error:
                 if archive:
                     raise never_delivered(feed.target, archive) from error

@@ -5,7 +5,6 @@ first. What does not: what is removed (`collection.py` and `retirement.py` of th
 documentation: "Schedules", "Ops".
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -45,7 +44,8 @@ def collection_job(feed: Feed) -> Any:
             for begun in retire(catalog, store, find_begun(catalog), keep_data=True):
                 context.log.info(visible(begun))
         objects = size = archives = 0
-        for one in collect(catalog, store, now=datetime.now(UTC), dry_run=config.dry_run):
+        now = store.now(feed.target.bucket, f"{feed.target.prefix}/")
+        for one in collect(catalog, store, now=now, dry_run=config.dry_run):
             context.log.info(visible(one))
             objects, size = objects + one.objects, size + one.bytes
             archives += not one.left

@@ -15,6 +15,7 @@ from rwt_assets.errors import DeliveryError, DocumentDamagedError, ShardDamagedE
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery
 from rwt_assets.processing import read_manifest
+from rwt_assets.replay import find_quarantined
 from rwt_assets.rollback import make_current_again
 from rwt_assets.sealed import is_as_sealed, sealed
 from rwt_assets.sensors.dispatch import plan
@@ -109,6 +110,10 @@ def test_a_manifest_that_changed_costs_no_corrected_row():
         change(shop, MANIFEST, cut)
         replay(shop)
         assert len(shop.rows(KEY)) == 4
+        corrections = shop.delivery(KEY).corrections
+        shop.objects.delete("results", [corrections])
+        (fault,) = verify_document(shop.objects, shop.feed, DELIVERY, known={KEY}).faults
+        assert fault.where == f"s3://results/{corrections}"
 
 
 def test_a_delivery_that_changed_is_told_by_who_reads_it_and_a_replay_replaces_it(stored):
@@ -134,6 +139,21 @@ def test_a_delivery_that_changed_is_told_by_who_reads_it_and_a_replay_replaces_i
     document = read_delivery(stored.objects, target, KEY)
     assert (document.reason, document.rows_enriched) == (UNREADABLE, 5)
     assert verify_document(stored.objects, stored.feed, DELIVERY, known={KEY}).faults == ()
+
+
+@pytest.mark.parametrize("lost", ["changed", "gone"])
+def test_one_delivery_that_cannot_be_read_hides_no_quarantine(stored, lost):
+    deliver(stored, REVISIONS[2])
+    deliver(stored, REVISIONS[2], name="b.zip")
+    if lost == "gone":
+        stored.objects.delete("results", [DELIVERY])
+    else:
+        change(stored, DELIVERY, cut)
+    found = {
+        one.found.archive: one.found.rows
+        for one in find_quarantined(stored.catalog, stored.objects)
+    }
+    assert found == {KEY: 1, "shop/b.zip": 1}
 
 
 def test_a_former_delivery_that_changed_is_not_made_current(stored):
