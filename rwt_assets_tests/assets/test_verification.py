@@ -18,7 +18,7 @@ from rwt_assets.added_columns import CRC32, ROW
 from rwt_assets.assets.intact_check import DELIVERIES_INTACT
 from rwt_assets.consumption import read_delivery
 from rwt_assets.deliveries import named_keys
-from rwt_assets.footers import FOOTER_BEFORE
+from rwt_assets.footers import FOOTER_BEFORE, FOOTER_SEAL
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import Delivery
 from rwt_assets.missing_deliveries import look_for_documents
@@ -34,6 +34,7 @@ pytestmark = pytest.mark.mostly_long(one_in=2)
 BAD = SALES + "hat,2026-01-02,oops\nhat,2026-01-02\n"
 BODY = make_zip({"sales.csv": BAD, "items.csv": "a,b\n1,2\n3,4\n", "not.csv": b"\xff\0\xfe"})
 DOCUMENT = Layout("rwt/shop").delivery(KEY)
+NOT_KEPT = {FOOTER_BEFORE, FOOTER_SEAL}  # of a file that is written again
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -56,7 +57,7 @@ def change(shop, key, edit):
     """Write the Parquet at this key again, its table and metadata changed."""
     file = pq.ParquetFile(BytesIO(shop.objects.read("results", key)))
     kept = file.metadata.metadata.items()
-    own = {k: v for k, v in kept if k.startswith(b"rwt.") and k != FOOTER_BEFORE}
+    own = {k: v for k, v in kept if k.startswith(b"rwt.") and k not in NOT_KEPT}
     table = edit(file.read(), own)
     body = BytesIO()
     writer = pq.ParquetWriter(body, table.schema)
