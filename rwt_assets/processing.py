@@ -252,8 +252,8 @@ def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveMa
     """The manifest of the archive's revision that was split last.
 
     Raises:
-        ArchiveMissingError: the archive was never split, or its manifest was removed.
-        ShardDamagedError: its manifest is not as it was written.
+        ShardDamagedError: the archive was never split, or its manifest is gone or not as it was
+            written.
     """
     return read_tagged_manifest(store, target, archive)[0]
 
@@ -266,18 +266,22 @@ def read_tagged_manifest(
     try:
         body, etag = store.read_tagged(target.bucket, key)
     except ArchiveMissingError as error:
-        raise ArchiveMissingError(
-            "the archive has no manifest",
-            where=f"s3://{target.bucket}/{key}",
-            fate="Nothing was processed.",
-            remedy="Materialize archive_manifest for this archive first.",
-        ) from error
+        raise _no_manifest(target, archive, "the archive has no manifest") from error
     try:
         return ArchiveManifest.from_body(body, where=f"s3://{target.bucket}/{key}"), etag
     except DocumentDamagedError as error:
-        worse = damaged(target.bucket, key, error.what)
-        worse.archive = archive
-        raise worse from error
+        raise _no_manifest(target, archive, f"the manifest: {error.what}") from error
+
+
+def _no_manifest(target: Target, archive: str, what: str) -> ShardDamagedError:
+    error = ShardDamagedError(
+        what,
+        where=f"s3://{target.bucket}/{Layout(target.prefix).manifest(archive)}",
+        fate="Nothing was processed; what was delivered is as it was.",
+        remedy="A run that needs it has the archive split again, some times; or run `rwt replay`.",
+    )
+    error.archive = archive
+    return error
 
 
 def manifest_etag(store: ObjectStore, target: Target, archive: str) -> str:

@@ -12,6 +12,7 @@ from rwt_assets.consumption import read_delivery, read_result
 from rwt_assets.deliveries import UNREADABLE, read_former
 from rwt_assets.delivery_history import delivery_history
 from rwt_assets.errors import DeliveryError, DocumentDamagedError, ShardDamagedError
+from rwt_assets.feed import Target
 from rwt_assets.layout import Layout
 from rwt_assets.manifest import ArchiveManifest, Delivery
 from rwt_assets.processing import read_manifest
@@ -23,7 +24,7 @@ from rwt_assets.standing import archive_progress
 from rwt_assets.testing import run_request
 from rwt_assets.verification import verify_document
 from rwt_assets_tests.archives import make_zip
-from rwt_assets_tests.assets.conftest import SALES, stored_shop
+from rwt_assets_tests.assets.conftest import SALES, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_corrections import corrected, take_back
 from rwt_assets_tests.assets.test_deliveries import (
     IN_TWO_DAYS,
@@ -100,6 +101,22 @@ def test_a_manifest_that_changed_is_never_gone_by_and_the_archive_is_split_again
     assert archive_progress(stored.catalog, KEY).stage == "delivered"
     assert stored.rows(KEY)["price"].tolist() == [1.5, 7.0, 1.6]
     assert stored.rows(KEY)["_row"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["removed", "at the feed's former target"])
+def test_an_archive_whose_manifest_is_not_there_is_split_again(stored, how):
+    stored.upload("a.zip", REVISIONS[0])
+    stored.take_in()
+    (request,) = plan(stored.catalog)
+    run_request(stored.definitions, stored.instance, request)
+    feed = stored.feed
+    if how == "removed":
+        stored.objects.delete("results", [MANIFEST])
+    else:
+        feed = feed.model_copy(update={"target": Target(bucket="results", prefix="rwt/other")})
+    shop = with_parquet(stored.redeclared(feed))
+    shop.dispatch(expect_failure=True)
+    shop.assert_delivered(KEY)
 
 
 def test_a_manifest_that_changed_costs_no_corrected_row():
