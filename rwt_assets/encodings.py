@@ -33,6 +33,8 @@ _WITH_MARK: Final = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
 _UNREADABLE: Final = "rwt_unreadable"
+_END_MARKS: Final = 4 << 10  # bytes at the end among which they are looked for
+_END_MARK: Final = re.compile(rb"(?<!\x1a)\x1a{1,2048}(?:\r\n?|\n)?\Z")
 _BEYOND_ASCII: Final = 0x80
 _LEADS_OF_TWO: Final = ((0xC2, 0xC5), (0xCE, 0xD1), (0xD7, 0xD9))
 _LEADS: Final = 0xC0  # and above: the first byte of a character (RFC 3629, section 3)
@@ -47,7 +49,7 @@ _UPPER: Final = "A-ZÄÖÜÉÈÊËÀÂÁÃÅÆÇÍÌÎÏÑÓÒÔÕØŒÚÙÛÝŠ
 _WESTERN_WORD: Final = re.compile(f"[{_UPPER}]?[{_LOWER}]+|[{_UPPER}ß]+")
 # Quotes, dashes, signs of currency and degree.
 _AROUND_WORDS: Final = "„“”\u2018\u2019\u201a«»\u2039\u203a…\u2013—€°²³®™©§¿¡†‡•¢£¥ªº"
-_WITHIN_WORDS: Final = re.compile("['\u2019\u2013—·.…]")
+_WITHIN_WORDS: Final = re.compile("['\u2019\u2013—·.…µ]")  # 5 µm
 _SURE: Final = 0.8  # of the words, or it is no Western text
 # EBCDIC: letters, digits, blanks, line ends and what delimits, the same in all of its code pages.
 _EBCDIC: Final = bytes.fromhex(
@@ -65,6 +67,15 @@ _GUESSED_FROM: Final = 16 << 10  # bytes
 _GUESSED_FROM_AT_LEAST: Final = 4  # bytes beyond ASCII
 _BEYOND_ASCII_RUN: Final = re.compile(rb"([A-Za-z]?)([\x80-\xff]+)(?=([A-Za-z]?))")
 _TOGETHER: Final = 2  # accented letters
+# What is written in Windows-1252 beside numbers: signs of currency, measure and law, no letters
+# (but for the Ø of a diameter and the marks of ordinals); not before what may be the second half
+# of a character of Big5 or Shift-JIS.
+_SIGN: Final = rb"[\x80\x85\x89\x91-\x97\x99\xa0\xa2-\xaa\xac-\xb3\xb5-\xba\xbc-\xbf\xd7\xd8\xf7]"
+_EURO_OF_LATIN_9: Final = b"\xa4"  # in Windows-1252 a sign of any currency, which nobody writes
+_SIGNS: Final = re.compile(
+    rb"(?:[\x00-\x7f]|(?<![\x80-\xff])(?:[\xa0\x80]%b|%b[\xa0\x80]?)(?![@-~\x80-\xff]))*"
+    % (_SIGN, _SIGN)
+)
 
 
 def find_encoding(sample: bytes, declared: str = AUTO) -> str:
@@ -165,6 +176,22 @@ def to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         yield held.removeprefix(BOM)
 
 
+def without_end_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same text in UTF-8 without the Ctrl-Z (0x1A) by which DOS programs end a file.
+
+    `copy a.csv+b.csv c.csv` writes one, others fill the last block with them. They are no row and
+    no part of a value. Elsewhere the character stays.
+    """
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        if len(held) > _END_MARKS:
+            yield held[:-_END_MARKS]
+            held = held[-_END_MARKS:]
+    found = _END_MARK.search(held)
+    yield held if found is None else held[: found.start()]
+
+
 class GuessEvidence:
     """What the whole of a member says of its encoding, gathered while it is read."""
 
@@ -229,6 +256,8 @@ def _guess(sample: bytes) -> str:
     beyond = [line for line in lines[: max(1, len(lines) - 1)] if not line.isascii()] or lines[-1:]
     size = accumulate(len(line) for line in beyond)
     text = b"\n".join(line for line, end in zip(beyond, size, strict=True) if end <= _GUESSED_FROM)
+    if _SIGNS.fullmatch(text):
+        return "iso8859-15" if _EURO_OF_LATIN_9 in text else "cp1252"
     if _is_western(text):
         share, guess = max(
             ((_western_words(text, one), one) for one in _WESTERN), key=itemgetter(0)

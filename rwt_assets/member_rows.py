@@ -33,6 +33,7 @@ from rwt_assets.encodings import (
     find_encoding,
     is_guess,
     to_utf8,
+    without_end_mark,
 )
 from rwt_assets.errors import EncodingGuessError, LimitError, MemberHeaderError, MemberNotTextError
 from rwt_assets.feed import Limits, MemberRule
@@ -180,7 +181,8 @@ class MemberRows:
         head, rest = _beginning(chunks)
         encoding = find_encoding(head, self._rule.dialect.encoding)
         self._hold_to_text(head, encoding)
-        text, rest = _beginning(self._counter.taken_of(to_utf8(chain([head], rest), encoding)))
+        utf8 = without_end_mark(to_utf8(chain([head], rest), encoding))
+        text, rest = _beginning(self._counter.taken_of(utf8))
         self.dialect = find_dialect(
             text,
             self._rule.dialect,

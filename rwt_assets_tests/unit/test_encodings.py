@@ -41,6 +41,67 @@ def test_a_code_page_is_guessed_and_the_guess_is_told(encoding, cities):
     assert not member.dialect.encoding_guessed
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *(
+            "£{}.50",
+            "{},50 €",
+            "{},50€",
+            "{}½",
+            "±{}",
+            "§ {}",
+            "{}\u00d7{}",
+            "Ø {} mm",
+            "{}º",
+            "{} °C",
+        ),
+        *(
+            "{} m²",
+            "{} µm",
+            "{}\u00a0100,50",
+            "{}\u2013{}",
+            "• {}",
+            "“{}”",
+            "{}\u00a0€",
+            "¥{}",
+            "{}‰",
+        ),
+    ],
+)
+def test_signs_beside_numbers_are_those_of_windows_1252(cell):
+    data = "".join(["id;x\n", *(f"{n};{cell.replace('{}', str(n))}\n" for n in range(1, 40))])
+    assert data.encode("cp1252").decode(find_encoding(data.encode("cp1252"))) == data
+    assert find_encoding(data.encode("cp1252")) in ("cp1252", "iso8859-1")
+
+
+def test_the_euro_sign_of_latin_9_is_one():
+    data = "".join(f"{n};{n},50 €\n" for n in range(40))
+    assert find_encoding(data.encode("iso8859-15")) == "iso8859-15"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word"), [("cp932", "ﾄｳｷｮｳ"), ("big5", "高雄"), ("euc_kr", "가나다")]
+)
+def test_words_of_east_asia_are_no_signs(encoding, word):
+    data = "".join(f"{n},{word}\n" for n in range(20)).encode(encoding)
+    assert data.decode(find_encoding(data)).count(word) == 20
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\r\n\x1a", "\n" + "\x1a" * 127, "\x1a\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_a_ctrl_z_at_the_end_is_no_row_and_no_part_of_a_value(end, encoding):
+    taken = take_member(f"id\n1\nMünchen{end}".encode(encoding), RULE)
+    (member,) = taken.manifest.members
+    assert [row["id"] for row in taken.rows] == ["1", "München"]
+    assert (member.lines.physical, member.rows_read, member.rows_quarantined) == (3, 2, 0)
+
+
+def test_elsewhere_a_ctrl_z_stays():
+    taken = take_member(b"id\n\x1a\na\x1ab\n", RULE)
+    assert [row["id"] for row in taken.rows] == ["\x1a", "a\x1ab"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_what_says_itself_what_it_is_is_no_guess(encoding):
     (member,) = take_member("a,b\n1,é\n".encode(encoding), RULE).manifest.members
@@ -82,6 +143,7 @@ PIECES = st.sampled_from(
         b"4;b\n",
         b'5,"c\n',
         b"\r\n",
+        b"\x1a",
         "6,東\n".encode("cp932"),
     ]
 )
