@@ -20,6 +20,9 @@ _MOSTLY: Final = 0.5
 _NULS: Final = {"utf-16": 0.6, "utf-32": 0.8}  # half and three quarters of an English text
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROL: Final = rb"[\x00-\x08\x0e-\x1f]"  # no tab, no line end, no form feed
+_CONTROLS: Final = re.compile("[\x01-\x08\x0e-\x1f]")
+_NOISE_KINDS: Final = 4
+_NOISE_SHARE: Final = 0.01
 
 _SIGNATURES: Final = tuple(
     (re.compile(pattern, re.DOTALL), what)
@@ -59,18 +62,44 @@ _SIGNATURES: Final = tuple(
         (rb"\x80[\x02-\x05].{0,30}(?:\x8c|c|\x95)", "a Python pickle"),
     )
 )
+_TAGS: Final = "table|style|meta|title|div|span|center|font|pre|form|frameset|h[1-6]|p|br|hr|b|i|a"
+_STATEMENTS: Final = (
+    r"(?:insert|replace)\s+into|create\s+(?:table|database|schema|view|temp\w*)|drop\s+(?:table|"
+    r"database|view)|alter\s+table|begin\s+transaction"
+)
 # What is text, but under whose first line no table is.
 _DOCUMENTS: Final = tuple(
     (re.compile(pattern), what)
     for pattern, what in (
         (r"(?i)<(?:!doctype\s+html|html|head|body|script)\b", "an HTML page"),
         (r"(?i)<!doctype\s|<\?xml\s|<\w+(?::\w+)?\s+xmlns", "an XML document"),
+        # A tag before another one, not before a delimiter: some name columns <DATE>,<LOW>.
+        (
+            rf"(?i)<(?:{_TAGS})(?:\s[^<>]*)?>(?:[^<>,;\t|\r\n]*|\s*[\r\n]\s*)<[/!a-z]",
+            "an HTML page",
+        ),
+        (r"<!--", "an XML document"),
+        (r"<[A-Za-z_][\w.:-]*(?:\s[^<>]*)?>(?:\s*[\r\n]\s*)?<[/!?A-Za-z_]", "an XML document"),
         (r"\{\\rtf\d?", "an RTF document"),
         (r"-----BEGIN PGP ", "a PGP message"),
         (r"-----BEGIN [A-Z0-9 ]+-----\s*\n", "a PEM file"),
         (r"%!PS-Adobe", "a PostScript document"),
         (r"(?i)mime-version:\s*\d", "a MIME message"),
         (r'\[\s*\{\s*"[^"]*"\s*:|\{\s*"[^"]*"\s*:', "a JSON document"),
+        (
+            r'[\[{]\s*(?:[\]}]|\[|"[^"\r\n]*"\s*[,\]]|(?:-?\d[\d.eE+-]*|null|true|false)\s*[,\]])',
+            "a JSON document",
+        ),
+        (rf"(?i)(?:\s|--[^\n]*\n|/\*(?s:.*?)\*/;?)*(?:{_STATEMENTS})\s", "a script of SQL"),
+        (r"(?i)-- (?:mysql|mariadb) |--\r?\n-- postgresql ", "a script of SQL"),
+        (
+            r"version https://git-lfs\.github\.com/spec/",
+            "a pointer of Git LFS, not the file itself",
+        ),
+        (r"ID;P\w*(?:;[NE])*\r?\n[PFBC];", "a SYLK file"),
+        (r"BEGIN:V(?:CARD|CALENDAR)\r?\n", "a vCard or calendar"),
+        (r"UNA.{6}\s*UNB\+|UNB\+UNO", "an EDIFACT message"),
+        (r"ISA(.)00\1.{10}\1", "an X12 message"),
         (r"(?:[A-Za-z0-9+/]{60,76}\r?\n){2}", "a text in base64"),
     )
 )
@@ -92,9 +121,25 @@ def why_no_table(head: bytes, encoding: str, declared: Dialect) -> tuple[str, st
     if declared.encoding == AUTO and looks_like_ebcdic(head):
         remedy = "Declare dialect.encoding of the feed, such as cp037, cp273, cp500 or cp1140."
         return "written in EBCDIC, of which there are several code pages", remedy
+    if _is_noise(head, encoding, declared):
+        return "no text but bytes of which many are control characters", remedy
     if declared.header is not False and declared.skip_lines in (0, AUTO):
         what = document_in(head, encoding)
     return (f"no table but {what}", remedy) if what is not None else ("", "")
+
+
+def _is_noise(head: bytes, encoding: str, declared: Dialect) -> bool:
+    """Whether a file has control characters of many kinds, also on its first line.
+
+    That is so of what was compressed or encrypted without a signature. A table may have some within
+    values, and one of them as its delimiter.
+    """
+    text = head[:LOOKED_AT].decode(encoding, "replace")
+    marks = {declared.delimiter, declared.quote, declared.escape, declared.comment}
+    found = [one for one in _CONTROLS.findall(text) if one not in marks]
+    first = _CONTROLS.findall(re.split(r"[\r\n]", text, maxsplit=1)[0])
+    many = len({*found}) >= _NOISE_KINDS and len(found) >= _NOISE_SHARE * len(text)
+    return many and not {*first} <= marks
 
 
 def document_in(head: bytes, encoding: str) -> str | None:

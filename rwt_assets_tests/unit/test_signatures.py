@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import zipfile
+import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,6 +144,23 @@ DOCUMENTS = {
     "JSON": '[{"id": 1, "name": "a"},\n {"id": 2, "name": "b"}]\n',
     "a JSON": '{"id": 1}\n{"id": 2}\n',
     "PostScript": "%!PS-Adobe-3.0\n%%Pages: 1\n",
+    "HTML page": '<table border="1"><tr><td>id</td></tr>\n<tr><td>1</td></tr></table>\n',
+    "an HTML page": '<meta charset="utf-8">\n<table>\n<tr><td>1</td></tr></table>\n',
+    "HTML pag": "<title>Login</title>\n",
+    "XML document": '<orders>\n  <order id="1"/>\n</orders>\n',
+    "an XML document": "<soap:Envelope><soap:Body/></soap:Envelope>\n",
+    "an XML docu": "<!-- generated -->\n<rows/>\n",
+    "JSON document": "[[1, 2], [3, 4]]\n",
+    "a JSON document": '["a", "b"]\n["c", "d"]\n',
+    "a JSON docu": "[]\n",
+    "script of SQL": "-- dump\n/* by us */;\nDROP TABLE IF EXISTS `a`;\n",
+    "a script of SQL": "INSERT INTO a (id, name) VALUES (1, 'x');\n",
+    "script": "-- MySQL dump 10.13\n--\n-- Host: localhost\n",
+    "Git LFS": "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+    "SYLK": "ID;PWXL;N;E\nP;PGeneral\nC;Y1;X1;K1\n",
+    "vCard": "BEGIN:VCARD\nVERSION:3.0\nEND:VCARD\n",
+    "EDIFACT": "UNA:+.? 'UNB+UNOC:3+X+Y+250101:1200+1'UNH+1+ORDERS'\n",
+    "X12": "ISA*00*          *00*          *ZZ*A*ZZ*B*250101*1200*U*00401*1*0*P*>~\n",
     "MIME": "MIME-Version: 1.0\nContent-Type: text/csv\n\nid,name\n",
 }
 
@@ -160,10 +178,47 @@ def test_a_document_is_refused_by_name_unless_its_first_line_is_declared_to_be_a
 
 
 @pytest.mark.parametrize(
-    "header", ["<5,>5", "{a},b", "[a],b", "html,xml", "%,n", "-----,x", "QUJDQUJD,x", "<b>,x"]
+    "header",
+    [
+        *("<5,>5", "{a},b", "[a],b", "html,xml", "%,n", "-----,x", "QUJDQUJD,x", "<b>,x"),
+        *(
+            "<DATE>,<TIME>",
+            "<title>,<a>",
+            "ID;P,x",
+            "version,x",
+            "-- id,x",
+            "ISA,00",
+            "insert,into",
+        ),
+    ],
 )
 def test_a_header_of_such_characters_is_a_header(header):
     assert rows(f"{header}\n1,2\n".encode()) == (1, [])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "  "])
+def test_names_in_angle_brackets_are_names(delimiter):
+    header = delimiter.join(["<DATE>", "<TIME>", "<OPEN>"])
+    assert rows(f"{header}\n1\n".encode(), delimiter="~") == (1, [])
+
+
+def test_bytes_without_a_signature_are_no_table():
+    packed = zlib.compress(CSV * 20)
+    for data in (
+        packed,
+        packed[2:],
+        bytes(n * 7919 % 251 for n in range(9000)),
+        b"\x85\x02\x0c\x03" + packed,
+    ):
+        with pytest.raises(MemberNotTextError, match="control characters"):
+            rows(data)
+
+
+@pytest.mark.parametrize("dialect", [{}, {"delimiter": "\x01"}])
+def test_control_characters_within_values_or_as_a_delimiter_are_text(dialect):
+    between = dialect.get("delimiter", ",")
+    text = f"id{between}name\n" + "".join(f"{n}{between}a\x02b\x03c\x04d\x05\n" for n in range(9))
+    assert rows(text.encode(), **dialect) == (9, [])
 
 
 EBCDIC = ("cp037", "cp273", "cp500", "cp1140")
