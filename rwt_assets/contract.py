@@ -93,7 +93,8 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
 
     Raises:
         ArchiveSchemaError: columns are new or missing for which the archive fails.
-        MemberHeaderError: a column that is needed is missing, or one is there that we add.
+        MemberHeaderError: a column that is needed is missing, or all of several that are declared,
+            or one is there that we add.
         MemberSchemaError: columns are new or missing for which the member is set aside.
     """
     evolution = rule.evolution
@@ -106,6 +107,7 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
         (bool(missing) and evolution.missing_columns == "fail", ArchiveSchemaError, "missing"),
         (bool(new) and evolution.new_columns == "fail", ArchiveSchemaError, "new"),
         (bool(needed), MemberHeaderError, "needed"),
+        (1 < len(rule.columns) == len(missing), MemberHeaderError, "none"),
         (bool(taken), MemberHeaderError, "taken"),
         (bool(ours), MemberHeaderError, "ours"),
         (bool(missing) and evolution.missing_columns == "quarantine", MemberSchemaError, "missing"),
@@ -115,6 +117,7 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
         "missing": f"{_named(missing)} missing; {found}",
         "new": f"{_named(new)} not declared by the feed",
         "needed": f"{_named(needed)} missing; {found}",
+        "none": f"none of the declared columns {', '.join(map(repr, missing))} is there; {found}",
         "taken": f"{_named(taken)} one that enrichment adds; {found}",
         "ours": f"{_named(ours)} named like a folder of the results; {found}",
     }
@@ -137,6 +140,7 @@ _REMEDIES: Final = {
     "missing": "Ask the sender, or set evolution.missing_columns of the feed.",
     "new": "Declare it in the feed's columns, or set evolution.new_columns.",
     "needed": "Ask the sender, or mend the feed's split_by, key_column, unique or columns.",
+    "none": "Ask the sender, or mend delimiter, header or skip_lines of the dialect, or columns.",
     "taken": "Ask the sender to give the column another name.",
     "ours": "Ask the sender to give the column another name.",
 }

@@ -29,6 +29,7 @@ from rwt_assets.preamble import (
     COMMENT_MARK,
     are_comments,
     first_lines,
+    is_split_alike,
     may_have_comments,
     may_skip,
     stated_delimiter,
@@ -206,7 +207,8 @@ class _Judge:
 
         None if that beginning is out of the question.
         """
-        rows, regular = _rows(_without_lines(self.text, dialect.skip_lines), dialect)
+        below = _without_lines(self.text, dialect.skip_lines)
+        rows, regular = _rows(below, dialect)
         header = self._has_header(rows)
         trailing = self._trails(rows, header=header)
         decided = dialect.model_copy(update={"header": header, "trailing_delimiter": trailing})
@@ -219,7 +221,10 @@ class _Judge:
         fitting = sum(len(row) == width + trailing for row in body) / max(len(body), 1)
         found = len(find_names(rows[0], self.needed, self.case)) if header else 0
         if self.declared.skip_lines == AUTO and dialect.skip_lines:
-            before, _ = _rows(first_lines(self.text, dialect.skip_lines), dialect)
+            skipped = first_lines(self.text, dialect.skip_lines)
+            if not found and is_split_alike(skipped, below, dialect.delimiter):
+                return None
+            before, _ = _rows(skipped, dialect)
             if not may_skip(before, rows, found=bool(found), fitting=fitting):
                 return None
         most = Counter(map(len, rows)).most_common(1)[0][0]
@@ -241,7 +246,9 @@ class _Judge:
             likely.rank,
             fitting,
         )
-        return _Guess(decided, merit, (found, 1 < len(rows[0]) == most))
+        # The title of a spreadsheet is as wide as the table, and most of it is empty.
+        named = not header or trailing or bool(rows[0][-1].strip())
+        return _Guess(decided, merit, (found, named and 1 < len(rows[0]) == most))
 
     @cached_property
     def _likelihood(self) -> Callable[[str, str | None], Likelihood]:

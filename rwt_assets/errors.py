@@ -179,7 +179,7 @@ class EncodingGuessError(MemberError):
 
 
 class MemberInFolderError(MemberError):
-    """A rule that took nothing names it, but for the folder it lies in."""
+    """A rule that took nothing names it, but for the folder it lies in, or blanks in its name."""
 
 
 class MemberHeaderError(MemberError):

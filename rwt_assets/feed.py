@@ -36,7 +36,15 @@ from rwt_assets.expectations import (
 from rwt_assets.named_enrichments import Enrichment, check_columns_known
 from rwt_assets.notation import Notation, ValueSettings, known_notation
 from rwt_assets.object_keys import check_source_prefix, check_target_prefix
-from rwt_assets.same_names import EXACT, INSENSITIVE, Case, ends_with, folded, matches
+from rwt_assets.same_names import (
+    EXACT,
+    INSENSITIVE,
+    Case,
+    ends_with,
+    folded,
+    matches,
+    without_slips,
+)
 
 NewColumns = Literal["add", "rescue", "ignore", "quarantine", "fail"]
 MissingColumns = Literal["null", "quarantine", "fail"]
@@ -199,10 +207,11 @@ class Evolution(_Declaration):
     `new_columns`: `add` keeps them as text, `rescue` keeps them in the column `_rescued`,
     `ignore` leaves them out. A column is new if the rule declares `columns` and not this one.
     `missing_columns`: `null` fills a declared column that may be null; one that may not is
-    always `quarantine` at least. `type_conflicts` is for values that break the column's rule;
-    `rescue` makes the value null and keeps its text in `_rescued`, as far as the column may be
-    null, and else sets the row aside. `_rescued` is a JSON object of column and text; empty
-    fields are not in it, and it is null where nothing was rescued.
+    always `quarantine` at least, and so are all of several, of which none is there.
+    `type_conflicts` is for values that break the column's rule; `rescue` makes the value null and
+    keeps its text in `_rescued`, as far as the column may be null, and else sets the row aside.
+    `_rescued` is a JSON object of column and text; empty fields are not in it, and it is null
+    where nothing was rescued.
     """
 
     new_columns: NewColumns = "add"
@@ -319,11 +328,16 @@ class MemberRule(Expected, ValueSettings):
         )
 
     def takes_in_a_folder(self, member: str, case: Case = INSENSITIVE) -> bool:
-        """Whether this rule would take a member if it lay in no folder, and does not as it is."""
-        base = member.rpartition("/")[2]
+        """Whether this rule would take a member if it lay in no folder, and does not as it is.
+
+        Or if there were no slip in its name; see `same_names.without_slips`.
+        """
+        meant = without_slips(member)
+        base = meant.rpartition("/")[2]
         if base == member or any(matches(member, pattern, case) for pattern in self.exclude):
             return False
-        return not self.takes(member, case) and self.takes(base, case)
+        meant_is_taken = self.takes(base, case) or self.takes(meant, case)
+        return meant_is_taken and not self.takes(member, case)
 
     @property
     def patterns(self) -> str:

@@ -5,14 +5,17 @@ What belongs here: the comparison of written and declared names. What does not: 
 Standard Annex #15 (NFC: `é` has one form).
 """
 
+import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from rwt_assets.errors import MemberHeaderError
 from rwt_assets.feed import MemberRule
 from rwt_assets.same_names import EXACT, Case
 
 _MARK = "\ufeff"
+_BRACKETS: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")  # a unit: price [EUR]
 _FATE = "The whole member was set aside; the others were processed."
 
 
@@ -75,11 +78,30 @@ def _refuse_near_misses(
     for wanted in declared:
         if wanted in given:
             continue
-        near = [name for name in others if _letters(name) and _letters(name) == _letters(wanted)]
+        near = [name for name in others if _is_near(name, wanted)]
         if near:
             named = ", ".join(map(repr, near))
             told = f"the column {wanted!r} is missing; nearly so named: {named}"
             raise _error(told, names, where, "or declare the column under the name that is sent")
+
+
+def _is_near(name: str, wanted: str) -> bool:
+    """Whether a name has the letters of another, which may lack what the one has in brackets.
+
+    Letters of UTF-8 that were read as Windows-1252 and written again are those that were meant.
+    """
+    own, other = _letters(name), _letters(wanted)
+    bare = own == _letters(_BRACKETS.sub("", wanted)) or other == _letters(_BRACKETS.sub("", name))
+    return bool(own and other) and (own == other or bare or _letters(_read_again(name)) == other)
+
+
+def _read_again(name: str) -> str:
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return name.encode(encoding).decode()
+        except UnicodeError:
+            continue
+    return name
 
 
 def _letters(name: str) -> str:

@@ -112,6 +112,12 @@ class _Table:
         """How many rows would be delivered."""
         return self.rows - self.rejected
 
+    @property
+    def may_have_a_title(self) -> bool:
+        """Whether the header may be a title: it has one name, or none for the last column."""
+        *_, last = self.profile.columns
+        return len(self.profile.columns) == 1 or last == f"column_{len(self.profile.columns)}"
+
 
 @dataclass(slots=True)
 class _Rule:
@@ -211,17 +217,15 @@ class _MemberReader:
     def read(self) -> _Table | NoTable:
         """The member as the table that it most likely is."""
         tried = [self._with_header(GUESSES[0])]
-        if isinstance(tried[0], NoTable) or tried[0].rejected or len(tried[0].profile.columns) == 1:
+        first = tried[0]
+        if isinstance(first, NoTable) or first.rejected or first.may_have_a_title:
             tried.append(self._with_header(GUESSES[1]))
         tables = [one for one in tried if isinstance(one, _Table)]
         if not tables:
             return tried[0]
         # Of equally good ones the plain one. What leaves rows out is no better for rejecting less.
         most = max(one.good for one in tables)
-        return min(
-            tables,
-            key=lambda one: (len(one.profile.columns) == 1, one.good < most, one.rejected),
-        )
+        return min(tables, key=lambda one: (one.may_have_a_title, one.good < most, one.rejected))
 
     def _with_header(self, dialect: Dialect) -> _Table | NoTable:
         """With its first record as a header unless it has a number or a day as the others."""

@@ -30,7 +30,7 @@ from rwt_assets.errors import (
     NotAZipError,
 )
 from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.same_names import spelled
+from rwt_assets.same_names import spelled, without_slips
 from rwt_assets.zip_budget import Budget
 from rwt_assets.zip_directory import STORED, Defect, Member, read_directory
 from rwt_assets.zip_names import DistinctNames
@@ -222,6 +222,17 @@ def _in_a_folder(
 ) -> MemberInFolderError:
     folder, _, base = member.stored_name.rpartition(SEPARATOR)
     instead = f"the rule for {rule.patterns} would take it" if rule else "no rule takes it"
+    if without_slips(member.stored_name) != member.stored_name:
+        return MemberInFolderError(
+            f"the rule for {passed_over.patterns} took nothing, and {member.stored_name!a} is "
+            f"named so but for blanks, backslashes or characters that nobody sees; {instead}",
+            where=f"{where}, member {member.name!r}",
+            fate="The whole member was set aside; the others were processed.",
+            remedy=(
+                "Ask the sender for it under its right name, or name it as it is in include (or in "
+                "exclude, if it is not meant)."
+            ),
+        )
     return MemberInFolderError(
         f"the rule for {passed_over.patterns} took nothing, and {spelled(base)} lies in the folder "
         f"{spelled(folder)}, where {instead}",

@@ -11,6 +11,7 @@ from io import StringIO
 from itertools import islice
 from typing import Final
 
+from rwt_assets.delimiters import DELIMITERS
 from rwt_assets.first_records import are_names, is_evident
 
 COMMENT_MARK: Final = "#"
@@ -71,6 +72,9 @@ def may_skip(
 ) -> bool:
     """Whether lines are few, narrower than the table below, and no table themselves.
 
+    A title that a spreadsheet has saved ends in the delimiters of empty cells. It is as narrow as
+    what it says, if the table below has numbers or days under its names.
+
     Args:
         before: the lines, as rows.
         rows: those below, of which the first would be the header.
@@ -78,16 +82,35 @@ def may_skip(
         fitting: the share of the others that are as wide as it.
     """
     below = len(rows) - 1
+    padded = any(len(row) >= len(rows[0]) for row in before)
+    before = [filled_cells(row) for row in before]
     if below < 1 or any(len(row) >= len(rows[0]) for row in before):
         return False
     if found:
         return True
     if not (are_names(rows[0]) and fitting > _MOSTLY and below * fitting > len(before)):
         return False
+    if padded and not is_evident(rows):
+        return False
     wide = [row for row in before if len(row) > 1]
     if wide:  # a header above rows with a field too many, unless it has values
         return is_evident(rows) and not are_names(wide[0])
     return is_evident(rows) or any(" " in row[0].strip() for row in before if row)
+
+
+def filled_cells(row: Sequence[str]) -> Sequence[str]:
+    """The cells of a row up to the last one that is not empty."""
+    last = next((place for place in range(len(row), 0, -1) if row[place - 1].strip()), 0)
+    return row[:last]
+
+
+def is_split_alike(before: str, below: str, delimiter: str) -> bool:
+    """Whether a line has another delimiter as often as the first one below: both may be rows."""
+    first = next((line for line in StringIO(below, newline="") if line.strip()), "")
+    others = [one for one in DELIMITERS if one != delimiter and one in first]
+    return any(
+        line.count(one) == first.count(one) for line in before.splitlines() for one in others
+    )
 
 
 def first_lines(text: str, count: int) -> str:

@@ -38,6 +38,17 @@ def folded(name: str, case: Case = INSENSITIVE) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def without_slips(name: str) -> str:
+    """The path that a name is meant to be, where a program or a person slipped.
+
+    Backslashes separate folders, blanks are at no end of a folder's or file's name nor before its
+    suffix, and what nobody sees (byte order marks, characters without width) is not there.
+    """
+    seen = "".join(one for one in name if unicodedata.category(one) != "Cf")
+    parts = [part.strip() for part in seen.replace("\\", "/").split("/")]
+    return re.sub(r"\s+(?=\.[^./]*$)", "", "/".join(parts))
+
+
 def spelled(name: str) -> str:
     """A name in quotes; if it is not written as most systems write it, what it is made of.
 

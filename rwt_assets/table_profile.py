@@ -152,7 +152,8 @@ class ColumnProfile:
         """
         if self.settled is not None:
             return self.settled
-        found = proposed(self.fit, self.counts, comma=self.comma)
+        marked = 0 not in self.fractions
+        found = proposed(self.fit, self.counts, comma=self.comma, all_marked=marked)
         if found.type == "number" and self._would_be_one(found):
             return TEXT
         digits = {*self.fractions} - {0}

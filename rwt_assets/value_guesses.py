@@ -127,7 +127,11 @@ GUESSES: Final = tuple(_guesses())
 
 
 def proposed(
-    fit: Collection[Guess], seen: Collection[str] | None, *, comma: bool | None = None
+    fit: Collection[Guess],
+    seen: Collection[str] | None,
+    *,
+    comma: bool | None = None,
+    all_marked: bool = False,
 ) -> Guess:
     """The reading of a column, of those that fit all of its texts.
 
@@ -136,6 +140,7 @@ def proposed(
         seen: the different texts; None if there are too many.
         comma: whether other columns of the table have a decimal comma, or a decimal point; None if
             they have neither.
+        all_marked: whether every text has a comma or a point.
     """
     kinds = [one for one in fit if not one.words or _both_seen(one, seen)]
     first = next(iter(kinds), TEXT)
@@ -145,7 +150,8 @@ def proposed(
         return first
     if first == INTEGER:
         return first
-    return _number([one for one in kinds if one.type in ("integer", "number")], comma=comma)
+    numbers = [one for one in kinds if one.type in ("integer", "number")]
+    return _number(numbers, comma=comma, all_marked=all_marked)
 
 
 def _both_seen(guess: Guess, seen: Collection[str] | None) -> bool:
@@ -171,11 +177,12 @@ def point_of(fit: Collection[Guess]) -> str:
     return marks.pop() if sure else ""
 
 
-def _number(kinds: list[Guess], *, comma: bool | None) -> Guess:
+def _number(kinds: list[Guess], *, comma: bool | None, all_marked: bool) -> Guess:
     """A number: whole if all are, with the marks that are needed.
 
     Texts like 1.234 and 1,234 may be read with a decimal mark and with a thousands mark; then other
-    columns decide, and without them 1.234 is what programs write, and 1,234 stays text.
+    columns decide, and without them 1.234 is what programs write, and 1,234 stays text. Where every
+    text is like 52.123 beside decimal commas, they may be thousands or coordinates, and stay text.
     """
     whole = next((one for one in kinds if one.type == "integer"), None)
     if whole is None:
@@ -187,4 +194,6 @@ def _number(kinds: list[Guess], *, comma: bool | None) -> Guess:
         return whole
     if comma is None:
         return NUMBER if fraction == NUMBER else TEXT
+    if comma and all_marked and fraction == NUMBER:
+        return TEXT
     return whole if comma == (thousands == ".") else fraction

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rwt_assets.errors import MemberHeaderError
 from rwt_assets.feed import Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
 
@@ -142,12 +143,37 @@ def test_a_header_above_rows_with_a_field_more_is_not_skipped(fit, wider):
         ("Report of May\n\n", 1),
         ("Stichtag;31.12.2025\n\n", 1),
         ("Report\n", 1),
+        ("Report;;\n", 1),
+        ("Stichtag;31.12.2025;\n", 1),
     ],
 )
 def test_titles_above_a_table_are_skipped(before, skipped):
     found, reader = read(f"{before}id;name;x\n1;a;b\n2;c;d\n", {"skip_lines": "auto"})
     assert (reader.dialect.skip_lines, reader.columns) == (skipped, ("id", "name", "x"))
     assert found == [("1", "a", "b"), ("2", "c", "d")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name;city;\nAnn;Ulm;x\nBob;Bonn;5\nCid;Kiel;6\n",
+        "name;;\nAnn;Ulm;x\nBob;Bonn;y\n",
+        "id;name;\n1;a;\n2;b;\n",
+        ";a;b\n1;2;3\n",
+    ],
+)
+def test_a_header_that_lacks_a_name_is_no_title(text):
+    found, reader = read(text, {"skip_lines": "auto"})
+    assert reader.lines.skipped == 0
+    assert len(found) == text.count("\n") - 1
+
+
+def test_no_row_is_the_header_of_a_table_that_another_delimiter_splits():
+    lines = ["Dynamic List Display", "---", "|Werk|  Menge|", "---"]
+    lines += [f"|100{n}|{n}.234,00|" for n in range(1, 9)]
+    _, reader = read("\n".join([*lines, "---", ""]), {"skip_lines": "auto"})
+    assert reader.lines.skipped == 0
+    assert reader.rows_read == len(lines)
 
 
 @pytest.mark.parametrize("skip", [0, "auto"])
@@ -211,8 +237,8 @@ def test_a_row_is_not_taken_for_a_header(text):
 
 def test_a_header_with_other_names_than_declared_is_no_row():
     columns = {"name": {}, "amount": {"type": "number"}}
-    found, reader = read("kunde,summe\nMeier,1.5\nWolf,2.5\n", {"header": "auto"}, columns)
-    assert (reader.columns, len(found)) == (("kunde", "summe"), 2)
+    with pytest.raises(MemberHeaderError, match="it has 'kunde', 'summe'"):
+        read("kunde,summe\nMeier,1.5\nWolf,2.5\n", {"header": "auto"}, columns)
     found, reader = read("Meier,1.5\nWolf,2.5\n", {"header": "auto"}, columns)
     assert (reader.columns, len(found)) == (("name", "amount"), 2)
 

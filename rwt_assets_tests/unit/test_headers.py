@@ -70,6 +70,59 @@ def test_a_name_that_differs_by_punctuation_or_the_kind_of_its_letters_is_no_nul
         columns(f"id,{near}", rule)
 
 
+PRICES = MemberRule(include=("*",), columns={"id": {}, "price": {"type": "number"}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id~price\n1~2.5\n2~3\n",  # a delimiter that nobody guesses
+        "Report of May;;\nid;name;price\n1;a;2.5\n2;b;3\n",  # a title, saved by a spreadsheet
+        "Report of May\nid;name;price\n1;a;2.5\n2;b;3\n",
+        "1;2.5\n2;3\n",  # no header, so its first row would be one
+        "Ann;Ulm\nBob;Bonn\n",
+        "Kunde;Betrag\n1;2.5\n",
+    ],
+)
+def test_a_member_with_none_of_the_declared_columns_is_not_all_null(text):
+    with pytest.raises(MemberHeaderError, match="none of the declared columns 'id', 'price' is"):
+        take_all(text, PRICES)
+
+
+def test_a_single_declared_column_may_be_missing_and_so_may_some_of_several():
+    one = MemberRule(include=("*",), columns={"price": {"type": "number"}})
+    assert take_all("Kunde;Betrag\n1;2.5\n", one) == ("Kunde", "Betrag")
+    assert take_all("id;Betrag\n1;2.5\n", PRICES) == ("id", "Betrag")
+
+
+def take_all(text, rule):
+    rows = MemberRows(rule, Limits(), where="here", all_fields=True)
+    list(rows.batches([text.encode()]))
+    return rows.columns
+
+
+@pytest.mark.parametrize(
+    ("sent", "declared"),
+    [("price [EUR]", "price"), ("Preis (netto)", "preis"), ("price", "price (EUR)")],
+)
+def test_a_unit_in_brackets_makes_no_null(sent, declared):
+    rule = MemberRule(include=("*",), columns={"id": {}, declared: {}})
+    with pytest.raises(MemberHeaderError, match="nearly so named"):
+        columns(f"id,{sent}", rule)
+    assert columns(f"id,{declared}", rule) == ("id", declared)
+
+
+def test_another_unit_is_another_column():
+    rule = MemberRule(include=("*",), columns={"id": {}, "price (EUR)": {}})
+    assert columns("id,price (USD)", rule) == ("id", "price (USD)")
+
+
+def test_a_name_of_utf8_that_was_read_as_another_encoding_makes_no_null():
+    rule = MemberRule(include=("*",), columns={"id": {}, "größe": {}})
+    with pytest.raises(MemberHeaderError, match="nearly so named: 'grÃ¶ÃŸe'"):
+        columns("id,grÃ¶ÃŸe", rule)
+
+
 def test_two_columns_that_are_one_set_their_member_aside():
     with pytest.raises(MemberHeaderError, match="'Preis' and 'PREIS' are all") as caught:
         columns("Preis,PREIS", PRICED)

@@ -138,6 +138,7 @@ def test_one_value_of_another_member_loosens_the_type_of_both(file):
         ("name,place\nJosé,Málaga\n".encode("cp1252"), {"encoding": "windows-1252"}),
         ("a,b\n1,2\n".encode("utf-16"), {"encoding": "utf-16"}),
         ("Report of May\n\na,b,c\n1,2,3\n4,5,6\n", {"skip_lines": 1}),
+        ("Report,,\nof May,,\na,b,c\n1,2,3\n4,5,6\n", {"skip_lines": 2}),
         ("1,2\n3,4\n", {"header": False}),
         ("x,1\ny,4\n", {"header": False}),
         ("x,,x\n1,2,3\n4,5,6\n", {}),
@@ -168,6 +169,13 @@ def test_a_dialect_that_is_not_plain_is_declared(file, text, dialect):
 def test_no_declaration_leaves_out_what_may_be_a_row(file, text, rows, rejected):
     found = infer(file({"a.csv": text.encode()}))
     assert (found.rows, found.rows_rejected) == (rows, rejected)
+
+
+def test_coordinates_beside_decimal_commas_are_no_thousands(file):
+    rows = "".join(f"52.{n + 100};{n}.{n + 100};{n},50\n" for n in range(1, 30))
+    (rule,) = infer(file({"a.csv": f"lat;qty;price\n{rows}7.345;12;0,50\n"})).feed.members
+    types = {name: column.type for name, column in rule.columns.items()}
+    assert types == {"lat": "string", "qty": "integer", "price": "decimal(18, 2)"}
 
 
 def test_a_header_narrower_than_most_rows_is_no_title(file):

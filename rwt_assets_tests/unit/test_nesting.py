@@ -76,6 +76,21 @@ def test_a_folder_beside_what_a_rule_takes_is_no_mistake():
     assert walk(body, ruled(TIMES, ALL))["old/stop_times.txt"] == b"old"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["stop_times.txt ", " stop_times.txt", "stop_times\u00a0.txt", "\ufeffstop_times.txt",
+     "stop_\u200btimes.txt", "may\\stop_times.txt"],
+)  # fmt: skip
+def test_a_slip_in_a_name_leaves_no_member_out(name):
+    body = archive([Entry(name, CSV, system=3), Entry("stops.txt", CSV)])
+    error = walk(body, ruled(TIMES, {"include": ("stops.txt",)}))[name]
+    assert isinstance(error, MemberInFolderError)
+    assert "stop_times.txt" in str(error)
+    assert ascii(name)[1:-1] in str(error)
+    both = archive([Entry(name, CSV, system=3), Entry("stop_times.txt", CSV)])
+    assert walk(both, ruled(TIMES))[name] == NO_RULE
+
+
 def test_a_rule_before_and_an_exclude_settle_what_is_in_a_folder():
     body = archive([Entry("old/stop_times.txt", CSV)])
     assert walk(body, ruled(ALL, TIMES)) == {"old/stop_times.txt": CSV}
