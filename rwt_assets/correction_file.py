@@ -12,6 +12,7 @@ one that begins with apostrophes and one of these. One apostrophe is taken off s
 file is read, so every text comes back as it was.
 """
 
+import codecs
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from rwt_assets.foreign_text import spreadsheet_cell, spreadsheet_text
 PLACE: Final = ("archive", "revision", "member", "row", "line", "rule", "reason", "text")
 PREFIX: Final = "rwt_"
 FIELD_CHARACTERS: Final = 8 << 20
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -88,7 +90,8 @@ def read_file(body: bytes, where: str) -> list[FileRow]:
     """Read a file, as `write_file` or a spreadsheet has written it.
 
     Args:
-        body: UTF-8, with or without a byte order mark; cells end at commas, semicolons or tabs.
+        body: UTF-8, with or without a byte order mark, or UTF-16 with one, as Excel saves "Unicode
+            text"; cells end at commas, semicolons or tabs.
         where: named in errors.
 
     Returns:
@@ -97,11 +100,12 @@ def read_file(body: bytes, where: str) -> list[FileRow]:
     Raises:
         CorrectionError: it is no such file, with the line.
     """
+    encoding, name = ("utf-16", "UTF-16") if body.startswith(_UTF_16) else ("utf-8-sig", "UTF-8")
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode(encoding)
     except UnicodeDecodeError as error:
         raise refused(
-            f"the file is no UTF-8 ({error.reason} at byte {error.start})",
+            f"the file is no {name} ({error.reason} at byte {error.start})",
             where=where,
             remedy="Save it as CSV in UTF-8.",
         ) from error

@@ -19,6 +19,7 @@ from rwt_assets.feed import MemberRule
 from rwt_assets.foreign_text import SafeMarkdown
 from rwt_assets.manifest import MemberReport
 from rwt_assets.markdown_tables import markdown_table
+from rwt_assets.same_names import folded
 
 UNDECLARED: Final = "not declared"
 # Numbers, and what looks like a digest: letters a to f with at least one digit.
@@ -64,9 +65,10 @@ def schema_of(report: MemberReport, rule: MemberRule) -> MemberSchema:
 def kind_of(member: str) -> str:
     """What the names of members of one kind have in common: all but numbers and digests.
 
-    `sales_2026-01-01.csv` and `sales_2026-01-02.csv` are of the kind `sales_#-#-#.csv`.
+    `sales_2026-01-01.csv` and `SALES_2026-01-02.CSV` are of the kind `sales_#-#-#.csv`: names that
+    are the same to people are.
     """
-    return VARYING.sub("#", member)
+    return VARYING.sub("#", folded(member))
 
 
 def compare_schemas(before: MemberSchema, after: MemberSchema) -> tuple[Difference, ...]:

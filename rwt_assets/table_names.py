@@ -7,6 +7,7 @@ another member. Where two members would have one name, that name is no table.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -103,5 +104,6 @@ def _sql_key(name: str) -> bytes:
 
 
 def _plain(text: str) -> str:
-    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
+    composed = unicodedata.normalize("NFC", text)  # a Mac writes an accent as a character
+    name = re.sub(r"\W+", "_", composed, flags=re.ASCII).strip("_").lower()
     return f"_{name}" if not name or name[0].isdigit() else name

@@ -72,11 +72,12 @@ def test_the_columns_of_the_place_are_none_of_a_member():
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_a_file_that_a_spreadsheet_has_written_is_read(delimiter):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_that_a_spreadsheet_has_written_is_read(delimiter, encoding):
     rows = csv.reader(StringIO(written(["price"], row(fields={"price": "1,5"})), newline=""))
     file = StringIO(newline="")
     csv.writer(file, delimiter=delimiter).writerows(rows)
-    (read,) = read_file(file.getvalue().encode("utf-8-sig"), "rows.csv")
+    (read,) = read_file(file.getvalue().encode(encoding), "rows.csv")
     assert read.fields["price"] == "1,5"
 
 
@@ -87,6 +88,7 @@ def test_a_file_that_a_spreadsheet_has_written_is_read(delimiter):
         (b"item,price\npen,1\n", "does not begin with the column rwt_archive"),
         (b"rwt_archive,rwt_row\n", "has no column 'rwt_revision'"),
         ("rwt_archive,\xfc".encode("latin-1"), "is no UTF-8"),
+        (b"\xff\xfer\x00w", "is no UTF-16"),
         (written(["a"]).replace("text,a", "text,a,a").encode(), "has the column 'a' twice"),
         (written(["a"], row(fields={"a": "x"})).encode() + b"one,two\r\n", "9 cells expected, 2"),
         (written(["a"], row()).replace(",3,", ",three,").encode(), "rwt_row is no number: 'three'"),

@@ -94,6 +94,8 @@ def test_types_and_dialects_are_compared_and_told():
         ("sales_2026-01-01.csv", "sales_#-#-#.csv"),
         ("a/export_3f2b9c0d.csv", "a/export_#.csv"),
         ("facade.csv", "facade.csv"),
+        ("SALES_2026-01-01.CSV", "sales_#-#-#.csv"),
+        ("de\u0301cembre.csv", "d\u00e9cembre.csv"),
         ("stop_times.txt", "stop_times.txt"),
     ],
 )

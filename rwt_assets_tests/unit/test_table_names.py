@@ -31,6 +31,13 @@ def test_a_name_never_comes_to_mean_another_member():
     assert len(set(table_names(first + second).values())) == 5
 
 
+def test_a_mac_calls_a_table_as_others_do():
+    assert [*table_names(["de\u0301cembre.csv"]).values()] == ["d_cembre"]
+    assert [*table_names(["d\u00e9cembre.csv"]).values()] == ["d_cembre"]
+    both = table_names(["de\u0301cembre.csv", "d\u00e9cembre.csv"])
+    assert "d_cembre" not in both.values()
+
+
 def test_columns_of_later_objects_are_there_whatever_their_types():
     one = pa.schema([("n", pa.int64()), ("none", pa.null()), ("odd", pa.int64())])
     two = pa.schema([("n", pa.float64()), ("none", pa.date32()), ("odd", pa.string())])
