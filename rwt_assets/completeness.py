@@ -142,8 +142,14 @@ def _ended(feed: Feed, manifest: ArchiveManifest) -> Iterator[str]:
 
 
 def named_by(claim: Claim, members: Sequence[MemberReport]) -> MemberReport | None:
-    """The member that a claim is about: by its whole name, or by its last part if one has it."""
-    wanted = folded(claim.member.removeprefix("./"))
+    """The member that a claim is about: by its whole name, or by its last part if one has it.
+
+    Folders in it may be separated by backslashes.
+    """
+    given = [one for one in members if one.name == claim.member]
+    if len(given) == 1:
+        return given[0]
+    wanted = folded(claim.member.replace("\\", "/").removeprefix("./"))
     whole = [one for one in members if folded(one.name) == wanted]
     last = [one for one in members if folded(one.name).rpartition("/")[2] == wanted]
     found = whole or last

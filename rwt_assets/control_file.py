@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final, Protocol
 
+from rwt_assets.encodings import SAMPLE_BYTES, find_encoding, without_end_mark
 from rwt_assets.expectations import DIGESTS, SUM, Control, ControlColumns
 from rwt_assets.manifest import Claim
 from rwt_assets.same_names import folded
@@ -22,7 +23,8 @@ AT_MOST_BYTES: Final = 16 << 20
 LINE_CHARACTERS: Final = 8_192
 PROBLEMS_TOLD: Final = 20
 DELIMITERS: Final = ",;\t|"
-BYTE_ORDER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+TITLES: Final = 10  # lines, among which the header is looked for
+QUOTES: Final = "\"'"
 
 
 class WrittenNumbers(Protocol):
@@ -123,8 +125,10 @@ def number_in(text: str, control: WrittenNumbers) -> Decimal | None:
 
 
 def _text(data: bytes) -> str:
-    if data.startswith(BYTE_ORDER_MARKS):
-        return data.decode("utf-16", "replace")
+    data = b"".join(without_end_mark([data]))
+    found = find_encoding(data[:SAMPLE_BYTES])
+    if found.startswith(("utf-16", "utf-32")):
+        return data.decode(found, "replace")
     for encoding in ("utf-8-sig", "cp1252"):
         try:
             return data.decode(encoding)
@@ -154,12 +158,18 @@ def _from_table(
     wanted |= {f"{SUM}{name}": column for name, column in columns.sums.items()}
     wanted = {name: column for name, column in wanted.items() if column}
     lines = text.splitlines()
-    start = next((number for number, line in enumerate(lines) if line.strip()), None)
-    if start is None:
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    if not filled:
         problems.append("it is empty")
         return
-    delimiter = max(DELIMITERS, key=lines[start].count)
-    reader = csv.reader(io.StringIO("\n".join(lines[start:])), delimiter=delimiter)
+    sought = [folded(column) for column in wanted.values()]
+    # Above the header may stand what a spreadsheet writes for itself, a title or a comment.
+    start = next((n for n in filled[:TITLES] if {*sought} <= {*_header(lines[n])}), filled[0])
+    first = lines[start].lstrip()[0]
+    quote = first if first in QUOTES else QUOTES[0]
+    reader = csv.reader(
+        io.StringIO("\n".join(lines[start:])), delimiter=_delimiter(lines[start]), quotechar=quote
+    )
     try:
         header = [folded(name.strip()) for name in next(reader)]
         missing = [column for column in wanted.values() if folded(column) not in header]
@@ -172,6 +182,15 @@ def _from_table(
                 yield start + reader.line_num, _picked(row, places)
     except csv.Error as error:
         problems.append(f"line {start + reader.line_num}: {error}")
+
+
+def _delimiter(header: str) -> str:
+    return max(DELIMITERS, key=header.count)
+
+
+def _header(line: str) -> list[str]:
+    """The names that a line would have as a header."""
+    return [folded(name.strip().strip(QUOTES)) for name in line.split(_delimiter(line))]
 
 
 def _picked(row: list[str], places: Mapping[str, int]) -> dict[str, str]:

@@ -19,10 +19,12 @@ from isal import isal_zlib
 from rwt_assets.contract import ShardContract
 from rwt_assets.documents import write_document
 from rwt_assets.enrichment import enrich
+from rwt_assets.enrichment_chain import EnrichmentChain
 from rwt_assets.errors import (
     SPLIT_AGAIN,
     ArchiveMissingError,
     DocumentDamagedError,
+    EnrichmentError,
     ShardDamagedError,
     SupersededError,
 )
@@ -246,6 +248,29 @@ def _holds(body: bytes, table: pa.Table) -> bool:
         return bool(pq.read_table(BytesIO(body), use_threads=False).equals(table))
     except (pa.ArrowException, OSError):
         return False
+
+
+def table_without_rows(report: MemberReport, rule: MemberRule, *, archive: str) -> pa.Table:
+    """The enriched table that a member has if none of its rows is good: its columns alone.
+
+    Args:
+        report: of a member that was read.
+        rule: that took it.
+        archive: object key of the archive.
+    """
+    where, none = f"{archive}, member {report.name!r}", np.zeros(0, np.int64)
+    texts = pa.table({name: pa.array([], pa.string()) for name in report.columns})
+    table = enrich(
+        ShardContract(rule, where=where).apply(texts, none).valid,
+        key_column=rule.key_column,
+        archive=archive,
+        member=report.name,
+        row_numbers=none,
+    )
+    try:
+        return EnrichmentChain(rule.enrichments, where=where).apply(table)
+    except EnrichmentError:  # a person's function may want rows; nothing is asked of it
+        return table
 
 
 def read_manifest(store: ObjectStore, target: Target, archive: str) -> ArchiveManifest:

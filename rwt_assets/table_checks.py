@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import duckdb
+import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
 from rwt_assets.completeness import Finding, named_by
@@ -29,6 +30,7 @@ from rwt_assets.headers import name_key
 from rwt_assets.locked_sql import LOCK, shut
 from rwt_assets.machine_faults import is_shortage
 from rwt_assets.manifest import ArchiveManifest, Claim, MemberReport
+from rwt_assets.processing import table_without_rows
 from rwt_assets.same_names import EXACT, matches
 from rwt_assets.table_names import quoted, table_names
 from rwt_assets.trailers import stated_in_trailers
@@ -75,6 +77,7 @@ def find_in_rows(
         tables: the Parquet that would be delivered, by member; all in `folder`.
         folder: may be written to, for what does not fit in memory.
     """
+    tables = {**tables, **_without_rows(feed, manifest, tables, folder)}
     with closing(duckdb.connect()) as connection:
         asker = _Asker(connection, tables, folder)
         return [
@@ -82,6 +85,24 @@ def find_in_rows(
             *asker.sums(feed, manifest),
             *(found for check in feed.checks for found in asker.check(check)),
         ]
+
+
+def _without_rows(
+    feed: Feed, manifest: ArchiveManifest, tables: Tables, folder: Path
+) -> dict[str, Sequence[Path]]:
+    """Tables without rows, of members that were read and have no shard: they have columns, too.
+
+    A member that is split has none if no row of it is good, such as on a day without orders.
+    """
+    made: dict[str, Sequence[Path]] = {}
+    for number, report in enumerate(manifest.members):
+        rule = feed.rule_for(report.rule_name) if report.outcome == "split" else None
+        if rule is None or tables.get(report.name):
+            continue
+        path = folder / f"no rows of {number}.parquet"
+        pq.write_table(table_without_rows(report, rule, archive=manifest.key), path)
+        made[report.name] = [path]
+    return made
 
 
 class _Asker:

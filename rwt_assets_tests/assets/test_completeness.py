@@ -73,6 +73,20 @@ WHOLE = [
     ({"control": {**TABLE, "required": False}}, BOTH),
     ({"control": SUMS}, controlled("file;rows;total\norders.csv;3;35,75\ncustomers.csv;2;\n")),
     ({"control": TRAILER}, controlled("HEADER\nTRAILER|5\n", "end.txt")),
+    *(
+        ({"control": TABLE}, controlled(text))
+        for text in (
+            "sep=;\r\nfile;rows\r\norders.csv;3\r\ncustomers.csv;2\r\n\x1a",
+            "file\trows\r\norders.csv\t3\r\ncustomers.csv\t2\r\n".encode("utf-16-le"),
+            "Sent on 31.12.2025\n# rows, files\n\nfile,rows\norders.csv,3\ncustomers.csv,2\n",
+            "'file','rows'\n'.\\orders.csv','3'\n'customers.csv','2'\n",
+        )
+    ),
+    # A day without orders: a member that is split has no shard then, and has its columns.
+    (
+        {"checks": [NO_BIG], **REFERENCE},
+        {"orders.csv": "order,customer,amount\n", "customers.csv": CUSTOMERS},
+    ),
     (REFERENCE, BOTH),
     (REFERENCE, {"orders.csv": "order,customer,amount\n1,a,1\n2,,1\n", "customers.csv": CUSTOMERS}),
     ({"checks": [{**NO_BIG, "sql": "select * from orders where amount > 99"}]}, BOTH),
