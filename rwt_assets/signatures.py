@@ -90,7 +90,10 @@ _DOCUMENTS: Final = tuple(
             r'[\[{]\s*(?:[\]}]|\[|"[^"\r\n]*"\s*[,\]]|(?:-?\d[\d.eE+-]*|null|true|false)\s*[,\]])',
             "a JSON document",
         ),
-        (rf"(?i)(?:\s|--[^\n]*\n|/\*(?s:.*?)\*/;?)*(?:{_STATEMENTS})\s", "a script of SQL"),
+        (
+            rf"(?i)(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/;?)*(?:{_STATEMENTS})\s",
+            "a script of SQL",
+        ),
         (r"(?i)-- (?:mysql|mariadb) |--\r?\n-- postgresql ", "a script of SQL"),
         (
             r"version https://git-lfs\.github\.com/spec/",

@@ -19,7 +19,7 @@ from rwt_assets.encodings import find_encoding, looks_like_ebcdic
 from rwt_assets.errors import MemberHeaderError, MemberNotTextError
 from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
-from rwt_assets.signatures import not_text
+from rwt_assets.signatures import document_in, not_text
 
 CSV = b"id,name\n" + b"".join(b"%d,pen %d\n" % (n, n) for n in range(500))
 TABLE = pa.table({"id": [1, 2], "name": ["a", "b"]})
@@ -194,6 +194,30 @@ def test_a_document_is_refused_by_name_unless_its_first_line_is_declared_to_be_a
 )
 def test_a_header_of_such_characters_is_a_header(header):
     assert rows(f"{header}\n1,2\n".encode()) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "/**/",
+        "/* ",
+        "-- x\n",
+        " ",
+        "<a ",
+        "<a>\n",
+        '["',
+        "[[",
+        "[1",
+        "{",
+        "ISA",
+        "UNA",
+        "<!",
+        "<b>x",
+    ],
+)
+def test_no_beginning_takes_long_to_look_at(piece):
+    for end in ("", "x", "*/", "\n"):
+        document_in((piece * 4000 + end).encode(), "utf-8")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "  "])
