@@ -21,6 +21,7 @@ is contradicted by its own closing quote. If neither is within `LOOK_AHEAD`, the
 Nothing here depends on where a batch ends: what cannot be decided yet is left for the next.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -164,6 +165,7 @@ class _Lines:
     offsets: np.ndarray
     blank: np.ndarray
     comment: np.ndarray
+    left_out: np.ndarray  # blank or a comment
     quotes: np.ndarray
     regular: bool
 
@@ -177,7 +179,8 @@ class _Lines:
         blank, comment = left_out(view, offsets, marks, blank_rows=dialect.blank_rows)
         quotes = np.flatnonzero(view[: offsets[-1]] == marks.quote)
         is_regular = not comment.any() and regular(view, quotes, marks)
-        return cls(text, view, marks, offsets, blank, comment, quotes, is_regular)
+        neither = blank | comment
+        return cls(text, view, marks, offsets, blank, comment, neither, quotes, is_regular)
 
     @property
     def ends(self) -> np.ndarray:
@@ -186,11 +189,6 @@ class _Lines:
     @property
     def starts(self) -> np.ndarray:
         return self.offsets[:-1]
-
-    @property
-    def left_out(self) -> np.ndarray:
-        left: np.ndarray = self.blank | self.comment
-        return left
 
     @property
     def edges(self) -> np.ndarray:
@@ -221,9 +219,9 @@ class _Lines:
 
     def fields(self, first: int, last: int) -> int:
         """How many fields the record on these lines has, if its quotes are right."""
-        record = self.text[int(self.offsets[first]) : int(self.offsets[last + 1])]
+        record = self.text[self.offsets[first] : self.offsets[last + 1]]
         quote, delimiter = bytes([self.marks.quote or 0]), bytes([self.marks.delimiter])
-        if quote not in record:
+        if quote not in record or delimiter not in record:
             return record.count(delimiter) + 1
         return sum(piece.count(delimiter) for piece in record.split(quote)[::2]) + 1
 
@@ -330,11 +328,11 @@ class _Judge:
 
     def _end_of_first(self, line: int) -> int:
         """The last line of the first record from this line on."""
-        while line < len(self.lines.ends) and self.lines.left_out[line]:
+        afresh, _, left_out = self._kinds
+        while line < len(afresh) and left_out[line]:
             line += 1
-        if line < len(self.lines.ends) and self._afresh[line] == _OPEN:
-            stops, _ = self._stop_of(np.array([line]))
-            return int(stops[0])
+        if line < len(afresh) and afresh[line] == _OPEN:
+            return self._stop_after[line]
         return line
 
     def _contradicted(self, line: int, limit: int) -> int:
@@ -348,25 +346,25 @@ class _Judge:
 
     def _fate(self, line: int) -> int:
         """The same without a limit. Each line is looked at once, whatever is asked."""
-        fates, lines, count, path = self._fates, self.lines, len(self.lines.ends), list[int]()
+        (afresh, within, left_out), stop_after = self._kinds, self._stop_after
+        fates, count, path = self._fates, len(afresh), list[int]()
         fate = int(_NEVER)
         while line < count:
             if fates[line] != _UNKNOWN:
-                fate = int(fates[line])
+                fate = fates[line]
                 break
             path.append(line)
-            kind, final = self._afresh[line], line
-            if lines.left_out[line]:
+            kind, final = afresh[line], line
+            if left_out[line]:
                 line += 1
                 continue
             if kind == _OPEN:
-                stops, found = self._stop_of(np.array([line]))
-                final = int(stops[0])
-                if not found[0]:
+                final = stop_after[line]
+                if final == count:
                     fate = count if self.last else int(_NEVER)
                     break
-                kind = self._within[final]
-            if kind == _STRAY or lines.fields(line, final) != self.width:
+                kind = within[final]
+            if kind == _STRAY or self.lines.fields(line, final) != self.width:
                 fate = final
                 break
             line = final + 1
@@ -374,6 +372,19 @@ class _Judge:
             fates[passed] = fate
         return fate
 
+    # One line at a time is looked up in these, which are faster for that than arrays of numpy.
     @cached_property
-    def _fates(self) -> np.ndarray:
-        return np.full(len(self.lines.ends), _UNKNOWN, np.int64)
+    def _fates(self) -> "array[int]":
+        return array("q", np.full(len(self.lines.ends), _UNKNOWN, np.int64).tobytes())
+
+    @cached_property
+    def _stop_after(self) -> "array[int]":
+        stops, _ = self._stop_of(np.arange(len(self.lines.ends)))
+        return array("q", stops.tobytes())
+
+    @cached_property
+    def _kinds(self) -> tuple[bytes, bytes, bytes]:
+        """What lines are, read afresh and within a field, and which are left out."""
+        own = (self._afresh, self._within, self.lines.left_out)
+        afresh, within, left_out = (one.astype(np.uint8).tobytes() for one in own)
+        return afresh, within, left_out

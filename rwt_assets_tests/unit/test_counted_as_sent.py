@@ -3,14 +3,17 @@
 import csv
 import io
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rwt_assets import member_rows, physical_lines, quoting
+from rwt_assets.dialect import CsvDialect
 from rwt_assets.errors import RwtError
 from rwt_assets.feed import Dialect, Limits, MemberRule
 from rwt_assets.member_rows import MemberRows
+from rwt_assets.records import left_out
 
 RULE = MemberRule(include=("*",), dialect=Dialect(encoding="utf-8", delimiter=",", quote='"'))
 TEXTS = st.lists(
@@ -191,6 +194,25 @@ def test_a_closed_field_that_holds_whole_rows_is_no_field():
     found, reader = read(data)
     assert [row[0] for _, row in found] == ["6", "7", "8"]
     assert [(one.rule, one.line) for one in reader.rejected] == [("unclosed_quote", 2)]
+
+
+def test_lines_of_fields_with_several_are_looked_at_once(monkeypatch):
+    class Counted(np.ndarray):
+        times = 0
+
+        def __or__(self, other):
+            Counted.times += 1
+            return np.asarray(self) | np.asarray(other)
+
+    def counted(*given, **named):
+        return tuple(one.view(Counted) for one in left_out(*given, **named))
+
+    monkeypatch.setattr(quoting, "left_out", counted)
+    text = ('1,"' + "a,b\n" * 50 + '"\n') * 20
+    found = quoting.judge_records(
+        text.encode(), CsvDialect(), width=2, last=True, record_bytes=1 << 20
+    )
+    assert (len(found), Counted.times) == (20, 1)
 
 
 def test_blank_lines_are_rows_where_the_feed_says_so():
