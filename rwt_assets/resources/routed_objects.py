@@ -5,6 +5,7 @@ how they are reached (`resources/account_access.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import BinaryIO
 
@@ -69,6 +70,10 @@ class RoutedObjects:
     def list(self, bucket: str, prefix: str, *, start_after: str = "") -> Iterator[ObjectHead]:
         """See `ObjectStore.list`."""
         return self._for(bucket, prefix).list(bucket, prefix, start_after=start_after)
+
+    def now(self, bucket: str, prefix: str) -> datetime:
+        """See `ObjectStore.now`."""
+        return self._for(bucket, prefix).now(bucket, prefix)
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """See `ObjectStore.delete`."""
