@@ -271,7 +271,7 @@ def test_a_spreadsheet_finds_no_formula_in_what_is_exported_and_it_is_taken_back
     assert {f"'{formula}" for formula in FORMULAS} <= cells
     assert [cell for cell in cells if cell[:1] in {*"=+-@\t\r\n"} - {""} and cell] == []
     taken = shop.rwt("quarantine", "import", "formulas.csv").output
-    assert "rows corrected: 0, as they were: 34" in taken.replace("\n", " ")
+    assert f"rows corrected: 0, as they were: {len(rows) - 1}" in " ".join(taken.split())
 
 
 def test_a_command_to_copy_is_one_line_and_its_key_one_argument(shop):
