@@ -58,7 +58,7 @@ def change(shop, key, edit):
     file = pq.ParquetFile(BytesIO(shop.objects.read("results", key)))
     kept = file.metadata.metadata.items()
     own = {k: v for k, v in kept if k.startswith(b"rwt.") and k not in NOT_KEPT}
-    table = edit(file.read(), own)
+    table = edit(file.read(), own).replace_schema_metadata(None)
     body = BytesIO()
     writer = pq.ParquetWriter(body, table.schema)
     writer.write_table(table)
