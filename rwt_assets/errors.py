@@ -136,12 +136,9 @@ class ArchiveInGlacierError(ArchiveError):
 
 
 class ShardDamagedError(ArchiveMissingError):
-    """A shard or its row numbers are not on the store as they were written.
+    """A shard, its row numbers or its manifest is not on the store as it was written."""
 
-    `archive` is the object key of the archive that has to be split again, as far as it is known.
-    """
-
-    archive: str = ""
+    archive: str = ""  # object key of the one that has to be split again, as far as it is known
 
 
 class DocumentDamagedError(ArchiveError):
