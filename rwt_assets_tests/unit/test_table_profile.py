@@ -167,12 +167,19 @@ def test_values_as_people_write_them_are_found_with_their_settings(
 def test_other_columns_decide_on_numbers_that_may_be_read_in_two_ways():
     texts = {"b": ["1.234", "2.345"], "c": ["1,234", "2,345"]}
     for sure, kinds in (
-        (["1,5", "2,5"], ["integer", "decimal(18, 3)"]),
+        (["1,5", "2,5"], ["string", "decimal(18, 3)"]),
         (["1.5", "2.5"], ["number", "integer"]),
     ):
         found = table(a=sure, **texts)
         found.settle()
         assert [found.columns[name].type for name in "bc"] == kinds
+
+
+def test_points_beside_decimal_commas_are_of_thousands_if_some_numbers_have_none():
+    found = table(a=["1,5", "2,5"], b=["1.234", "345"], c=["52.123", "13.456"])
+    found.settle()
+    # Coordinates look like thousands.
+    assert [found.columns[name].type for name in "bc"] == ["integer", "string"]
 
 
 def test_columns_that_are_settled_together_have_the_type_that_all_keep():
