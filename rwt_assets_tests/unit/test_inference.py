@@ -138,7 +138,7 @@ def test_one_value_of_another_member_loosens_the_type_of_both(file):
         ("name,place\nJosé,Málaga\n".encode("cp1252"), {"encoding": "windows-1252"}),
         ("a,b\n1,2\n".encode("utf-16"), {"encoding": "utf-16"}),
         ("Report of May\n\na,b,c\n1,2,3\n4,5,6\n", {"skip_lines": 1}),
-        ("Report,,\nof May,,\na,b,c\n1,2,3\n4,5,6\n", {"skip_lines": 2}),
+        ("Report,,\nof May,,\na,b,c\n1,2,3\n4,5,6\n7,8,9\n", {"skip_lines": 2}),
         ("1,2\n3,4\n", {"header": False}),
         ("x,1\ny,4\n", {"header": False}),
         ("x,,x\n1,2,3\n4,5,6\n", {}),
