@@ -176,6 +176,15 @@ def test_no_row_is_the_header_of_a_table_that_another_delimiter_splits():
     assert reader.rows_read == len(lines)
 
 
+@pytest.mark.parametrize("later", ["7;8;9\n", "#x\n", "'7','8'\n", '7,"a \\"b\\""\n'])
+def test_what_comes_after_the_beginning_changes_no_guess(later):
+    auto = {"skip_lines": "auto", "comment": "auto", "header": "auto"}
+    beginning = "id,name\n" + "1,a\n" * (64 << 8)
+    _, reader = read(beginning, auto)
+    _, other = read(beginning + later * 5_000, auto)
+    assert other.dialect == reader.dialect
+
+
 @pytest.mark.parametrize("skip", [0, "auto"])
 @pytest.mark.parametrize(
     "line",
