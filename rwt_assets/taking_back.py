@@ -9,7 +9,7 @@ Each of the others must be one that lies in quarantine, or one that was correcte
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.contract import QuarantineEntry
@@ -30,6 +30,7 @@ from rwt_assets.progress import Stage, locate
 from rwt_assets.quarantine import iter_entries
 from rwt_assets.records import shown_record
 from rwt_assets.replay import find_quarantined, rolled_back_to
+from rwt_assets.spreadsheet_slips import is_saved_anew
 from rwt_assets.standing import is_failed
 from rwt_assets.written_records import fields_of, write_records
 
@@ -46,12 +47,14 @@ class Imported:
         rows: that take the place of others from now on.
         unchanged: that were left as they were given out, or are corrected so already.
         asked: whether the archive is processed again.
+        restored: rows with cells that a spreadsheet had written anew, which stay as they were.
     """
 
     archive: str
     rows: int
     unchanged: int
     asked: bool
+    restored: int = 0
 
 
 def archive_in(body: bytes, *, where: str, archive: str = "") -> tuple[str, list[FileRow]]:
@@ -102,7 +105,8 @@ def import_rows(
     before = corrections_in_force(
         store, catalog.feed.target, archive, manifest.revision, lambda: manifest
     )
-    new = _Judgement(catalog, store, manifest, before, where).judge(rows)
+    judgement = _Judgement(catalog, store, manifest, before, where)
+    new = judgement.judge(rows)
     if new:
         kept = {_place(row): row for row in before.rows} | {_place(row): row for row in new}
         keep_corrections(store, catalog.feed.target, before, [*kept.values()])
@@ -111,7 +115,7 @@ def import_rows(
         told = f"{len(new) or len(before.rows)} rows were corrected"
         catalog.ask_replay(archive_partition_key(archive), manifest.revision, told)
         asked = True
-    return Imported(archive, len(new), len(rows) - len(new), asked)
+    return Imported(archive, len(new), len(rows) - len(new), asked, len(judgement.restored))
 
 
 def _refuse_in_work(catalog: FeedCatalog, archive: str, where: str) -> bool:
@@ -173,13 +177,14 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """Judges the rows of one file."""
+    """Judges the rows of one file; `restored` fills with the places of rows with such cells."""
 
     catalog: FeedCatalog
     store: ObjectStore
     manifest: ArchiveManifest
     before: Corrections
     where: str
+    restored: set[Place] = field(default_factory=set)
 
     def judge(self, rows: Sequence[FileRow]) -> list[FileRow]:
         """Those that are to take the place of others.
@@ -215,8 +220,32 @@ class _Judgement:
                 problems.append(_told(row, "it is not in quarantine"))
             else:
                 own = entries.get(place), given_out.get(place), before.get(place)
-                yield _Known(row, members[row.member], *own)
+                yield _Known(self._restored(row, *own), members[row.member], *own)
             seen.add(place)
+
+    def _restored(
+        self,
+        row: FileRow,
+        entry: QuarantineEntry | None,
+        given_out: FileRow | None,
+        before: FileRow | None,
+    ) -> FileRow:
+        """The row without what a spreadsheet made of cells that nobody touched.
+
+        The column that the row was rejected for may have been corrected so.
+        """
+        source = given_out if given_out is not None else before
+        known = {} if source is None else source.fields
+        blamed = "" if entry is None else entry.rule.rpartition(": ")[0]
+        anew = {
+            name: known[name]
+            for name, text in row.fields.items()
+            if name != blamed and name in known and is_saved_anew(known[name], text)
+        }
+        if not anew:
+            return row
+        self.restored.add(_place(row))
+        return replace(row, fields={**row.fields, **anew})
 
     def _entries(self, wanted: set[Place]) -> Mapping[Place, QuarantineEntry]:
         """What of these rows lies in quarantine now."""

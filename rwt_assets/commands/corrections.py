@@ -119,6 +119,12 @@ def import_command(
                 f"{key}: rows corrected: {done.rows:,}, as they were: {done.unchanged:,}; {fate}",
                 markup=False,
             )
+            if done.restored:
+                console.print(
+                    f"{done.restored:,} rows have cells that a spreadsheet wrote anew, such as 7 "
+                    "for 007: these cells stay as they were.",
+                    markup=False,
+                )
             if wait and done.asked:
                 ends = follow(catalog, [archive_partition_key(key)])
                 failed = any(end.stage == "failed" for end in ends.values())

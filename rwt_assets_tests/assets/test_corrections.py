@@ -274,6 +274,39 @@ def test_shards_that_are_not_kept_are_made_again_with_corrections():
         assert sold(shop) == ALL_SOLD
 
 
+CODES = "item,day,price\n007,2026-01-01,1\n007,2026-01-01,x\n008,2026-01-02,y\n"
+
+
+def test_what_a_spreadsheet_made_of_cells_that_nobody_touched_is_not_taken(shop):
+    shop.deliver("a.zip", make_zip({"sales.csv": CODES}))
+    anew = {"item": "7", "day": "01.01.2026"}
+    done = take_back(shop, corrected(shop, {2: {**anew, "price": "2"}, 3: {"item": "8"}}))
+    assert done == Imported(ARCHIVE, 1, 1, asked=True, restored=2)
+    assert sold(shop) == [(1, "007", 1), (2, "007", 2)]
+    assert account(shop) == (3, 2, 1, 1)
+
+
+def test_a_row_that_repeats_another_is_no_other_because_a_spreadsheet_saved_it():
+    rule = FEED.members[0].model_copy(update={"unique": ("item", "day")})
+    members = (rule, *FEED.members[1:])
+    with stored_shop(feed=FEED.model_copy(update={"members": members})) as shop:
+        shop.deliver("a.zip", make_zip({"sales.csv": CODES.replace(",x", ",2")}))
+        done = take_back(shop, corrected(shop, {2: {"item": "7"}}))
+        assert (done.rows, done.restored, done.asked) == (0, 1, False)
+        done = take_back(shop, corrected(shop, {2: {"item": "009"}}))
+        assert sold(shop) == [(1, "007", 1), (2, "009", 2)]
+
+
+def test_the_column_that_a_row_was_rejected_for_may_be_corrected_so():
+    rule = FEED.members[0]
+    item = rule.columns["item"].model_copy(update={"pattern": "[1-9].*|pen"})
+    rule = rule.model_copy(update={"columns": {**rule.columns, "item": item}})
+    with stored_shop(feed=FEED.model_copy(update={"members": (rule,)})) as shop:
+        shop.deliver("a.zip", make_zip({"sales.csv": CODES.replace(",x", ",2")}))
+        take_back(shop, corrected(shop, {2: {"item": "7"}}))
+        assert sold(shop) == [(2, "7", 2)]
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
