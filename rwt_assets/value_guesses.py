@@ -24,6 +24,7 @@ from rwt_assets.notation import Notation, notation_of
 NULL_WORDS: Final = (
     *("NULL", "null", "Null", "\\N", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "None"),
     *("-", "--", "?"),
+    *("(null)", "<NA>", "NaT", "#NULL!", "."),  # Oracle, R and pandas, SQL Server, SAS and Stata
 )
 NEVER_TEXT: Final = ("NULL", "\\N")
 BOOLEANS: Final = (
@@ -34,6 +35,7 @@ DAY_FIRST: Final = ("%d/%m/%Y", "%d-%m-%Y")
 MONTH_FIRST: Final = ("%m/%d/%Y", "%m-%d-%Y")
 DATES: Final = (
     *("%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y"),
+    "%d%b%Y",  # SAS
     *DAY_FIRST,
     *MONTH_FIRST,
 )

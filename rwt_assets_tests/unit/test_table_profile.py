@@ -143,6 +143,10 @@ GERMAN = {"decimal_mark": ",", "thousands_mark": "."}
         (["N", "N"], "string", {}, []),  # may be anything
         (["1", "NA", "NULL", "n/a"], "integer", {}, ["NULL", "NA", "n/a"]),
         (["31.12.2025", "-"], "date", {"formats": ("%d.%m.%Y",)}, ["-"]),
+        (["1", "(null)", "2"], "integer", {}, ["(null)"]),
+        (["1.5", ".", "2.5"], "number", {}, ["."]),
+        (["31DEC2025", "01jan2026", "."], "date", {"formats": ("%d%b%Y",)}, ["."]),
+        (["a", ".", "(null)"], "string", {}, []),
         (["a", "NULL", "NA", "-"], "string", {}, ["NULL"]),
         (["\\N", "x"], "string", {}, ["\\N"]),
         (["NULL", "NULL"], "string", {}, ["NULL"]),
