@@ -169,6 +169,7 @@ def tried(shop, folder):
         ("aws setup", "would make"),
         ("aws setup --apply", "made"),
         ("aws setup --policy", "Statement"),
+        ("aws setup --roles", "{}"),
         ("doctor", "NOT OK"),
         ("doctor --json", '"ok": false'),
         ("sweep --dry-run", "archives"),
