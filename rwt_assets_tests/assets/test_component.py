@@ -167,7 +167,7 @@ def test_what_the_environment_makes_equal_is_refused_with_its_line(monkeypatch):
     monkeypatch.setenv("KIOSK_BUCKET", "incoming")
     monkeypatch.setenv("KIOSK_PREFIX", "kiosk/results")
     second = second.replace("bucket: results", "bucket: \"{{ env('KIOSK_BUCKET') }}\"")
-    with pytest.raises(ComponentTreeException) as caught, declared(second):
+    with pytest.raises(ComponentTreeException) as caught, two_feeds(HEAD, second):
         pass
     reason = str(caught.value.__cause__)
     assert "target.prefix 'kiosk/results' lies below source.prefix 'kiosk/'" in reason
@@ -199,7 +199,7 @@ def test_one_queue_that_two_feeds_name_differently_is_refused():
     arn = "arn:aws:sqs:eu-central-1:210987654321:q"
     second = other().replace("queue: q", f'queue: "{arn}"')
     assert arn in second
-    with pytest.raises(ComponentTreeException) as caught, declared(second):
+    with pytest.raises(ComponentTreeException) as caught, two_feeds(HEAD, second):
         pass
     reason = str(caught.value.__cause__)
     assert "may mean one queue by " in reason

@@ -81,7 +81,7 @@ def test_the_euro_sign_of_latin_9_is_one():
 
 
 @pytest.mark.parametrize(
-    ("encoding", "word"), [("cp932", "ﾄｳｷｮｳ"), ("big5", "高雄"), ("euc_kr", "가나다")]
+    ("encoding", "word"), [("cp932", "ﾄｳｷｮｳ"), ("big5", "臺灣銀行"), ("euc_kr", "가나다")]
 )
 def test_words_of_east_asia_are_no_signs(encoding, word):
     data = "".join(f"{n},{word}\n" for n in range(20)).encode(encoding)
