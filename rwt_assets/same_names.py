@@ -16,6 +16,7 @@ from typing import Final, Literal
 Case = Literal["insensitive", "exact"]
 INSENSITIVE: Final[Case] = "insensitive"
 EXACT: Final[Case] = "exact"
+_MAY_SLIP: Final = re.compile(r"[^\x21-\x7e]|\\")
 
 
 def matches(name: str, pattern: str, case: Case = INSENSITIVE) -> bool:
@@ -44,6 +45,8 @@ def without_slips(name: str) -> str:
     Backslashes separate folders, blanks are at no end of a folder's or file's name nor before its
     suffix, and what nobody sees (byte order marks, characters without width) is not there.
     """
+    if _MAY_SLIP.search(name) is None:  # of tens of thousands of names hardly one does
+        return name
     seen = "".join(one for one in name if unicodedata.category(one) != "Cf")
     parts = [part.strip() for part in seen.replace("\\", "/").split("/")]
     return re.sub(r"\s+(?=\.[^./]*$)", "", "/".join(parts))

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from rwt_assets.feed import Feed, MemberRule, Source
 from rwt_assets.provisioning import announces
-from rwt_assets.same_names import EXACT, ends_with, folded, matches, spelled, spelled_apart
+from rwt_assets.same_names import (
+    EXACT,
+    ends_with,
+    folded,
+    matches,
+    spelled,
+    spelled_apart,
+    without_slips,
+)
 
 COMPOSED, DECOMPOSED = "données.csv", unicodedata.normalize("NFD", "données.csv")
 
@@ -109,3 +117,20 @@ def test_a_rule_may_look_at_the_name_behind_the_folders():
     assert by_path.takes_in_a_folder("timetable/STOP_TIMES.TXT")
     assert not by_path.takes_in_a_folder("stop_times.txt")
     assert not MemberRule(include=("*.txt",)).takes_in_a_folder("a/b.txt")  # it takes it as it is
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("a.csv", "a.csv"),
+        ("may/a b.csv", "may/a b.csv"),
+        ("may\\a.csv", "may/a.csv"),
+        (" may /a.csv\u00a0", "may/a.csv"),
+        ("a .csv", "a.csv"),
+        ("\ufeffa\u200b.csv", "a.csv"),
+        ("d\u00e9cembre.csv", "d\u00e9cembre.csv"),
+    ],
+)
+def test_a_name_is_meant_without_its_slips(name, meant):
+    assert without_slips(name) == meant
+    assert without_slips(meant) == meant
