@@ -15,6 +15,12 @@ from rwt_assets.feed import MemberRule
 from rwt_assets.same_names import EXACT, Case
 
 _MARK = "\ufeff"
+# Small letters of Cyrillic and Greek whose capitals nobody tells from these of Latin.
+_LOOK_ALIKE: Final = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"
+    "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
+    "abekmhopctyxijs" + "abezhiknoptyx",
+)
 _BRACKETS: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")  # a unit: price [EUR]
 _FATE = "The whole member was set aside; the others were processed."
 
@@ -107,7 +113,7 @@ def _read_again(name: str) -> str:
 def _letters(name: str) -> str:
     # Full-width letters and ligatures are the letters that they stand for (NFKC).
     compatible = unicodedata.normalize("NFKC", name)
-    return "".join(one for one in name_key(compatible) if one.isalnum())
+    return "".join(one for one in name_key(compatible) if one.isalnum()).translate(_LOOK_ALIKE)
 
 
 def _error(what: str, names: Sequence[str], where: str, more: str = "") -> MemberHeaderError:

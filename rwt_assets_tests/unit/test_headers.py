@@ -62,6 +62,8 @@ def test_exact_takes_no_other_and_says_which_is_near(how):
         "UnitPrice",
         "Unit-Price",
         "\uff55\uff4e\uff49\uff54.price",  # full-width letters
+        "unit.pri\u0441e",  # a Cyrillic letter
+        "UN\u0399T.PRICE",  # a Greek one
     ],
 )
 def test_a_name_that_differs_by_punctuation_or_the_kind_of_its_letters_is_no_null(near):
