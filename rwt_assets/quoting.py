@@ -217,13 +217,16 @@ class _Lines:
         afresh[self.comment] = _CLOSED
         return number, afresh, within
 
-    def fields(self, first: int, last: int) -> int:
-        """How many fields the record on these lines has, if its quotes are right."""
-        record = self.text[self.offsets[first] : self.offsets[last + 1]]
-        quote, delimiter = bytes([self.marks.quote or 0]), bytes([self.marks.delimiter])
-        if quote not in record or delimiter not in record:
-            return record.count(delimiter) + 1
-        return sum(piece.count(delimiter) for piece in record.split(quote)[::2]) + 1
+    def delimiters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Delimiters before each of `offsets`, behind an even and behind an odd number of quotes.
+
+        Those of a record that are not quoted are of one kind: that of the place where it begins.
+        """
+        places = np.flatnonzero(self.view[: self.offsets[-1]] == self.marks.delimiter)
+        odd = np.searchsorted(self.quotes, places) % 2 == 1
+        before = np.searchsorted(places, self.offsets)
+        odds = np.concatenate([[0], np.cumsum(odd)])[before]
+        return before - odds, odds
 
 
 class _Judge:
@@ -314,7 +317,7 @@ class _Judge:
         limit = int(self.lines.ends[final]) + LOOK_AHEAD
         other = self._contradicted(first + 1, limit)
         seen = self.last or len(self.lines.text) > limit
-        if self.lines.fields(first, final) != self.width:
+        if self._fields(first, final) != self.width:
             # It is at fault in both readings; where a row begins right after it, that is one.
             if other == _NEVER:
                 return False if seen else None
@@ -364,13 +367,18 @@ class _Judge:
                     fate = count if self.last else int(_NEVER)
                     break
                 kind = within[final]
-            if kind == _STRAY or self.lines.fields(line, final) != self.width:
+            if kind == _STRAY or self._fields(line, final) != self.width:
                 fate = final
                 break
             line = final + 1
         for passed in path:
             fates[passed] = fate
         return fate
+
+    def _fields(self, first: int, last: int) -> int:
+        """How many fields the record on these lines has, if its quotes are right."""
+        before = self._delimiters[self._is_odd[first]]
+        return before[last + 1] - before[first] + 1
 
     # One line at a time is looked up in these, which are faster for that than arrays of numpy.
     @cached_property
@@ -381,6 +389,18 @@ class _Judge:
     def _stop_after(self) -> "array[int]":
         stops, _ = self._stop_of(np.arange(len(self.lines.ends)))
         return array("q", stops.tobytes())
+
+    @cached_property
+    def _delimiters(self) -> "tuple[array[int], array[int]]":
+        even, odd = self.lines.delimiters()
+        kind = np.int64
+        return array("q", even.astype(kind).tobytes()), array("q", odd.astype(kind).tobytes())
+
+    @cached_property
+    def _is_odd(self) -> bytes:
+        """Whether the number of quotes before each line is odd."""
+        before = np.searchsorted(self.lines.quotes, self.lines.starts) % 2
+        return before.astype(np.uint8).tobytes()
 
     @cached_property
     def _kinds(self) -> tuple[bytes, bytes, bytes]:
