@@ -387,6 +387,10 @@ def _why_failed(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult)
         str(event.step_failure_data.error)
         for event in result.all_events
         if event.event_type is dg.DagsterEventType.STEP_FAILURE
+    ] or [  # of a run that ends before or after its steps, such as by a signal
+        str(event.job_failure_data.error or event.message)
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE
     ]
     return f"a run of {result.job_def.name} failed: {reason or ' '.join(errors) or 'no reason'}"
 
