@@ -129,5 +129,5 @@ def _no_key(text: str, why: str) -> PartitionKeyError:
     return PartitionKeyError(
         f"{text!r} is no partition key: {why}",
         fate="Nothing was looked up.",
-        remedy="Copy the key from the catalog, or see rwt_assets/partitions.py for its grammar.",
+        remedy="Copy the key from the catalog; rwt_assets/partitions.py has its grammar.",
     )

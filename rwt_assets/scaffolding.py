@@ -20,8 +20,8 @@ from rwt_assets.inference import Sample, infer_feed
 
 COMMENT = """\
 What this feed takes and what becomes of it. It works as it stands: every CSV of an archive is
-kept whole, as text. Every attribute is explained in rwt_assets/feed.py; `rwt feed preview` shows
-what the feed makes of an archive, `rwt feed infer` writes a first declaration from one."""
+kept whole, as text. Every attribute is explained in rwt_assets/feed.py; `rwt feed preview`
+shows what the feed makes of an archive, `rwt feed infer` writes a first declaration from one."""
 MEMBERS = """\
     # One rule for each kind of member, tried from the top. Patterns match the whole name.
     - include: ["*.csv", "*.txt"]

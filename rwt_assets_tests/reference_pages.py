@@ -64,9 +64,9 @@ has no default. Declared in [`feed.py`](../../rwt_assets/feed.py).
 ERRORS_HEAD = """# Errors
 
 What fails says what was wrong, where, what happened to the data and what to do next. The type
-stands in the run's failure; all are in [`errors.py`](../../rwt_assets/errors.py). *Tried again*
-says whether a run that failed with it is asked for again, up to `attempts` times; the others would
-fail the same way.
+stands in the run's failure; all are in [`errors.py`](../../rwt_assets/errors.py).
+*Tried again* says whether a run that failed with it is asked for again, up to `attempts` times; the
+others would fail the same way.
 
 | error | what it means | tried again |
 |---|---|---|
@@ -76,7 +76,8 @@ fail the same way.
 METRICS_HEAD = """# Metrics
 
 What `rwt metrics` serves at `/metrics`, for Prometheus; how to use it is in
-[how to operate it](../how-to/operate.md). Declared in [`metrics.py`](../../rwt_assets/metrics.py).
+[how to operate it](../how-to/operate.md).
+Declared in [`metrics.py`](../../rwt_assets/metrics.py).
 
 | metric | kind | labels | what it is |
 |---|---|---|---|
