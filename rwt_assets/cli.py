@@ -432,8 +432,8 @@ def _follow(upload: _Upload, meanwhile: Callable[[], None], until: float | None 
                 break
             line = _tell(progress)
             if line != told:
-                total = progress.shards_found or None
-                bars.update(bar, told=line, total=total, completed=progress.shards_done)
+                completed, total = _steps(progress)
+                bars.update(bar, told=line, total=total, completed=completed)
                 told = line
                 if progress.stage == "delivered":
                     quarantined = _tell_quarantined(feed, upload.key)
@@ -450,6 +450,13 @@ def _follow(upload: _Upload, meanwhile: Callable[[], None], until: float | None 
     if not overtaken and progress.stage == "delivered":
         return _End("delivered", quarantined)
     return _end_of(upload, progress, overtaken)
+
+
+def _steps(progress: ArchiveProgress) -> tuple[int, int | None]:
+    """How many steps are done, of how many: the shards, and the delivery, which ends it."""
+    found = progress.shards_found
+    done = progress.shards_done + (progress.stage == "delivered")
+    return done, found + 1 if found else None
 
 
 def _look_at(

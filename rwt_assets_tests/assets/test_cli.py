@@ -7,9 +7,11 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
+from rwt_assets import cli
 from rwt_assets.catalog import FeedCatalog
 from rwt_assets.cli import app
 from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.standing import ArchiveProgress
 from rwt_assets_tests.declared import declared_feed
 
 
@@ -112,3 +114,17 @@ def test_settings_of_a_deployment_are_read_from_the_env_file(nowhere):
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     (nowhere / ".env").write_text(f"DAGSTER_HOME={folder}\n")
     assert rwt("status").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "found", "done", "steps"),
+    [
+        ("unknown", 0, 0, (0, None)),
+        ("enriching", 4, 1, (1, 5)),
+        ("delivering", 4, 4, (4, 5)),
+        ("delivered", 4, 4, (5, 5)),
+    ],
+)
+def test_the_bar_of_an_archive_and_its_clock_end_with_the_delivery(stage, found, done, steps):
+    progress = ArchiveProgress(stage, shards_found=found, shards_done=done)
+    assert cli._steps(progress) == steps
