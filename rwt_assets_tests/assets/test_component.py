@@ -1,5 +1,6 @@
 """A feed is a file: what it builds, and what it says when the file is wrong."""
 
+import warnings
 from contextlib import contextmanager
 
 import dagster as dg
@@ -8,6 +9,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
 from rwt_assets.assets.enriched_shard import io_manager_key
+from rwt_assets.beta import accept_beta_features
 from rwt_assets.component import ZipFeed, build_feed_definitions
 from rwt_assets.definitions import defs
 from rwt_assets.errors import FeedError
@@ -334,3 +336,11 @@ def test_no_secret_is_a_setting():
     for resource in build_feed_definitions(declared_feed()).resources.values():
         names = set(type(resource).model_fields)
         assert not {name for name in names if "secret" in name or "password" in name}
+
+
+def test_whoever_loads_the_definitions_sees_no_warning_of_a_beta_feature():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always", dg.BetaWarning)
+        accept_beta_features()
+        assert defs().get_repository_def().asset_checks_defs_by_key
+    assert [str(one.message) for one in shown if one.category is dg.BetaWarning] == []
