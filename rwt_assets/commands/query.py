@@ -78,7 +78,7 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
         if not sql:
             for name, table in tables.items():
                 schema = table.dataset.schema
-                columns = ", ".join(f"{one} {schema.field(one).type}" for one in table.columns)
+                columns = ", ".join(f"{one} {_type_of(schema.field(one))}" for one in table.columns)
                 console.print(f"{name} ({columns})", markup=False)
             return
         try:
@@ -93,6 +93,12 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
             errors.print_lines(str(error), style="red")
             errors.print(f"Tables are: {', '.join(tables)}", markup=False)
             raise typer.Exit(1) from error
+
+
+def _type_of(column: pa.Field) -> str:
+    """The type of a column; that its values stand in a dictionary is nothing to who asks."""
+    kind = column.type
+    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def _wanted(feeds: Sequence[Feed], keys: Sequence[str]) -> list[tuple[Feed, list[str]]]:

@@ -57,6 +57,8 @@ def test_delivered_rows_are_queried_by_sql(delivered):
     listed = rwt("query").stdout
     assert "stop_times (" in listed
     assert "crc32 uint32" in listed
+    assert "_archive string" in " ".join(listed.split())
+    assert "dictionary" not in listed
     sql = "select count(*) as n, count(distinct _archive) as archives from stop_times"
     assert json.loads(rwt("query", sql, "--json").stdout) == [{"n": 6, "archives": 1}]
     table = pd.read_csv(StringIO(rwt("query", "select * from stop_times", "--csv").stdout))
