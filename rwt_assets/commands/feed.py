@@ -76,7 +76,8 @@ def preview(
         if not chosen and len(feeds) > 1:
             taken = count_taken(file, feed).members
             errors.print(
-                f"Of {len(feeds)} feeds {feed.name} is for it, members: {taken}; else --feed.",
+                f"Read as feed {feed.name}, one of {len(feeds)}, which takes members: {taken}. "
+                "Name another by --feed.",
                 markup=False,
             )
         password = read_secret(os.environ, feed.source.password_variable)

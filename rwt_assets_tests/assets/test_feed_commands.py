@@ -104,7 +104,7 @@ def test_of_several_feeds_the_one_that_names_most_is_taken_and_told(monkeypatch,
     less = gtfs.model_copy(update={"name": "less", "members": gtfs.members[:1]})
     monkeypatch.setattr(commands, "declared_feeds", lambda: (less, gtfs))
     result = rwt("feed", "preview", faulty)
-    assert "Of 2 feeds gtfs is for it, members: 2; else --feed." in result.output
+    assert "Read as feed gtfs, one of 2, which takes members: 2" in " ".join(result.output.split())
     assert "as feed less" in rwt("feed", "preview", faulty, "--feed", "less").output
     unknown = rwt("feed", "preview", faulty, "--feed", "nope")
     assert unknown.exit_code == 1
