@@ -7,7 +7,7 @@ not: what is held against it (`assets/test_foreign_text.py` and the tests beside
 import json
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from typer.testing import CliRunner
 
 from rwt_assets import cli, commands, delivered
 from rwt_assets.feed import Feed
+from rwt_assets.feed_graph import ARCHIVE_TAG
 from rwt_assets.intake import sweep
+from rwt_assets.partitions import archive_partition_key
 from rwt_assets.sensors.dispatch import plan
+from rwt_assets.standing import take_standing
 from rwt_assets.testing import run_request
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, Shop, stored_shop, with_parquet
@@ -169,17 +172,16 @@ def hostile_messages() -> list[str]:
 class HostileShop:
     """Three feeds on one deployment, to which hostile archives and messages were sent."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, shops: ExitStack) -> None:
         self.instance = instance
-        self.shop = stored_shop(instance, DECLARED)
-        self.held = self._beside(HELD)
-        self.raising = self._beside(RAISING)
+        self.shop = shops.enter_context(stored_shop(instance, DECLARED))
+        self.held = self._beside(shops.enter_context(Shop(instance, HELD)))
+        self.raising = self._beside(shops.enter_context(Shop(instance, RAISING)))
         self.all = (self.shop, self.held, self.raising)
         self.key = self.held_key = self.failed = self.raised = ""
 
-    def _beside(self, feed: Feed) -> Shop:
-        """Another feed over the same bucket and queue."""
-        other = Shop(self.instance, feed)
+    def _beside(self, other: Shop) -> Shop:
+        """Give another feed the same bucket and queue."""
         other.store, other.client = self.shop.store, self.shop.client
         return with_parquet(other)
 
@@ -213,7 +215,9 @@ class HostileShop:
         for one in self.all:
             sweep(one.catalog, self.shop.objects)
             for asked in plan(one.catalog):
-                run_request(one.definitions, self.instance, asked, may_fail=True)
+                done = run_request(one.definitions, self.instance, asked, may_fail=True)
+                hopeless = archive_partition_key(self.failed)
+                assert done.success or one is self.raising or asked.tags[ARCHIVE_TAG] == hopeless
 
     def restock(self) -> None:
         """Put every hostile message into the queue, in place of what is there."""
@@ -242,8 +246,9 @@ def hostile_shop(folder: Path) -> Iterator[HostileShop]:
     with (
         pytest.MonkeyPatch.context() as patch,
         dg.DagsterInstance.ephemeral() as instance,
+        ExitStack() as shops,
     ):
-        shop = HostileShop(instance)
+        shop = HostileShop(instance, shops)
         patch.setenv("DAGSTER_HOME", str(home))
         patch.chdir(project)
         patch.setattr(dg.DagsterInstance, "get", staticmethod(lambda: nullcontext(instance)))
@@ -251,6 +256,9 @@ def hostile_shop(folder: Path) -> Iterator[HostileShop]:
         shop.send()
         patch.setattr(delivered, "_filesystem", lambda _feed: _filesystem_of(shop.shop, buckets))
         yield shop
+        # Whatever was sent to this feed meanwhile: its enrichments always raise.
+        always = take_standing(shop.raising.catalog).failed
+        shop.raising.expect_failed(*(one.partition_key for one in always))
 
 
 def connect(patch: pytest.MonkeyPatch, answers: Mapping[str, Callable[..., object]]) -> None:

@@ -169,7 +169,7 @@ def test_what_the_environment_makes_equal_is_refused_with_its_line(monkeypatch):
     monkeypatch.setenv("KIOSK_BUCKET", "incoming")
     monkeypatch.setenv("KIOSK_PREFIX", "kiosk/results")
     second = second.replace("bucket: results", "bucket: \"{{ env('KIOSK_BUCKET') }}\"")
-    with pytest.raises(ComponentTreeException) as caught, two_feeds(HEAD, second):
+    with pytest.raises(ComponentTreeException) as caught, declared(second):
         pass
     reason = str(caught.value.__cause__)
     assert "target.prefix 'kiosk/results' lies below source.prefix 'kiosk/'" in reason

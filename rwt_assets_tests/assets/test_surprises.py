@@ -166,15 +166,15 @@ def test_a_sensor_fails_with_it_and_nothing_acts(name, kind, monkeypatch):
     """Dagster's daemon writes the error of a sensor as it is."""
     module, made_of = SENSORS[name]
     monkeypatch.setattr(module, name, throw(kind))
-    shop = stored_shop()
-    resources = {"queue_client": shop.client, "object_store": shop.store}
-    sensor = made_of(shop)
-    asked = {key: resources[key] for key in sensor.required_resource_keys}
-    with (
-        dg.build_sensor_context(instance=shop.instance, resources=asked) as context,
-        pytest.raises(Exception) as raised,  # noqa: PT011 - whatever it is
-    ):
-        sensor(context)
+    with stored_shop() as shop:
+        resources = {"queue_client": shop.client, "object_store": shop.store}
+        sensor = made_of(shop)
+        asked = {key: resources[key] for key in sensor.required_resource_keys}
+        with (
+            dg.build_sensor_context(instance=shop.instance, resources=asked) as context,
+            pytest.raises(Exception) as raised,  # noqa: PT011 - whatever it is
+        ):
+            sensor(context)
     shown = "".join(traceback.format_exception(raised.value))
     assert is_visible(shown)
     assert "in thrower" in shown
