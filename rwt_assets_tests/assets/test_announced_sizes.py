@@ -15,7 +15,7 @@ from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.odd_archives import STORED, Entry, archive
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 INNER = make_zip({"sales.csv": "item,day,price\nnib,2026-01-05,3\n"})
 OUTER = archive(

@@ -27,7 +27,7 @@ from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, Shop, stored_shop, with_parquet
 from rwt_assets_tests.stand_ins import run_request
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 BAD = "item,day,price\npen,2026-01-01,1.50\n=pen(),2026-01-01,-2\nink,2026-01-02\n,x,y\n"
 ARCHIVE = "shop/a.zip"

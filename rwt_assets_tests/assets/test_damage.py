@@ -28,7 +28,7 @@ from rwt_assets_tests.assets.conftest import FEED, stored_shop, with_parquet
 from rwt_assets_tests.faulty_round import announce, assert_whole, delivered_rows, go_on, rows_of
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 # The days take turns, so the rows of a shard are not consecutive.
 DAYS = "".join(f"pen,2026-01-0{1 + row % 3},{row}\n" for row in range(12))

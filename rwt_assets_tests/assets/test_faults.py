@@ -36,7 +36,7 @@ from rwt_assets_tests.faulty_round import (
 )
 from rwt_assets_tests.stand_ins import InMemoryObjects, InMemoryQueue, run_request
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 OLD = {"sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,7\npen,2026-01-04,2\n"}
 NEW = {

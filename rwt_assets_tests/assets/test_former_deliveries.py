@@ -33,7 +33,7 @@ from rwt_assets_tests.assets.test_late_runs import hold
 from rwt_assets_tests.faulty_round import Point, restart
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 DOCUMENT = Layout("rwt/shop").delivery(KEY)
 LISTED = 2

@@ -20,7 +20,7 @@ from rwt_assets_tests.assets.conftest import FEED, stored_shop
 from rwt_assets_tests.faulty_round import Point, announce, assert_whole, go_on, restart
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 ARCHIVE = "shop/a.zip"
 # One shard of both, one of the first alone, one of the second alone.

@@ -31,6 +31,8 @@ from rwt_assets_tests.assets.test_late_runs import Held
 from rwt_assets_tests.faulty_round import Crash, Point, go_on, restart
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
 
+pytestmark = pytest.mark.mostly_long(one_in=2)
+
 KEY = "shop/a.zip"
 DELIVERY = ("results", Layout("rwt/shop").delivery(KEY))
 R0 = make_zip({"sales.csv": SALES})

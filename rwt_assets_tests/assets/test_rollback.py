@@ -32,7 +32,7 @@ from rwt_assets_tests.assets.test_deliveries import (
     results,
 )
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 DELIVERY = Layout("rwt/shop").delivery(KEY)
 

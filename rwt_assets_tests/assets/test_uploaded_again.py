@@ -15,7 +15,7 @@ from rwt_assets.standing import archive_progress
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BODY = make_zip({"sales.csv": "item,day,price\npen,2026-01-01,1.50\nink,2026-01-02,-7\n"})

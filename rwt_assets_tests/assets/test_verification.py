@@ -29,7 +29,7 @@ from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_deliveries import KEY, REVISIONS, deliver, results
 
-pytestmark = pytest.mark.mostly_long(one_in=2)
+pytestmark = pytest.mark.mostly_long(one_in=3)
 
 BAD = SALES + "hat,2026-01-02,oops\nhat,2026-01-02\n"
 BODY = make_zip({"sales.csv": BAD, "items.csv": "a,b\n1,2\n3,4\n", "not.csv": b"\xff\0\xfe"})

@@ -172,6 +172,7 @@ BROKEN_MEMBER = make_zip(
 ONE_ROW = make_zip({"stops.txt": "stop_id,stop_name,stop_lat,stop_lon\nS,Stop,1,2\nT,Stop,far,2\n"})
 
 
+@pytest.mark.mostly_long(one_in=2)
 @pytest.mark.parametrize(
     ("contents", "status", "says"),
     [

@@ -21,7 +21,10 @@ REFUSED = {
     "compressed archives within": None,
 }
 
-pytestmark = pytest.mark.skipif(not ON_LINUX, reason="peak memory is read from /proc")
+pytestmark = [
+    pytest.mark.skipif(not ON_LINUX, reason="peak memory is read from /proc"),
+    pytest.mark.mostly_long(one_in=2),
+]
 
 
 def read(path, body, ratio=500):
