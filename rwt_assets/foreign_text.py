@@ -121,11 +121,16 @@ def in_markdown(text: object, at_most: int = MARKDOWN_AT_MOST) -> SafeMarkdown:
 
 def sentence_in_markdown(text: object) -> SafeMarkdown:
     """A sentence of ours that quotes foreign texts: the commands in it, in backticks, stay code."""
-    shown, place, parts = visible(text), 0, []
+    shown, place, made = visible(text), 0, ""
     for found in _OWN_CODE.finditer(shown):
-        parts += [_inner(shown[place : found.start()]), found.group()]
+        made = _beside(_beside(made, _inner(shown[place : found.start()])), found.group())
         place = found.end()
-    return SafeMarkdown(_start_escaped("".join([*parts, _inner(shown[place:])]).lstrip(" ")))
+    return SafeMarkdown(_start_escaped(_beside(made, _inner(shown[place:])).lstrip(" ")))
+
+
+def _beside(left: str, right: str) -> str:
+    """Two pieces of Markdown; backticks that met would be one run, and no end of a code span."""
+    return f"{left} {right}" if left.endswith("`") and right.startswith("`") else left + right
 
 
 def _inner(text: str) -> str:

@@ -4,7 +4,7 @@ import subprocess
 import unicodedata
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -92,6 +92,15 @@ def test_an_address_is_no_text_that_a_renderer_makes_a_link_of(text):
             if token.type == "text":
                 assert "http://" not in token.content
                 assert "www." not in token.content
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from([*PIECES, "![i](//e.example/p.png)", "[c](//e)"]), max_size=14))
+@example(["in/``@e.f`", "![i](//e.example/p.png)", " `.zip"])
+@example(["`<`@e.f``", "![i](//e.example/p.png)", "``@e.f`"])
+def test_a_sentence_that_quotes_anything_has_no_link_and_no_image(pieces):
+    _, kinds = shown_of(sentence_in_markdown("".join(pieces)))
+    assert not kinds & {"link_open", "image", "html_inline", "html_block", "em_open", "fence"}
 
 
 def test_commands_in_a_sentence_stay_code():
