@@ -15,7 +15,6 @@ from rwt_assets.errors import QueryError
 
 LOCK: Final = "set lock_configuration = true"
 SPILLED_AT_MOST: Final = "20GB"
-_READS: Final = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
 
 
 def shut(
@@ -62,9 +61,10 @@ def refuse_all_but_reading(sql: str) -> None:
         QueryError: it is several, none, or one that does something else.
         duckdb.Error: it is no SQL.
     """
-    statements = duckdb.extract_statements(sql)
-    kinds = [one.type for one in statements]
-    if len(kinds) == 1 and kinds[0] in _READS:
+    kinds = [one.type for one in duckdb.extract_statements(sql)]
+    if kinds == [duckdb.StatementType.EXPLAIN]:
+        kinds = [_explained(sql)]  # EXPLAIN ANALYZE carries out what it explains
+    if kinds == [duckdb.StatementType.SELECT]:
         return
     found = ", ".join(kind.name for kind in kinds) or "none"
     raise QueryError(
@@ -72,6 +72,18 @@ def refuse_all_but_reading(sql: str) -> None:
         fate="Nothing was run.",
         remedy="Ask with SELECT; --csv and --json write what it gives.",
     )
+
+
+def _explained(sql: str) -> duckdb.StatementType:
+    """The kind of the statement after EXPLAIN and its options: the first rest that is one."""
+    for start, _ in duckdb.tokenize(sql):  # in bytes; a comment is one, too
+        try:
+            (statement,) = duckdb.extract_statements(sql.encode()[start:].decode())
+        except (duckdb.Error, ValueError):
+            continue
+        if statement.type != duckdb.StatementType.EXPLAIN:
+            return statement.type
+    return duckdb.StatementType.EXPLAIN
 
 
 def _text(value: str) -> str:

@@ -93,6 +93,10 @@ DOING = [
     "checkpoint",
     "from rows; from rows",
     "from rows; copy rows to '{new}'",
+    "explain analyze create table z as select 1",
+    "/* ä */ EXPLAIN (ANALYZE, FORMAT json) create view rows as select 1",
+    "explain -- analyze\n analyze\n create or replace macro f() as 1",
+    "explain create table z as select 1",
     "",
     "-- nothing",
 ]
@@ -141,7 +145,15 @@ def test_a_statement_that_reads_is_run(tables, sql, given):
 
 
 @pytest.mark.parametrize(
-    "sql", ["show tables", "describe rows", "summarize rows", "explain from rows"]
+    "sql",
+    [
+        "show tables",
+        "describe rows",
+        "summarize rows",
+        "explain from rows",
+        "/* ä */ explain analyze (with q as (from rows) select * from q);",
+        "explain (analyze, format json) select 1",
+    ],
 )
 def test_a_statement_that_describes_is_run(tables, sql):
     assert give(tables, sql)
