@@ -11,6 +11,7 @@ from typing import Any
 
 from rwt_assets.accounts import Role
 from rwt_assets.aws_calls import Place, Who, actions
+from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
 from rwt_assets.permissions import VERSION, sid_of, source_statements, target_statements
 
@@ -33,10 +34,23 @@ def role_policies(
 
     Returns:
         `permissions` and `trust` by the ARN of the role, as IAM takes them once they are JSON.
+
+    Raises:
+        FeedError: feeds take one role with an external id and without: a trust for both would let
+            everybody in without it.
     """
     found: dict[str, dict[str, Any]] = {}
+    asks: dict[str, bool] = {}
     for role, statements in _needs(feeds, region):
-        trust = _trust(role, account, external_id(role))
+        agreed = external_id(role)
+        if asks.setdefault(role.arn, bool(agreed)) != bool(agreed):
+            raise FeedError(
+                "one role is taken with an external id and without: its trust could not ask for it",
+                where=role.arn,
+                fate="Nothing was printed.",
+                remedy="Give every feed that takes it the same external_id_variable.",
+            )
+        trust = _trust(role, account, agreed)
         own = found.setdefault(
             role.arn,
             {

@@ -8,6 +8,7 @@ import pytest
 
 import rwt_assets
 from rwt_assets.aws_calls import CALLS, Place, Who, action_for
+from rwt_assets.errors import FeedError
 from rwt_assets.feed import Feed
 from rwt_assets.permissions import (
     announcement_statement,
@@ -238,6 +239,21 @@ def test_a_bucket_that_is_reached_by_a_role_is_in_the_policy_of_the_role_alone(p
             }
         ],
     }
+
+
+def test_a_role_is_not_printed_with_an_external_id_and_without():
+    agreed = {"role": {"arn": ROLE, "external_id_variable": "PARTNER_ID"}}
+    feed = with_settings(agreed, {"role": {"arn": ROLE}})
+    ids = {"PARTNER_ID": "agreed", None: ""}
+    with pytest.raises(FeedError, match="with an external id and without") as refused:
+        role_policies(
+            [feed],
+            region="eu-central-1",
+            account="1",
+            external_id=lambda role: ids[role.external_id_variable],
+        )
+    assert ROLE in str(refused.value)
+    assert "agreed" not in str(refused.value).replace("agreed on", "")
 
 
 def test_one_role_of_both_buckets_may_do_what_both_need(policy):
