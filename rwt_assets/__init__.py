@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rwt_assets.component import ZipFeed
-    from rwt_assets.delivered import open_delivery, read_delivery
     from rwt_assets.feed import Feed
+    from rwt_assets.reading import open_delivery, read_delivery
 
 __all__ = ["Feed", "ZipFeed", "open_delivery", "read_delivery"]
 
 # Where the public names are. They are imported when they are asked for (PEP 562): the pure
 # modules of this package load without Dagster.
 _HOMES = {
-    "Feed": "rwt_assets.feed",
+    "Feed": "rwt_assets.feed.feed",
     "ZipFeed": "rwt_assets.component",
-    "open_delivery": "rwt_assets.delivered",
-    "read_delivery": "rwt_assets.delivered",
+    "open_delivery": "rwt_assets.reading.delivered",
+    "read_delivery": "rwt_assets.reading.delivered",
 }
 
 

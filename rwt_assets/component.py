@@ -13,32 +13,49 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import BaseModel, ValidationError
 
-from rwt_assets import fit_logs
-from rwt_assets.accounts import may_be_one_queue, target_access
-from rwt_assets.assets.archive_manifest import (
+from rwt_assets.documents import enrichment_version
+from rwt_assets.feed import Feed, has_template, line_of, may_be_one_queue, target_access
+from rwt_assets.graph import FeedGraph
+from rwt_assets.orchestration.assets import (
     archive_manifest_asset,
     csv_shard_spec,
+    delivery_asset,
+    enriched_shard_asset,
+    io_manager_key,
     zip_archive_spec,
 )
-from rwt_assets.assets.checks import feed_is_fresh_check, nothing_forgotten_check
-from rwt_assets.assets.delivery import delivery_asset
-from rwt_assets.assets.enriched_shard import enriched_shard_asset, io_manager_key
-from rwt_assets.assets.intact_check import intact_check, intact_job, intact_schedule
-from rwt_assets.declaration import has_template, line_of
-from rwt_assets.errors import FeedError
-from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.generations import enrichment_version
-from rwt_assets.resources.object_store import ObjectStoreResource, S3ObjectStoreResource
-from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, S3ParquetIOManager
-from rwt_assets.resources.queue import QueueResource, SqsQueueResource
-from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsResource
+from rwt_assets.orchestration.checks import (
+    feed_is_fresh_check,
+    intact_check,
+    intact_job,
+    intact_schedule,
+    nothing_forgotten_check,
+)
+from rwt_assets.orchestration.schedules import (
+    collection_job,
+    collection_schedule,
+    retirement_job,
+    retirement_schedule,
+)
+from rwt_assets.orchestration.sensors import (
+    dispatch_sensor,
+    queue_sensor,
+    queue_sensor_name,
+    step_jobs,
+    sweep_sensor,
+)
+from rwt_assets.orchestration.steps import EnrichedShardIOManager, S3ParquetIOManager
+from rwt_assets.resources import (
+    EnvironmentSecretsResource,
+    ObjectStoreResource,
+    QueueResource,
+    S3ObjectStoreResource,
+    SecretsResource,
+    SqsQueueResource,
+)
+from rwt_assets.runtime import FeedError
 from rwt_assets.scaffolding import ZipFeedScaffolder
-from rwt_assets.schedules.collection import collection_job, collection_schedule
-from rwt_assets.schedules.retirement import retirement_job, retirement_schedule
-from rwt_assets.sensors.dispatch import dispatch_sensor, step_jobs
-from rwt_assets.sensors.queue import queue_sensor, queue_sensor_name
-from rwt_assets.sensors.sweep import sweep_sensor
+from rwt_assets.text import fit_logs
 
 AUTOMATION_INTERVAL_SECONDS = 30
 DECLARATIONS = ("defs.yaml", "component.yaml")
@@ -53,7 +70,7 @@ ENVIRONMENT_SECRETS = EnvironmentSecretsResource()
 class ZipFeed(dg.Component):
     """One feed: ZIP archives announced on SQS, split into shards, kept as enriched Parquet.
 
-    The attributes in `defs.yaml` are those of `rwt_assets.feed.Feed`, where each is explained.
+    The attributes in `defs.yaml` are those of `rwt_assets.feed.feed.Feed`, where each is explained.
     """
 
     feed: Feed

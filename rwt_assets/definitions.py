@@ -8,10 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from rwt_assets import json_logs
 from rwt_assets.component import ZipFeed
 from rwt_assets.feed import Feed
-from rwt_assets.project import current_project
+from rwt_assets.runtime import current_project, json_logs
 
 json_logs.set_up()  # code servers and runs load this module first of ours
 

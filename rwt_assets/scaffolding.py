@@ -14,13 +14,13 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from rwt_assets.declaration import TYPE, feed_name, head
-from rwt_assets.errors import FeedError, RwtError
-from rwt_assets.inference import Sample, infer_feed
+from rwt_assets.authoring import Sample, infer_feed
+from rwt_assets.feed import TYPE, feed_name, head
+from rwt_assets.runtime import FeedError, RwtError
 
 COMMENT = """\
 What this feed takes and what becomes of it. It works as it stands: every CSV of an archive is
-kept whole, as text. Every attribute is explained in rwt_assets/feed.py; `rwt feed preview`
+kept whole, as text. Every attribute is explained in rwt_assets/feed/feed.py; `rwt feed preview`
 shows what the feed makes of an archive, `rwt feed infer` writes a first declaration from one."""
 MEMBERS = """\
     # One rule for each kind of member, tried from the top. Patterns match the whole name.

@@ -34,29 +34,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from rwt_assets.beta import accept_beta_features
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog import Budget, FeedCatalog, archive_progress, take_messages, take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.enriched import EnrichedShard
-from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.delivery import read_delivery
+from rwt_assets.documents import (
+    Delivery,
+    EnrichedObject,
+    Generation,
+    Shard,
+    ShardKey,
+    archive_partition_key,
+)
 from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import REASON_TAG
-from rwt_assets.frames import to_frame
-from rwt_assets.intake import Budget, take_messages
-from rwt_assets.layout import Generation
-from rwt_assets.manifest import Delivery, EnrichedObject, Shard
-from rwt_assets.object_store import ObjectHead
-from rwt_assets.partitions import ShardKey, archive_partition_key
+from rwt_assets.graph import accept_beta_features
+from rwt_assets.orchestration.sensors import plan
+from rwt_assets.orchestration.steps import EnrichedShard, EnrichedShardIOManager, Written, to_frame
 from rwt_assets.quarantine import read_entries
-from rwt_assets.resources.object_store import ObjectStoreResource
-from rwt_assets.resources.parquet_io_manager import EnrichedShardIOManager, Written
-from rwt_assets.resources.queue import Message, QueueDepth, QueueResource
-from rwt_assets.resources.secrets import SecretsResource
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import archive_progress, take_standing
+from rwt_assets.resources import (
+    Message,
+    ObjectStoreResource,
+    QueueDepth,
+    QueueResource,
+    SecretsResource,
+)
+from rwt_assets.runtime import REASON_TAG, ArchiveMissingError, FeedError
+from rwt_assets.storage import ObjectHead
 
 ROUNDS = 50  # an archive takes three
 AT_MOST = 1_000_000

@@ -147,11 +147,11 @@ def peak_bytes() -> int:
 
 
 def read(path: Path, ratio: int) -> dict[str, object]:
-    from rwt_assets.archive import read_member  # noqa: PLC0415 - only the process loads these
-    from rwt_assets.byte_ranges import FileRanges  # noqa: PLC0415
-    from rwt_assets.errors import RwtError  # noqa: PLC0415
-    from rwt_assets.feed import Feed  # noqa: PLC0415
-    from rwt_assets.nesting import Walk  # noqa: PLC0415
+    from rwt_assets.archive.archive import read_member  # noqa: PLC0415 - only the process loads these
+    from rwt_assets.archive.nesting import Walk  # noqa: PLC0415
+    from rwt_assets.feed.feed import Feed  # noqa: PLC0415
+    from rwt_assets.runtime.errors import RwtError  # noqa: PLC0415
+    from rwt_assets.storage.byte_ranges import FileRanges  # noqa: PLC0415
 
     feed = Feed.model_validate(
         {
@@ -170,6 +170,7 @@ def read(path: Path, ratio: int) -> dict[str, object]:
             self.streams += 1
             return super().stream(start, end)
 
+    loaded = peak_bytes()
     started = time.perf_counter()
     outcomes: dict[str, str] = {}
     yielded = largest = 0
@@ -198,7 +199,7 @@ def read(path: Path, ratio: int) -> dict[str, object]:
         "largest": largest,
         "streams": source.streams,
         "seconds": time.perf_counter() - started,
-        "peak": peak_bytes(),
+        "peak": peak_bytes() - loaded,
     }
 
 

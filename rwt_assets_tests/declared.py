@@ -1,7 +1,7 @@
 """The feeds that are shipped, by name."""
 
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
 
 
 def declared_feed(name: str = "gtfs") -> Feed:

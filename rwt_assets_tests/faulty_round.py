@@ -16,10 +16,10 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.consumption import read_delivery
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.delivery.consumption import read_delivery
 from rwt_assets.embedded.interruption import fail_interrupted
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import take_standing
+from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import run_request
 

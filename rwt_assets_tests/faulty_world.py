@@ -17,24 +17,24 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 from botocore.exceptions import ReadTimeoutError
 
-from rwt_assets.assets.archive_manifest import split_newest_revision
-from rwt_assets.assets.delivery import deliver_newest_split
-from rwt_assets.assets.one_pass import EnrichedWhileSplitting, batch_check
-from rwt_assets.catalog import DAMAGE, DAMAGE_AT_MOST, REPLAY
-from rwt_assets.deliveries import current_delivery, named_keys, roll_back
-from rwt_assets.enriched import EnrichedShard
-from rwt_assets.errors import RwtError, ShardDamagedError
-from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.frames import member_frame_type
-from rwt_assets.generations import enrichment_version
-from rwt_assets.manifest import Delivery
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.processing import read_manifest, shard_runs
-from rwt_assets.progress import ArchiveFacts, Event, ShardFacts, Step, locate
-from rwt_assets.remaking import remade_runs
+from rwt_assets.catalog.catalog import DAMAGE, DAMAGE_AT_MOST, REPLAY
+from rwt_assets.delivery.deliveries import current_delivery, named_keys, roll_back
+from rwt_assets.documents.generations import enrichment_version
+from rwt_assets.documents.manifest import Delivery
+from rwt_assets.feed.feed import Feed
+from rwt_assets.graph.feed_graph import FeedGraph
+from rwt_assets.orchestration.assets.archive_manifest import split_newest_revision
+from rwt_assets.orchestration.assets.delivery import deliver_newest_split
+from rwt_assets.orchestration.assets.one_pass import EnrichedWhileSplitting, batch_check
+from rwt_assets.orchestration.steps.enriched import EnrichedShard
+from rwt_assets.orchestration.steps.frames import member_frame_type
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.resources.object_store import ObjectStoreResource
-from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.runtime.errors import RwtError, ShardDamagedError
+from rwt_assets.shard.processing import read_manifest, shard_runs
+from rwt_assets.shard.remaking import remade_runs
+from rwt_assets.status.progress import ArchiveFacts, Event, ShardFacts, Step, locate
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.faulty_round import Crash
 from rwt_assets_tests.stand_ins import InMemoryObjects

@@ -17,13 +17,16 @@ from click.testing import Result
 from pyarrow import fs
 from typer.testing import CliRunner
 
-from rwt_assets import cli, commands, delivered
-from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import ARCHIVE_TAG
-from rwt_assets.intake import sweep
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import take_standing
+from rwt_assets import cli as cli_room
+from rwt_assets import terminal
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.cli import main as cli
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.reading import delivered
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG
 from rwt_assets.testing import run_request
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, Shop, stored_shop, with_parquet
@@ -263,8 +266,7 @@ def hostile_shop(folder: Path) -> Iterator[HostileShop]:
 
 def connect(patch: pytest.MonkeyPatch, answers: Mapping[str, Callable[..., object]]) -> None:
     """Have every command ask these."""
-    modules = [import_module(f"rwt_assets.commands.{one.name}") for one in PACKAGE]
-    for module in (cli, *modules):
+    for module in MODULES:
         for name in answers.keys() & vars(module).keys():
             patch.setattr(module, name, answers[name])
 
@@ -280,4 +282,9 @@ def _filesystem_of(shop: Shop, folder: Path) -> fs.FileSystem:
     return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
 
 
-PACKAGE = [*pkgutil.iter_modules(commands.__path__)]
+MODULES = [
+    import_module(f"{room.__name__}.{one.name}")
+    for room in (cli_room, terminal)
+    for one in pkgutil.iter_modules(room.__path__)
+    if one.name != "__main__"
+]

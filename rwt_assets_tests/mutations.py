@@ -5,10 +5,10 @@ from random import Random
 
 from pydantic import SecretStr
 
-from rwt_assets.archive import read_member
-from rwt_assets.errors import RwtError
-from rwt_assets.feed import Feed
-from rwt_assets.nesting import Walk
+from rwt_assets.archive.archive import read_member
+from rwt_assets.archive.nesting import Walk
+from rwt_assets.feed.feed import Feed
+from rwt_assets.runtime.errors import RwtError
 from rwt_assets_tests.odd_archives import METHODS, STORED, Entry, Ranges, archive
 
 KEY = "swordfish"

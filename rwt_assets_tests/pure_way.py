@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from rwt_assets.corrections import NOTHING_CORRECTED, Corrections
-from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.manifest import ArchiveManifest
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.processing import OnePassRun, ShardRun, shard_runs, write_manifest
-from rwt_assets.unpacking import OnePassWriter, unpack_archive
+from rwt_assets.documents.manifest import ArchiveManifest
+from rwt_assets.feed.feed import Feed, MemberRule
+from rwt_assets.quarantine.corrections import NOTHING_CORRECTED, Corrections
+from rwt_assets.shard.processing import OnePassRun, ShardRun, shard_runs, write_manifest
+from rwt_assets.shard.unpacking import OnePassWriter, unpack_archive
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import InMemoryObjects
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rwt_assets import accounts, errors, expectations, feed, named_enrichments
-from rwt_assets.errors import RwtError
-from rwt_assets.metrics import FIGURES
-from rwt_assets.notation import ValueSettings
+from rwt_assets.feed import accounts, expectations, feed, named_enrichments
+from rwt_assets.monitoring.metrics import FIGURES
+from rwt_assets.runtime import errors
+from rwt_assets.runtime.errors import RwtError
+from rwt_assets.values.notation import ValueSettings
 
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "docs" / "reference"
@@ -59,12 +60,12 @@ MADE = "<!-- Made by rwt_assets_tests/reference_pages.py; change {} instead. -->
 FEED_HEAD = """# Settings of a feed
 
 What may stand below `attributes:` in `rwt_assets/defs/<name>/defs.yaml`. A setting that is needed
-has no default. Declared in [`feed.py`](../../rwt_assets/feed.py).
+has no default. Declared in [`feed.py`](../../rwt_assets/feed/feed.py).
 """
 ERRORS_HEAD = """# Errors
 
 What fails says what was wrong, where, what happened to the data and what to do next. The type
-stands in the run's failure; all are in [`errors.py`](../../rwt_assets/errors.py).
+stands in the run's failure; all are in [`errors.py`](../../rwt_assets/runtime/errors.py).
 *Tried again* says whether a run that failed with it is asked for again, up to `attempts` times; the
 others would fail the same way.
 
@@ -77,7 +78,7 @@ METRICS_HEAD = """# Metrics
 
 What `rwt metrics` serves at `/metrics`, for Prometheus; how to use it is in
 [how to operate it](../how-to/operate.md).
-Declared in [`metrics.py`](../../rwt_assets/metrics.py).
+Declared in [`metrics.py`](../../rwt_assets/monitoring/metrics.py).
 
 | metric | kind | labels | what it is |
 |---|---|---|---|
@@ -88,7 +89,7 @@ def feed_page() -> str:
     """Every setting of a feed."""
     schema = feed.Feed.model_json_schema()
     definitions = {"Feed": schema, **schema["$defs"]}
-    parts = [MADE.format("rwt_assets/feed.py"), FEED_HEAD]
+    parts = [MADE.format("rwt_assets/feed/feed.py"), FEED_HEAD]
     for model in MODELS:
         definition = definitions[model.__name__]
         parts.append(f"\n## {model.__name__}\n\n{inspect.getdoc(model)}\n\n")
@@ -144,7 +145,7 @@ def _cell(text: str) -> str:
 def commands_page() -> str:
     """Every command with its options."""
     made = subprocess.run(
-        [sys.executable, "-m", "typer", "rwt_assets.cli", "utils", "docs", "--name", "rwt"],
+        [sys.executable, "-m", "typer", "rwt_assets.cli.main", "utils", "docs", "--name", "rwt"],
         capture_output=True,
         text=True,
         check=True,
@@ -152,12 +153,12 @@ def commands_page() -> str:
     ).stdout
     made = made.replace(f"{PROJECT}/", "").replace("&#x27;", "'")
     made = made.removeprefix("# `rwt`\n\n").strip()
-    return f"{MADE.format('rwt_assets/cli.py and commands/')}# The command `rwt`\n\n{made}\n"
+    return f"{MADE.format('rwt_assets/cli/')}# The command `rwt`\n\n{made}\n"
 
 
 def errors_page() -> str:
     """Every error with what it means."""
-    lines = [MADE.format("rwt_assets/errors.py"), ERRORS_HEAD]
+    lines = [MADE.format("rwt_assets/runtime/errors.py"), ERRORS_HEAD]
     for depth, error in _tree(RwtError, 0):
         again = "no" if error.terminal else "yes"
         indent = "&nbsp;&nbsp;" * depth
@@ -167,7 +168,7 @@ def errors_page() -> str:
 
 def metrics_page() -> str:
     """Every metric with what it is."""
-    lines = [MADE.format("rwt_assets/metrics.py"), METRICS_HEAD]
+    lines = [MADE.format("rwt_assets/monitoring/metrics.py"), METRICS_HEAD]
     for figure in FIGURES:
         labels = ", ".join(f"`{label}`" for label in figure.labels)
         lines.append(f"| `{figure.name}` | {figure.kind} | {labels} | {_cell(figure.told)} |\n")

@@ -8,7 +8,7 @@ import csv
 import io
 from collections import Counter
 
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
 
 MEMBER = "sales.csv"
 HEADER = "item,day,price\n"

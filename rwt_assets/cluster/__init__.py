@@ -1,1 +1,4 @@
-"""What an installation of several machines needs beyond Dagster's own settings."""
+"""What a cluster's dagster.yaml names.
+
+Nothing of this package imports this room.
+"""

@@ -12,7 +12,7 @@ private module and no setting; if a later Dagster has no such constant, nothing 
 from dagster._daemon import sensor
 from dagster._daemon.cli import main
 
-from rwt_assets import fit_logs
+from rwt_assets.text import fit_logs
 
 LOOK_SECONDS = 1
 

@@ -8,7 +8,7 @@ A run launcher that can look after its runs (Kubernetes, ECS, Celery) does this 
 
 import dagster as dg
 
-from rwt_assets.feed_graph import INTERRUPTED_TAG
+from rwt_assets.runtime import INTERRUPTED_TAG
 
 UNDER_WAY = (
     dg.DagsterRunStatus.STARTING,

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 
 import psutil
 
-from rwt_assets.errors import StackError
+from rwt_assets.runtime import StackError
 
 STACK_VARIABLE = "RWT_STACK"
 SOCKET_VARIABLE = "RWT_RUN_SOCKET"  # path of the run server's socket

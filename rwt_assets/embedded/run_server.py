@@ -27,9 +27,8 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
-from rwt_assets import fit_logs, json_logs
-from rwt_assets.errors import StackError
-from rwt_assets.project import current_project
+from rwt_assets.runtime import StackError, current_project, json_logs
+from rwt_assets.text import fit_logs
 
 PACKAGE = Path(__file__).parent.parent
 ANSWER_SECONDS = 60.0

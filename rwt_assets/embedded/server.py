@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from rwt_assets.accounts import ONE_ACCOUNT
 from rwt_assets.embedded.processes import LOOPBACK, STACK_VARIABLE, ChildProcess, choose_port
+from rwt_assets.feed import ONE_ACCOUNT
 
 DEFAULT_PORT = 4566
 REGION = "us-east-1"

@@ -42,7 +42,8 @@ import dagster as dg
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.aws import provision
+from rwt_assets.catalog import FeedCatalog, sweep
 from rwt_assets.embedded.interruption import fail_interrupted, mark_interrupted
 from rwt_assets.embedded.processes import (
     LOOPBACK,
@@ -56,15 +57,16 @@ from rwt_assets.embedded.processes import (
 )
 from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
 from rwt_assets.embedded.storage import opened, storage_settings
-from rwt_assets.errors import StackError, StateFolderError
 from rwt_assets.feed import Feed
-from rwt_assets.intake import sweep
-from rwt_assets.json_logs import wants_json
-from rwt_assets.loading import refuse_unloaded
-from rwt_assets.project import PROJECT_VARIABLE, current_project
-from rwt_assets.provisioning import provision
-from rwt_assets.reporting import REPORTED_TOGETHER
-from rwt_assets.resources.object_store import connect_objects
+from rwt_assets.graph import REPORTED_TOGETHER, refuse_unloaded
+from rwt_assets.resources import connect_objects
+from rwt_assets.runtime import (
+    PROJECT_VARIABLE,
+    StackError,
+    StateFolderError,
+    current_project,
+    wants_json,
+)
 
 UI_PORT = 3000
 CODE_PORT = 4266

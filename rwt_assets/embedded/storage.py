@@ -20,7 +20,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from rwt_assets.embedded.event_storage import EVENTS_FOLDER
-from rwt_assets.errors import StackError
+from rwt_assets.runtime import StackError
 
 SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg2")
 

@@ -22,8 +22,8 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from rwt_assets.accounts import ONE_ACCOUNT, Access, Role, parse_queue
-from rwt_assets.errors import FeedError, StackError
+from rwt_assets.feed import ONE_ACCOUNT, Access, Role, parse_queue
+from rwt_assets.runtime import FeedError, StackError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

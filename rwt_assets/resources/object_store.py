@@ -1,6 +1,6 @@
 """Who gets which object store.
 
-What belongs here: the resources. What does not: the requests (`resources/s3_objects.py`).
+What belongs here: the resources. What does not: the requests (`s3_objects.py`).
 Dagster documentation: "External resources", "Testing assets" (resources in tests).
 """
 
@@ -16,14 +16,13 @@ from botocore.config import Config
 from dagster_aws.s3 import S3Resource
 from pydantic import PrivateAttr
 
-from rwt_assets.accounts import Access, accesses
-from rwt_assets.feed import Feed
-from rwt_assets.links import object_page
-from rwt_assets.object_store import ObjectStore
+from rwt_assets.feed import Access, Feed, accesses
 from rwt_assets.resources.account_access import one_account, pay, role_session
 from rwt_assets.resources.quick_s3_objects import QuickS3Objects
 from rwt_assets.resources.routed_objects import RoutedObjects
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets.storage import ObjectStore
+from rwt_assets.text import object_page
 
 # With others of its settings, the credentials are not those of a plain session.
 PLAIN_SETTINGS: Final = {"max_attempts", "region_name", "endpoint_url", "profile_name"}

@@ -18,7 +18,7 @@ import dagster as dg
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from rwt_assets.accounts import parse_queue
+from rwt_assets.feed import parse_queue
 from rwt_assets.resources.account_access import queue_named
 
 if TYPE_CHECKING:

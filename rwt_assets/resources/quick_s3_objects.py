@@ -1,7 +1,7 @@
 """The object store on S3, with the requests that each shard makes by a quicker client.
 
 What belongs here: reads and puts of bytes by obstore, the Python side of Rust's `object_store`.
-What does not: all other requests, which are boto3's (`resources/s3_objects.py`). obstore
+What does not: all other requests, which are boto3's (`s3_objects.py`). obstore
 documentation: "Authentication" (boto3 as the provider of credentials).
 
 A key that this client would send otherwise than it is (`/a.zip` as `a.zip`) goes by boto3 at once.
@@ -23,7 +23,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from rwt_assets.object_keys import is_plain_path
+from rwt_assets.feed import is_plain_path
 from rwt_assets.resources.s3_objects import S3Objects, missing
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """One object store of several: some keys are reached in a way of their own.
 
-What belongs here: which store is asked. What does not: the stores (`resources/s3_objects.py`) and
-how they are reached (`resources/account_access.py`).
+What belongs here: which store is asked. What does not: the stores (`s3_objects.py`) and
+how they are reached (`account_access.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import BinaryIO
 
-from rwt_assets.accounts import Access
-from rwt_assets.object_store import ObjectHead, ObjectStore
+from rwt_assets.feed import Access
+from rwt_assets.storage import ObjectHead, ObjectStore
 
 Body = bytes | memoryview | BinaryIO
 

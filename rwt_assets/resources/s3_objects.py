@@ -1,8 +1,8 @@
 """The object store on S3 by boto3.
 
 What belongs here: `ObjectStore` over boto3. What does not: who gets it
-(`resources/object_store.py`) and the quicker client for what is done many times
-(`resources/quick_s3_objects.py`). Credentials, region and endpoint come from the environment
+(`object_store.py`) and the quicker client for what is done many times
+(`quick_s3_objects.py`). Credentials, region and endpoint come from the environment
 alone (Boto3 documentation: "Credentials", "Configuration"; `AWS_ENDPOINT_URL` for a local
 server). Rules: Amazon S3 API Reference, "GetObject", "PutObject", "ListObjectsV2",
 "DeleteObjects", "DeleteObject".
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from rwt_assets.errors import ArchiveInGlacierError, ArchiveMissingError
-from rwt_assets.foreign_text import command
-from rwt_assets.object_store import ObjectHead, replaced
+from rwt_assets.runtime import ArchiveInGlacierError, ArchiveMissingError
+from rwt_assets.storage import ObjectHead, replaced
+from rwt_assets.text import command
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
 from rwt_assets.resources.secrets import SecretsResource
-from rwt_assets.standing import take_standing
 from rwt_assets.testing import InMemoryFeed
 
 FEED = Feed.model_validate(

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 from botocore.stub import ANY, Stubber
 
-from rwt_assets.feed_graph import ARCHIVE_TAG, OUTAGE_TAG, REASON_TAG
-from rwt_assets.intake import sweep
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG, OUTAGE_TAG, REASON_TAG
 from rwt_assets_tests.end_to_end.documented_commands import PROJECT
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:alerts"
@@ -117,7 +117,7 @@ def test_a_feed_that_fell_silent_is_told_once_and_once_when_it_is_back(
     cursor = look(recipe, shop, cursor)
     topic.assert_no_pending_responses()
     later = time() + 2 * 3_600
-    monkeypatch.setattr("rwt_assets.assets.checks.time", lambda: later)
+    monkeypatch.setattr("rwt_assets.orchestration.checks.checks.time", lambda: later)
     topic.add_response("publish", {"MessageId": "3"}, never)
     look(recipe, shop, cursor)
     topic.assert_no_pending_responses()

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from rwt_assets.catalog.intake import Budget, take_messages
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_result
-from rwt_assets.intake import Budget, take_messages
-from rwt_assets.processing import read_manifest
-from rwt_assets.remaking import remade_runs
-from rwt_assets.standing import take_standing
+from rwt_assets.delivery.consumption import read_result
+from rwt_assets.shard.processing import read_manifest
+from rwt_assets.shard.remaking import remade_runs
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.odd_archives import STORED, Entry, archive
 from rwt_assets_tests.stand_ins import InMemoryObjects

@@ -4,14 +4,14 @@ from collections import Counter
 
 import pytest
 
-from rwt_assets import archive_facts
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog import archive_facts
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.intake import sweep
-from rwt_assets.partitions import ShardKey
-from rwt_assets.processing import read_manifest
-from rwt_assets.progress import Step, locate
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.documents.partitions import ShardKey
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.shard.processing import read_manifest
+from rwt_assets.status.progress import Step, locate
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import SALES
 

@@ -10,10 +10,10 @@ import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 from typer.testing import CliRunner
 
-from rwt_assets.cli import app
-from rwt_assets.errors import CodeLocationError
-from rwt_assets.feed import Feed
-from rwt_assets.loading import refuse_unloadable, refuse_unloaded
+from rwt_assets.cli.main import app
+from rwt_assets.feed.feed import Feed
+from rwt_assets.graph.loading import refuse_unloadable, refuse_unloaded
+from rwt_assets.runtime.errors import CodeLocationError
 from rwt_assets.testing import InMemoryFeed
 
 DEFINITIONS = """
@@ -78,7 +78,7 @@ def loaded(feeds):
 
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
 def test_an_arrangement_loads_and_each_of_its_feeds_delivers(arrangement, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 0)
     declarations = feeds_of(arrangement)
     by_queue = {}
     for one in declarations:
@@ -197,6 +197,8 @@ def test_what_does_not_load_is_said_with_the_reason_and_status_1(tmp_path, what,
 
 
 def test_a_webserver_that_could_not_load_is_believed(monkeypatch):
-    monkeypatch.setattr("rwt_assets.loading.unloaded", lambda _: iter([("ours", "no such file")]))
+    monkeypatch.setattr(
+        "rwt_assets.graph.loading.unloaded", lambda _: iter([("ours", "no such file")])
+    )
     with pytest.raises(CodeLocationError, match=r"do not load: no such file \(ours\)"):
         refuse_unloaded("http://127.0.0.1:3000")

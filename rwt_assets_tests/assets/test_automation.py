@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.intake import sweep
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets_tests.archives import make_zip
 
 SALES = "item,day,price\npen,2026-01-01,1\nink,2026-01-02,7\n"
@@ -79,7 +79,7 @@ def test_what_automation_missed_is_asked_for_by_dispatch(shop, monkeypatch):
     )
     assert plan(shop.catalog) == []
     assert shop.counts() == (1, 2, 0, 0)
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
     (request,) = plan(shop.catalog)
     assert request.tags["dagster/asset_partition_range_start"] == shard
     shop.dispatch()

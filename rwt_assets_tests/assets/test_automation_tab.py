@@ -12,9 +12,9 @@ from dagster_graphql.schema.asset_condition_evaluations import (
     GrapheneAssetConditionEvaluationRecord,
 )
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.evaluation_records import forget_evaluations
-from rwt_assets.notifications import ArchiveRevision
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.graph.evaluation_records import forget_evaluations
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.assets.conftest import FEED
 
 ARCHIVE = "shop/zürich.zip"
@@ -68,7 +68,7 @@ def test_a_shard_that_automation_asked_for_may_be_removed(catalog, monkeypatch, 
     automation_asks(catalog, graph.enriched_shard, graph.csv_shards)
     assert tab(catalog, graph.enriched_shard) == [3]
     with monkeypatch.context() as patch:
-        patch.setattr("rwt_assets.catalog.forget_evaluations", lambda *_: 0)
+        patch.setattr("rwt_assets.catalog.catalog.forget_evaluations", lambda *_: 0)
         catalog.retire_shards(removed)
         with pytest.raises(dg.DagsterInvalidInvocationError, match="Nonexistent partition keys"):
             tab(catalog, graph.enriched_shard)

@@ -7,11 +7,11 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from rwt_assets import cli
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.cli import app
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.standing import ArchiveProgress
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.standing import ArchiveProgress
+from rwt_assets.cli import main as cli
+from rwt_assets.cli.main import app
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.declared import declared_feed
 
 

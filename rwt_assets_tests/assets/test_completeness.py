@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from rwt_assets.feed import Feed
-from rwt_assets.preview import preview_archive
+from rwt_assets.authoring.preview import preview_archive
+from rwt_assets.feed.feed import Feed
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import Shop, stored_shop
 

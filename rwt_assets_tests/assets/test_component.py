@@ -8,12 +8,12 @@ import pytest
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
-from rwt_assets.assets.enriched_shard import io_manager_key
-from rwt_assets.beta import accept_beta_features
 from rwt_assets.component import ZipFeed, build_feed_definitions
 from rwt_assets.definitions import defs
-from rwt_assets.errors import FeedError
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
+from rwt_assets.graph.beta import accept_beta_features
+from rwt_assets.orchestration.assets.enriched_shard import io_manager_key
+from rwt_assets.runtime.errors import FeedError
 from rwt_assets_tests.declared import declared_feed
 
 HEAD = """type: rwt_assets.component.ZipFeed

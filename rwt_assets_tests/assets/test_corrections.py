@@ -8,21 +8,21 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from rwt_assets import taking_back
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.cli import app
-from rwt_assets.collection import collect
-from rwt_assets.commands import corrections
-from rwt_assets.correcting import export_rows, find_rejected
-from rwt_assets.correction_file import read_file
-from rwt_assets.deliveries import named_keys
-from rwt_assets.errors import ArchiveMissingError, CorrectionError
-from rwt_assets.feed import Dialect, Tolerance
-from rwt_assets.processing import read_manifest
-from rwt_assets.records import CUT, SHOWN_BYTES
-from rwt_assets.replay import ask_whole_way
-from rwt_assets.retirement import find_old, retire
-from rwt_assets.taking_back import Imported, archive_in, import_rows
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.cli import corrections
+from rwt_assets.cli.main import app
+from rwt_assets.delivery.deliveries import named_keys
+from rwt_assets.feed.feed import Dialect, Tolerance
+from rwt_assets.member.records import CUT, SHOWN_BYTES
+from rwt_assets.operations import taking_back
+from rwt_assets.operations.correcting import export_rows, find_rejected
+from rwt_assets.operations.replay import ask_whole_way
+from rwt_assets.operations.taking_back import Imported, archive_in, import_rows
+from rwt_assets.quarantine.correction_file import read_file
+from rwt_assets.retention.collection import collect
+from rwt_assets.retention.retirement import find_old, retire
+from rwt_assets.runtime.errors import ArchiveMissingError, CorrectionError
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, Shop, stored_shop, with_parquet
 from rwt_assets_tests.stand_ins import run_request

@@ -11,18 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.catalog import DAMAGE_AT_MOST
-from rwt_assets.consumption import read_delivery
-from rwt_assets.deliveries import named_keys
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.footers import FOOTER_BEFORE
-from rwt_assets.intake import sweep
-from rwt_assets.layout import Layout
-from rwt_assets.processing import read_manifest
-from rwt_assets.reconciliation import FOOTER_CHECKSUM, FOOTER_VERSION
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import failed_archives, retry_failed, take_standing
-from rwt_assets.verification import verify_document
+from rwt_assets.catalog.catalog import DAMAGE_AT_MOST
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import failed_archives, retry_failed, take_standing
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.delivery.deliveries import named_keys
+from rwt_assets.delivery.reconciliation import FOOTER_CHECKSUM, FOOTER_VERSION
+from rwt_assets.delivery.verification import verify_document
+from rwt_assets.documents.footers import FOOTER_BEFORE
+from rwt_assets.documents.layout import Layout
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.runtime.errors import ArchiveMissingError
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, stored_shop, with_parquet
 from rwt_assets_tests.faulty_round import announce, assert_whole, delivered_rows, go_on, rows_of
@@ -154,7 +154,7 @@ def test_row_numbers_that_are_not_as_they_were_written_are_never_delivered(
     stored, monkeypatch, how, limit
 ):
     """Bytes after the end of the numbers are never read."""
-    monkeypatch.setattr("rwt_assets.unpacking.OBJECT_BYTES", limit)
+    monkeypatch.setattr("rwt_assets.shard.unpacking.OBJECT_BYTES", limit)
     archives = {announce(stored, "a.zip", MEMBERS, "01"): MEMBERS}
     step(stored, "split")
     numbers = keys_in(stored, "shards", ".i64")
@@ -276,7 +276,7 @@ def test_what_the_split_set_aside_is_made_again_where_it_is_not_as_it_was_writte
 
 def test_what_an_earlier_version_set_aside_is_read_whole(stored, monkeypatch):
     """Its footer does not keep the checksum of the bytes before it."""
-    monkeypatch.setattr("rwt_assets.quarantine_file.before_footer", lambda _: {})
+    monkeypatch.setattr("rwt_assets.quarantine.quarantine_file.before_footer", lambda _: {})
     for name, how, splits in (("a.zip", None, 1), ("b.zip", DAMAGES["longer"], 3)):
         key = announce(stored, name, BAD_ROW, "01")
         step(stored, "split")
@@ -291,7 +291,7 @@ def test_what_an_earlier_version_set_aside_is_read_whole(stored, monkeypatch):
 def test_quarantine_that_is_lost_each_time_is_bounded_and_shown(stored, monkeypatch):
     before = delivered_before(stored)
     with monkeypatch.context() as patch:
-        patch.setattr("rwt_assets.assets.delivery.is_as_written", lambda *_: False)
+        patch.setattr("rwt_assets.orchestration.assets.delivery.is_as_written", lambda *_: False)
         announce(stored, "a.zip", BAD_ROW, "02")
         go_on(stored, expect_failure=True)
         assert len(runs_of(stored, "split")) == 1 + 1 + DAMAGE_AT_MOST

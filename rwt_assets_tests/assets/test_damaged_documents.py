@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.collection import collect
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.deliveries import UNREADABLE, read_former
-from rwt_assets.delivery_history import delivery_history
-from rwt_assets.errors import DeliveryError, DocumentDamagedError, ShardDamagedError
-from rwt_assets.feed import Target
-from rwt_assets.layout import Layout
-from rwt_assets.manifest import ArchiveManifest, Delivery
-from rwt_assets.processing import read_manifest
-from rwt_assets.replay import find_quarantined
-from rwt_assets.rollback import make_current_again
-from rwt_assets.sealed import is_as_sealed, sealed
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import archive_progress
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.delivery.deliveries import UNREADABLE, read_former
+from rwt_assets.delivery.history import delivery_history
+from rwt_assets.delivery.verification import verify_document
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.manifest import ArchiveManifest, Delivery
+from rwt_assets.documents.sealed import is_as_sealed, sealed
+from rwt_assets.feed.feed import Target
+from rwt_assets.operations.replay import find_quarantined
+from rwt_assets.operations.rollback import make_current_again
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.retention.collection import collect
+from rwt_assets.runtime.errors import DeliveryError, DocumentDamagedError, ShardDamagedError
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets.testing import run_request
-from rwt_assets.verification import verify_document
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import SALES, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_corrections import corrected, take_back

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rwt_assets.assets import delivery as delivery_module
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.deliveries import ENRICHED_AGAIN, ROLLED_BACK
-from rwt_assets.rollback import make_current_again
-from rwt_assets.standing import archive_progress
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.delivery.deliveries import ENRICHED_AGAIN, ROLLED_BACK
+from rwt_assets.operations.rollback import make_current_again
+from rwt_assets.orchestration.assets import delivery as delivery_module
 from rwt_assets_tests.assets.conftest import FEED, with_parquet
 from rwt_assets_tests.assets.test_deliveries import KEY, NOW, REVISIONS, collected, deliver
 from rwt_assets_tests.stand_ins import InMemoryObjects

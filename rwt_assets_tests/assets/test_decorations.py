@@ -6,11 +6,12 @@ from io import BytesIO
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.assets import archive_manifest, checks, delivery, schema_check
-from rwt_assets.consumption import read_delivery
-from rwt_assets.feed import Feed
-from rwt_assets.resources import parquet_io_manager
-from rwt_assets.resources.parquet_io_manager import ShardMetadata
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.assets import archive_manifest, delivery
+from rwt_assets.orchestration.checks import checks, schema_check
+from rwt_assets.orchestration.steps import parquet_io_manager
+from rwt_assets.orchestration.steps.parquet_io_manager import ShardMetadata
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, stored_shop
 

@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from rwt_assets import collection
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.collection import IN_WORK, MEANWHILE, collect
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.deliveries import (
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.delivery.deliveries import (
     ENRICHED_AGAIN,
     FIRST,
     SPLIT_AGAIN,
@@ -19,11 +18,12 @@ from rwt_assets.deliveries import (
     named_keys,
     roll_back,
 )
-from rwt_assets.errors import ArchiveMissingError, DeliveryError
-from rwt_assets.intake import sweep
-from rwt_assets.layout import Layout
-from rwt_assets.partitions import ShardKey
-from rwt_assets.retirement import find_old, retire
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.partitions import ShardKey
+from rwt_assets.retention import collection
+from rwt_assets.retention.collection import IN_WORK, MEANWHILE, collect
+from rwt_assets.retention.retirement import find_old, retire
+from rwt_assets.runtime.errors import ArchiveMissingError, DeliveryError
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, stored_shop
 

@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from rwt_assets.cli import app
-from rwt_assets.commands import collect, deliveries, verify
-from rwt_assets.consumption import read_delivery
-from rwt_assets.layout import Layout
+from rwt_assets.cli import collect, deliveries, verify
+from rwt_assets.cli.main import app
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.documents.layout import Layout
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.assets.conftest import stored_shop
 from rwt_assets_tests.declared import declared_feed

@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from rwt_assets import delivered as delivered_module
-from rwt_assets.collection import collect
-from rwt_assets.consumption import read_delivery
-from rwt_assets.deliveries import named_keys, switch_delivery
-from rwt_assets.errors import DocumentDamagedError
-from rwt_assets.layout import Layout
-from rwt_assets.missing_deliveries import other_on_record
-from rwt_assets.rollback import make_current_again
-from rwt_assets.verification import verify_document
+from rwt_assets.catalog.missing_deliveries import other_on_record
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.delivery.deliveries import named_keys, switch_delivery
+from rwt_assets.delivery.verification import verify_document
+from rwt_assets.documents.layout import Layout
+from rwt_assets.operations.rollback import make_current_again
+from rwt_assets.reading import delivered as delivered_module
+from rwt_assets.retention.collection import collect
+from rwt_assets.runtime.errors import DocumentDamagedError
 from rwt_assets_tests.assets.conftest import with_parquet
 from rwt_assets_tests.assets.test_deliveries import KEY, NOW, REVISIONS, deliver, replay, results
 from rwt_assets_tests.assets.test_verification import evaluate
@@ -82,7 +82,7 @@ def test_a_rollback_and_a_delivery_whose_event_is_still_to_come_are_no_faults(st
         seen.append(faults(stored))
         return switched
 
-    monkeypatch.setattr("rwt_assets.assets.delivery.switch_delivery", switch)
+    monkeypatch.setattr("rwt_assets.orchestration.assets.delivery.switch_delivery", switch)
     replay(stored)
     assert seen == [[]]
 

@@ -8,15 +8,15 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets import splitting
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.feed import Feed
-from rwt_assets.generations import enrichment_version, generation_of, splitting_version
-from rwt_assets.processing import read_manifest
-from rwt_assets.reconciliation import stored_parquet, take_account
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import take_standing
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.delivery.reconciliation import stored_parquet, take_account
+from rwt_assets.documents.generations import enrichment_version, generation_of, splitting_version
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.shard import splitting
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip
 
 GOOD = "item,day,price\npen,2026-01-01,1.50\n"

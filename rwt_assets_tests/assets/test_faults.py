@@ -17,12 +17,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from dagster._core.storage.event_log import SqlEventLogStorage
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import Budget, sweep, take_messages
+from rwt_assets.catalog.standing import retry_failed, take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.intake import Budget, sweep, take_messages
-from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import retry_failed, take_standing
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
 from rwt_assets_tests.faulty_round import (
     Crash,
     Injected,
@@ -79,7 +79,9 @@ POINTS = {
 
 @pytest.fixture
 def stored(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(
+        "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0)
+    )
     shop.definitions = build_feed_definitions(
         shop.feed, object_store=shop.store, queue_client=shop.client
     )
@@ -120,7 +122,7 @@ def test_an_attempt_writes_only_the_shards_that_the_one_before_did_not(stored, m
 
 def test_an_attempt_keeps_nothing_that_was_made_in_another_way(stored, monkeypatch):
     def change_and_crash():
-        monkeypatch.setattr("rwt_assets.generations.ENRICHMENT_VERSION", "another")
+        monkeypatch.setattr("rwt_assets.documents.generations.ENRICHMENT_VERSION", "another")
         return Crash()
 
     deliver_in_two_attempts(stored, monkeypatch, change_and_crash)
@@ -250,9 +252,11 @@ def test_an_outage_is_waited_for_and_costs_no_attempt(stored, monkeypatch):
         return original(self, *args)
 
     monkeypatch.setattr(InMemoryObjects, "tail", away)
-    monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.delivery.reconciliation.WORKERS", 1)
     with monkeypatch.context() as patch:
-        patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
+        patch.setattr(
+            "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0)
+        )
         go_on(stored, expect_failure=True)
         assert plan(stored.catalog) == [], "the endpoint is given no time"
         standing = take_standing(stored.catalog, patience=-1)
@@ -266,7 +270,7 @@ def test_an_outage_is_waited_for_and_costs_no_attempt(stored, monkeypatch):
 
 def test_an_outage_without_an_end_is_not_waited_for_for_ever(stored, monkeypatch):
     announce(stored, "a.zip", NEW, "01")
-    monkeypatch.setattr("rwt_assets.catalog.OUTAGES_AT_MOST", 4)
+    monkeypatch.setattr("rwt_assets.catalog.catalog.OUTAGES_AT_MOST", 4)
 
     def away(*_args, **_kwargs):
         raise slow_down()
@@ -309,7 +313,7 @@ def test_a_run_that_was_told_to_end_costs_no_attempt(stored, monkeypatch):
 
 
 def test_a_run_that_is_told_to_end_each_time_is_not_asked_for_for_ever(stored, monkeypatch):
-    monkeypatch.setattr("rwt_assets.catalog.INTERRUPTIONS_AT_MOST", 3)
+    monkeypatch.setattr("rwt_assets.catalog.catalog.INTERRUPTIONS_AT_MOST", 3)
     announce(stored, "a.zip", NEW, "01")
     take_messages([stored.catalog], stored.queue, Budget(seconds=5), wait_seconds=0)
     interrupted_when_read(stored, monkeypatch, times=3)

@@ -10,11 +10,11 @@ import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 from typer.testing import CliRunner
 
-from rwt_assets.cli import app
-from rwt_assets.commands import feed as commands
+from rwt_assets.authoring.preview import preview_archive
+from rwt_assets.cli import feed as commands
+from rwt_assets.cli.main import app
 from rwt_assets.component import ZipFeed
-from rwt_assets.feed import Feed
-from rwt_assets.preview import preview_archive
+from rwt_assets.feed.feed import Feed
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.declared import declared_feed
 from rwt_assets_tests.filings import SAMPLE, filings_archive

@@ -13,10 +13,10 @@ from dagster._core.execution.plan.objects import UserFailureData
 from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 
-from rwt_assets.foreign_text import is_visible
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.sensors.queue import queue_sensor
-from rwt_assets.standing import take_standing
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.orchestration.sensors.queue import queue_sensor
+from rwt_assets.text.foreign_text import is_visible
 from rwt_assets_tests.hostile import ALL, hostile_messages, hostile_shop
 
 

@@ -16,13 +16,15 @@ import pytest
 import typer
 import yaml
 
-from rwt_assets import cli, delivered
-from rwt_assets.commands import aws, terminal
-from rwt_assets.declaration import feed_name
-from rwt_assets.doctor import Finding
-from rwt_assets.feed import Feed
-from rwt_assets.foreign_text import is_visible
-from rwt_assets.partitions import archive_partition_key
+from rwt_assets.aws.doctor import Finding
+from rwt_assets.cli import aws
+from rwt_assets.cli import main as cli
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.feed.declaration import feed_name
+from rwt_assets.feed.feed import Feed
+from rwt_assets.reading import delivered
+from rwt_assets.terminal import terminal
+from rwt_assets.text.foreign_text import is_visible
 from rwt_assets_tests.hostile import (
     ESCAPES,
     FORMULAS,
@@ -87,7 +89,7 @@ def answered(spent, monkeypatch, tmp_path):
     monkeypatch.setattr(cli.embedded, "EmbeddedStack", Stack)
     monkeypatch.setattr(cli, "sleep", lambda _: spent.go_on())
     for one in ("quarantine", "replay"):
-        module = next(m for n, m in sys.modules.items() if n == f"rwt_assets.commands.{one}")
+        module = next(m for n, m in sys.modules.items() if n == f"rwt_assets.cli.{one}")
         monkeypatch.setattr(module, "sleep", lambda _: spent.go_on(), raising=False)
     said = SimpleNamespace(sentence=ONE_LINE)
     findings = [Finding(ONE_LINE, ok=False, found=ONE_LINE, remedy=ONE_LINE)]

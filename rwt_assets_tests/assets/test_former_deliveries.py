@@ -4,20 +4,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rwt_assets.assets import delivery as delivery_module
-from rwt_assets.collection import collect
-from rwt_assets.consumption import read_delivery
-from rwt_assets.deliveries import named_keys
-from rwt_assets.delivery_history import delivery_history
-from rwt_assets.errors import DeliveryError, FeedError
-from rwt_assets.feed import COUNT_AT_MOST, DAYS_AT_MOST, HOURS_AT_MOST, Feed, Limits, Tolerance
-from rwt_assets.layout import Layout
-from rwt_assets.manifest import Delivery
-from rwt_assets.retirement import find_old, parse_age
-from rwt_assets.rollback import make_current_again
-from rwt_assets.standing import take_standing
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.delivery.deliveries import named_keys
+from rwt_assets.delivery.history import delivery_history
+from rwt_assets.delivery.verification import verify_document
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.manifest import Delivery
+from rwt_assets.feed.feed import COUNT_AT_MOST, DAYS_AT_MOST, HOURS_AT_MOST, Feed, Limits, Tolerance
+from rwt_assets.operations.rollback import make_current_again
+from rwt_assets.orchestration.assets import delivery as delivery_module
+from rwt_assets.retention.collection import collect
+from rwt_assets.retention.retirement import find_old, parse_age
+from rwt_assets.runtime.errors import DeliveryError, FeedError
 from rwt_assets.testing import carry_out
-from rwt_assets.verification import verify_document
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_deliveries import (
@@ -54,7 +54,7 @@ def replaced(shop, times):
 
 
 def test_however_many_there_are_all_are_kept_for_their_grace_period(stored, monkeypatch):
-    monkeypatch.setattr("rwt_assets.deliveries.FORMER_LISTED", LISTED)
+    monkeypatch.setattr("rwt_assets.delivery.deliveries.FORMER_LISTED", LISTED)
     first = replaced(stored, LISTED + 2)
     stored.objects.modified = {
         place: NOW - timedelta(hours=3 if "/former/" in place[1] else 72)
@@ -209,8 +209,8 @@ DAMAGED = ("contract", "split")
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("rwt_assets.resources.parquet_io_manager.WORKERS", 1)
-    monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.orchestration.steps.parquet_io_manager.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.delivery.reconciliation.WORKERS", 1)
     feed = FEED.model_copy(update={"attempts": 1, "keep_former_hours": 0})
     with stored_shop(feed=feed) as shop:
         yield shop

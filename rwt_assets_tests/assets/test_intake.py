@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.figures import latest_figures, take_figures
-from rwt_assets.intake import VISIBILITY_SECONDS, Budget, sweep, take_messages
-from rwt_assets.sensors.dispatch import dispatch_sensor, plan, step_jobs, watch
-from rwt_assets.sensors.queue import queue_sensor
-from rwt_assets.sensors.sweep import sweep_sensor
-from rwt_assets.standing import room_of, take_standing
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.figures import latest_figures, take_figures
+from rwt_assets.catalog.intake import VISIBILITY_SECONDS, Budget, sweep, take_messages
+from rwt_assets.catalog.standing import room_of, take_standing
+from rwt_assets.orchestration.sensors.dispatch import dispatch_sensor, plan, step_jobs, watch
+from rwt_assets.orchestration.sensors.queue import queue_sensor
+from rwt_assets.orchestration.sensors.sweep import sweep_sensor
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import run_request
 
@@ -231,7 +231,7 @@ def test_two_feeds_on_one_queue_are_told_apart_by_prefix(shop):
 
 
 def test_a_sweep_ends_when_its_budget_does_and_goes_on_from_there(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.intake.PAGE", 2)
+    monkeypatch.setattr("rwt_assets.catalog.intake.PAGE", 2)
     for number in range(7):
         shop.drop(f"{number}.zip", b"")
     first = sweep(shop.catalog, shop.objects, Budget(archives=3))
@@ -265,7 +265,7 @@ def test_a_listing_that_is_older_than_the_catalog_changes_nothing(shop, monkeypa
 
 
 def test_figures_are_observed_when_they_change(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 0)
     shop.queue.put(created("shop/a.zip"))
     shop.queue.put("nonsense")
     sensor = queue_sensor([shop.feed])
@@ -287,7 +287,7 @@ def test_figures_are_observed_when_they_change(shop, monkeypatch):
     shop.instance.report_runless_asset_event(observation)
     assert latest_figures(shop.catalog)["archives_in_work"] == 1
     assert tick(first.cursor).asset_events == [], "observed again within a minute"
-    monkeypatch.setattr("rwt_assets.sensors.queue.FIGURES_SECONDS", -1)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.FIGURES_SECONDS", -1)
     assert tick(first.cursor).asset_events == [], "nothing has changed"
     shop.queue.redeliver()
     waiting = take_figures(
@@ -297,7 +297,7 @@ def test_figures_are_observed_when_they_change(shop, monkeypatch):
 
 
 def test_the_queue_sensor_asks_for_nothing_and_says_what_it_did(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 0)
     shop.queue.put(created("shop/a.zip"))
     shop.queue.put("nonsense")
     with dg.build_sensor_context(instance=shop.instance) as context:
@@ -316,7 +316,7 @@ def test_the_sweep_sensor_says_what_it_found(shop):
 
 
 def test_the_dispatch_sensor_asks_for_each_step_once_and_reports_the_standing(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.WATCH_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.WATCH_SECONDS", 0)
     shop.drop("a.zip", make_zip({"sales.csv": "item,day,price\n"}))
     sweep(shop.catalog, shop.objects)
     sensor = dispatch_sensor(shop.feed, step_jobs(shop.feed))
@@ -353,8 +353,8 @@ def test_watching_rests_some_times_as_long_as_a_look_takes_before_the_next_tick(
 
         return look
 
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.monotonic", lambda: now[0])
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.sleep", sleep)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.monotonic", lambda: now[0])
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.sleep", sleep)
     assert watch(look_for(1), seconds=4, pause=0.5) == []
     assert rested == [4.0]
     rested.clear()

@@ -10,12 +10,12 @@ from collections import Counter
 import pytest
 from dagster._core.storage.event_log import SqlEventLogStorage
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.consumption import read_delivery
-from rwt_assets.deliveries import named_keys
-from rwt_assets.processing import read_manifest
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import take_standing
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.delivery.deliveries import named_keys
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.assets.conftest import FEED, stored_shop
 from rwt_assets_tests.faulty_round import Point, announce, assert_whole, go_on, restart
 from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
@@ -99,8 +99,8 @@ def stored(monkeypatch):
 
     Threads of a run would go on while it is held, so there is one.
     """
-    monkeypatch.setattr("rwt_assets.resources.parquet_io_manager.WORKERS", 1)
-    monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.orchestration.steps.parquet_io_manager.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.delivery.reconciliation.WORKERS", 1)
     with stored_shop(feed=FEED.model_copy(update={"attempts": 1})) as shop:
         yield shop
 

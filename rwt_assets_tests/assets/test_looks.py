@@ -3,11 +3,11 @@
 import dagster as dg
 import pytest
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.feed_graph import ARCHIVE_TAG, FEED_TAG, STEP_TAG
-from rwt_assets.intake import sweep
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG, FEED_TAG, STEP_TAG
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import SALES
 from rwt_assets_tests.stand_ins import run_request

@@ -14,12 +14,12 @@ from botocore.exceptions import EndpointConnectionError
 from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client.parser import text_string_to_metric_families
 
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.health import Heartbeat, Problem, silent_daemons
-from rwt_assets.intake import sweep
-from rwt_assets.metrics import FIGURES
-from rwt_assets.metrics_server import Watcher, exposition, health, metrics_server
-from rwt_assets.readings import BUCKETS, PAGE, DeliveryTally, Readings
+from rwt_assets.monitoring.metrics import FIGURES
+from rwt_assets.monitoring.readings import BUCKETS, PAGE, DeliveryTally, Readings
+from rwt_assets.monitoring.server import Watcher, exposition, health, metrics_server
+from rwt_assets.status.health import Heartbeat, Problem, silent_daemons
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import SALES
 
@@ -127,7 +127,7 @@ def test_seconds_from_upload_to_delivery_are_a_histogram(shop):
 
 
 def test_deliveries_are_read_once_over_pages_and_only_when_they_have_settled(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.readings.PAGE", 2)
+    monkeypatch.setattr("rwt_assets.monitoring.readings.PAGE", 2)
     assert PAGE > 2
     tally, reports = DeliveryTally(), shop.catalog.graph.delivery
     for number in range(5):
@@ -200,7 +200,7 @@ def test_figures_that_are_no_longer_taken_are_no_good_sign(shop, monkeypatch):
     beat(shop)
     with watching(readings_of(shop)) as watcher:
         assert kinds(watcher) == []
-        monkeypatch.setattr("rwt_assets.metrics_server.time", lambda: time() + 700)
+        monkeypatch.setattr("rwt_assets.monitoring.server.time", lambda: time() + 700)
         assert kinds(watcher) == ["stale"]
 
 

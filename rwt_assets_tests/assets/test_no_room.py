@@ -11,9 +11,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from rwt_assets.feed import Feed
-from rwt_assets.machine_faults import is_shortage
-from rwt_assets.standing import take_standing
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.feed.feed import Feed
+from rwt_assets.runtime.machine_faults import is_shortage
 from rwt_assets.testing import InMemoryFeed, InMemoryObjects
 from rwt_assets_tests.assets.conftest import FEED
 
@@ -24,7 +24,9 @@ REFUSED = "item,day,price\n" + f"{'x' * 60_000},no day,1\n" * 100
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(
+        "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0)
+    )
 
 
 def shop(**settings):
@@ -46,7 +48,9 @@ def fails_so_often(times, error, original):
 
 def assert_waits_and_is_delivered(feed, rows, says, monkeypatch, *, more=True):
     with monkeypatch.context() as patch:
-        patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
+        patch.setattr(
+            "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0)
+        )
         feed.dispatch(expect_failure=True)
         standing = take_standing(feed.catalog, patience=-1)
         assert not standing.failed
@@ -96,7 +100,7 @@ def full(times, **_):
 )
 def test_a_full_temporary_folder_is_an_outage(monkeypatch, members, rows):
     made = iter(range(1))
-    monkeypatch.setattr("rwt_assets.unnamed_file.TemporaryFile", partial(full, made))
+    monkeypatch.setattr("rwt_assets.runtime.scratch_file.TemporaryFile", partial(full, made))
     with shop(limits={"buffer_bytes": 1 << 20, "ratio": 10_000}) as feed:
         feed.upload("a.zip", {"sales.csv": members})
         feed.take_in()
@@ -132,7 +136,7 @@ def test_a_run_that_could_not_say_it_is_understood_by_its_log(monkeypatch):
         feed.upload("a.zip", {"sales.csv": ROWS})
         feed.take_in()
         with monkeypatch.context() as patch:
-            patch.setattr("rwt_assets.assets.failures.outage_tags", lambda error: {})
+            patch.setattr("rwt_assets.orchestration.steps.failures.outage_tags", lambda error: {})
             feed.dispatch(expect_failure=True)
         feed.assert_delivered("shop/a.zip")
         assert len(feed.instance.get_runs(dg.RunsFilter(tags={"rwt/outage": "true"}))) == 1

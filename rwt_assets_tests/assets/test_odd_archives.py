@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.intake import sweep
+from rwt_assets.delivery.consumption import read_delivery, read_result
 from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsResource, read_secret
-from rwt_assets.standing import take_standing
 from rwt_assets_tests.assets.conftest import FEED, Shop
 from rwt_assets_tests.odd_archives import STORED, Entry, archive
 

@@ -7,14 +7,14 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import RANGE_END_TAG, RANGE_START_TAG
-from rwt_assets.intake import sweep
-from rwt_assets.processing import read_manifest
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, Shop
 from rwt_assets_tests.stand_ins import InMemoryIOManager, run_request

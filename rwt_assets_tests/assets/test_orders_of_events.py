@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from rwt_assets import cli, rollback
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.correcting import find_rejected
-from rwt_assets.errors import CorrectionError, SupersededError
-from rwt_assets.intake import sweep
-from rwt_assets.layout import Layout
-from rwt_assets.replay import ask_again, ask_whole_way
-from rwt_assets.retirement import MEANWHILE, find_old, retire
-from rwt_assets.rollback import make_current_again
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import archive_progress, take_standing
-from rwt_assets.taking_back import archive_in, import_rows
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import archive_progress, take_standing
+from rwt_assets.cli import main as cli
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.documents.layout import Layout
+from rwt_assets.operations import rollback
+from rwt_assets.operations.correcting import find_rejected
+from rwt_assets.operations.replay import ask_again, ask_whole_way
+from rwt_assets.operations.rollback import make_current_again
+from rwt_assets.operations.taking_back import archive_in, import_rows
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.retention.retirement import MEANWHILE, find_old, retire
+from rwt_assets.runtime.errors import CorrectionError, SupersededError
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_corrections import (
@@ -46,8 +47,8 @@ STRICT = FEED.model_copy(
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Threads of a run would go on while it is held."""
-    monkeypatch.setattr("rwt_assets.resources.parquet_io_manager.WORKERS", 1)
-    monkeypatch.setattr("rwt_assets.reconciliation.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.orchestration.steps.parquet_io_manager.WORKERS", 1)
+    monkeypatch.setattr("rwt_assets.delivery.reconciliation.WORKERS", 1)
 
 
 @pytest.fixture

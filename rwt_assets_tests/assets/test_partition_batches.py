@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from rwt_assets import partition_batches
-from rwt_assets.partition_batches import add_partitions, remove_partitions
+from rwt_assets.graph import partition_batches
+from rwt_assets.graph.partition_batches import add_partitions, remove_partitions
 
 
 @pytest.mark.parametrize("batch", [1, 7, 500])

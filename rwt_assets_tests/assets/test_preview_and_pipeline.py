@@ -6,9 +6,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from rwt_assets.preview import TOLD, preview_archive
-from rwt_assets.processing import read_manifest
-from rwt_assets.standing import archive_progress
+from rwt_assets.authoring.preview import TOLD, preview_archive
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import stored_shop
 from rwt_assets_tests.benchmarks.inference_table import SAMPLES

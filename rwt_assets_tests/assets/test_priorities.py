@@ -15,9 +15,9 @@ from dagster._core.remote_origin import (
 )
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
-from rwt_assets.feed_graph import ARCHIVE_TAG, CELERY_PRIORITY_TAG, PRIORITY_TAG
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.sensors.dispatch import RUNS_UNDER_WAY, plan
+from rwt_assets.orchestration.sensors.dispatch import RUNS_UNDER_WAY, plan
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG, CELERY_PRIORITY_TAG, PRIORITY_TAG
+from rwt_assets.storage.notifications import ArchiveRevision
 
 SOMEWHERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("somewhere"), "shop")
 GIANT, MIDDLE, SMALL = 6 * 2**30, 100 * 2**20, 100_000
@@ -111,7 +111,7 @@ def test_small_ones_that_come_later_take_no_place_from_a_giant(shop):
 def test_small_ones_all_the_time_do_not_starve_a_giant_in_the_run_queue(
     shop, monkeypatch, patience, starves
 ):
-    monkeypatch.setattr("rwt_assets.priority.PATIENCE_SECONDS", patience)
+    monkeypatch.setattr("rwt_assets.status.priority.PATIENCE_SECONDS", patience)
     shop.feed = shop.feed.model_copy(update={"attempts": 1})
     giant, numbers = arrive(shop, "giant", GIANT), count()
     begun = []
@@ -128,7 +128,7 @@ def test_small_ones_all_the_time_do_not_starve_a_giant_in_the_run_queue(
 
 
 def test_a_giant_at_work_holds_nothing_back(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.priority.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("rwt_assets.status.priority.PATIENCE_SECONDS", 0.0)
     arrive(shop, "giant", GIANT)
     ask(shop)
     waiting = arrive(shop, "small0", SMALL)
@@ -138,7 +138,7 @@ def test_a_giant_at_work_holds_nothing_back(shop, monkeypatch):
 
 
 def test_a_feed_of_another_pool_is_not_held_back(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.priority.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("rwt_assets.status.priority.PATIENCE_SECONDS", 0.0)
     arrive(shop, "giant", GIANT)
     ask(shop)
     other = shop.redeclared(shop.feed.model_copy(update={"name": "kiosk", "pool": "kiosk"}))

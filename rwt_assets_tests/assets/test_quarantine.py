@@ -5,14 +5,14 @@ from time import time
 import dagster as dg
 import pytest
 
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import archives_progress, retry_failed, take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Tolerance
-from rwt_assets.intake import sweep
-from rwt_assets.replay import ask_again, count_quarantined, find_quarantined
-from rwt_assets.sensors.dispatch import dispatch_sensor, plan, step_jobs
-from rwt_assets.standing import archives_progress, retry_failed, take_standing
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.feed.feed import Tolerance
+from rwt_assets.operations.replay import ask_again, count_quarantined, find_quarantined
+from rwt_assets.orchestration.sensors.dispatch import dispatch_sensor, plan, step_jobs
+from rwt_assets.runtime.errors import ArchiveMissingError
 from rwt_assets_tests.archives import make_zip
 
 BAD = "item,day,price\npen,2026-01-01,1.50\npen,2026-01-01,-2\nink,2026-01-02\n"
@@ -333,7 +333,7 @@ def freshness_in(result):
 
 
 def test_a_feed_that_falls_silent_is_told_once_and_recovers_with_an_archive(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.WATCH_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.WATCH_SECONDS", 0)
     hourly = stored(reopened(shop, expected_every_hours=1))
     never = tick(hourly)
     (told,) = freshness_in(never)
@@ -346,14 +346,14 @@ def test_a_feed_that_falls_silent_is_told_once_and_recovers_with_an_archive(shop
     assert told.passed
     assert freshness_in(tick(hourly, fresh.cursor)) == []
 
-    monkeypatch.setattr("rwt_assets.assets.checks.time", lambda: time() + 3_700)
+    monkeypatch.setattr("rwt_assets.orchestration.checks.checks.time", lambda: time() + 3_700)
     silent = tick(hourly, fresh.cursor)
     (told,) = freshness_in(silent)
     assert not told.passed
     assert "1.0 hours ago; one is expected every 1 hours" in told.metadata["told"].value
     assert tick(hourly, silent.cursor).asset_events == [], "told again without a change"
 
-    monkeypatch.setattr("rwt_assets.assets.checks.time", time)
+    monkeypatch.setattr("rwt_assets.orchestration.checks.checks.time", time)
     hourly.deliver("b.zip", make_zip({"sales.csv": GOOD}))
     (told,) = freshness_in(tick(hourly, silent.cursor))
     assert told.passed
@@ -373,7 +373,7 @@ def test_the_freshness_check_can_be_run_from_the_ui(shop):
 
 
 def test_a_feed_that_expects_nothing_has_no_freshness_check(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.WATCH_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.WATCH_SECONDS", 0)
     keys = shop.definitions.resolve_asset_graph().asset_check_keys
     assert "feed_is_fresh" not in {key.name for key in keys}
     assert freshness_in(tick(shop)) == []

@@ -3,10 +3,10 @@
 import dagster as dg
 import pytest
 
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_result
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import take_standing
+from rwt_assets.delivery.consumption import read_result
+from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets.testing import run_request
 
 SALES = {"sales.csv": "item,day,price\npen,2026-01-01,1\nink,2026-01-02,7\n"}
@@ -46,7 +46,7 @@ def by_hand(shop, asset):
 @pytest.mark.parametrize("asset", ASSETS)
 @pytest.mark.parametrize("when", STEPS)
 def test_an_event_by_hand_keeps_no_archive_from_its_delivery(shop, monkeypatch, asset, when):
-    monkeypatch.setattr("rwt_assets.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
     key = at(shop, STEPS[when])
     by_hand(shop, asset)
     # A shard that was never made is found missing by the delivery, which asks for it.
@@ -71,7 +71,7 @@ def test_an_arrival_by_hand_is_of_the_revision_that_is_known(shop):
 
 
 def test_reported_again_and_again_it_says_what_to_do_in_the_end(shop, monkeypatch):
-    monkeypatch.setattr("rwt_assets.catalog.SUCCESSES_AT_MOST", 2)
+    monkeypatch.setattr("rwt_assets.catalog.catalog.SUCCESSES_AT_MOST", 2)
     at(shop, 3)
     for _ in range(3):
         by_hand(shop, "archive_manifest")

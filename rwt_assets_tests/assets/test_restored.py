@@ -8,11 +8,11 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
+from rwt_assets.catalog.intake import Budget, take_messages
+from rwt_assets.catalog.standing import archive_progress, take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.errors import ArchiveInGlacierError
-from rwt_assets.intake import Budget, take_messages
 from rwt_assets.resources.s3_objects import S3Objects
-from rwt_assets.standing import archive_progress, take_standing
+from rwt_assets.runtime.errors import ArchiveInGlacierError
 from rwt_assets.testing import InMemoryObjects
 
 SALES = {"sales.csv": "item,day,price\npen,2026-01-01,1\n"}

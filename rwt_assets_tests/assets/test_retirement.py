@@ -9,16 +9,16 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import Budget, sweep, take_messages
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_result
-from rwt_assets.feed import Retirement
-from rwt_assets.intake import Budget, sweep, take_messages
-from rwt_assets.layout import Layout
-from rwt_assets.partitions import ShardKey
-from rwt_assets.progress import ArchiveFacts, Event, ShardFacts, Stage
-from rwt_assets.retirement import MEANWHILE, find_old, is_old, parse_age, retire
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.delivery.consumption import read_result
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.partitions import ShardKey
+from rwt_assets.feed.feed import Retirement
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.retention.retirement import MEANWHILE, find_old, is_old, parse_age, retire
+from rwt_assets.status.progress import ArchiveFacts, Event, ShardFacts, Stage
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop
 

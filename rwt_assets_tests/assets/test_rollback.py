@@ -6,20 +6,21 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from rwt_assets import deliveries, rollback
-from rwt_assets.collection import collect
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.deliveries import FIRST, NEW_REVISION, ROLLED_BACK, current_delivery
-from rwt_assets.delivery_history import delivery_history
-from rwt_assets.errors import ArchiveMissingError, DeliveryError, SupersededError
-from rwt_assets.layout import Layout
-from rwt_assets.manifest import Delivery
-from rwt_assets.replay import count_quarantined, find_quarantined
-from rwt_assets.retirement import find_old, retire
-from rwt_assets.rollback import make_current_again
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import archive_progress
-from rwt_assets.tracing import trace_archive
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.delivery import deliveries
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.delivery.deliveries import FIRST, NEW_REVISION, ROLLED_BACK, current_delivery
+from rwt_assets.delivery.history import delivery_history
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.manifest import Delivery
+from rwt_assets.operations import rollback
+from rwt_assets.operations.replay import count_quarantined, find_quarantined
+from rwt_assets.operations.rollback import make_current_again
+from rwt_assets.operations.tracing import trace_archive
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.retention.collection import collect
+from rwt_assets.retention.retirement import find_old, retire
+from rwt_assets.runtime.errors import ArchiveMissingError, DeliveryError, SupersededError
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, with_parquet
 from rwt_assets_tests.assets.test_deliveries import (

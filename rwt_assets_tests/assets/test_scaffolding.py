@@ -15,8 +15,8 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 import rwt_assets
 from rwt_assets.component import ZipFeed
-from rwt_assets.errors import FeedError, NotAZipError
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
+from rwt_assets.runtime.errors import FeedError, NotAZipError
 from rwt_assets.scaffolding import scaffolded
 from rwt_assets_tests.archives import CAIRNS
 
@@ -121,7 +121,7 @@ def test_the_public_names_are_declared_and_the_same_as_where_they_live():
 
 def test_the_package_loads_without_dagster_until_the_feed_is_asked_for():
     script = (
-        "import os, sys, rwt_assets, rwt_assets.feed; rwt_assets.Feed; dir(rwt_assets)\n"
+        "import os, sys, rwt_assets, rwt_assets.feed.feed; rwt_assets.Feed; dir(rwt_assets)\n"
         "print(os.environ['ARROW_DEFAULT_MEMORY_POOL'], 'dagster' in sys.modules)\n"
         "rwt_assets.ZipFeed; print('dagster' in sys.modules)"
     )

@@ -17,10 +17,10 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rwt_assets.consumption import read_delivery
-from rwt_assets.deliveries import named_keys, roll_back
-from rwt_assets.errors import DeliveryError
-from rwt_assets.standing import take_standing
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.delivery.deliveries import named_keys, roll_back
+from rwt_assets.runtime.errors import DeliveryError
 from rwt_assets_tests.assets.conftest import Shop, with_parquet
 from rwt_assets_tests.faulty_round import Crash, Injected, Point, announce, go_on, restart
 from rwt_assets_tests.faulty_world import METHODS, Fault
@@ -128,8 +128,8 @@ class Delivered:
 @given(st.sampled_from(WAYS), PASSES, FAULTS)
 def test_no_failure_of_a_second_pass_changes_what_is_delivered(way, one, fault):
     with Shop() as shop, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rwt_assets.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
-        patch.setattr("rwt_assets.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1.0)
+        patch.setattr("rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
+        patch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1.0)
         archive = Delivered(shop, way)
         go_on(archive.shop, expect_failure=None)
         archive.assert_as_it_was()

@@ -14,14 +14,14 @@ from botocore.exceptions import ClientError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets import fit_logs
-from rwt_assets.assets import archive_manifest, delivery
-from rwt_assets.foreign_text import is_visible
-from rwt_assets.json_logs import JsonFormatter
-from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
-from rwt_assets.sensors import dispatch, queue, sweep
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.tracebacks import is_fit, told, told_in_full, traceback_of
+from rwt_assets.orchestration.assets import archive_manifest, delivery
+from rwt_assets.orchestration.sensors import dispatch, queue, sweep
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.runtime.json_logs import JsonFormatter
+from rwt_assets.text import fit_logs
+from rwt_assets.text.foreign_text import is_visible
+from rwt_assets.text.tracebacks import is_fit, told, told_in_full, traceback_of
 from rwt_assets_tests.assets.conftest import SALES, stored_shop
 from rwt_assets_tests.assets.test_foreign_text import events_of, texts_of
 from rwt_assets_tests.hostile import (
@@ -191,7 +191,7 @@ def test_a_command_ends_with_a_sentence_that_says_where_the_traceback_is(
     kind, shop, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("rwt_assets.commands.status.take_standing", throw(kind))
+    monkeypatch.setattr("rwt_assets.cli.status.take_standing", throw(kind))
     result = shop.rwt("status")
     said = result.output.replace("\n", "")
     assert result.exit_code == 1
@@ -210,7 +210,7 @@ def test_a_command_ends_with_a_sentence_that_says_where_the_traceback_is(
 
 def test_where_no_file_can_be_written_a_command_shows_the_traceback_as_text(shop, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
-    monkeypatch.setattr("rwt_assets.commands.status.take_standing", throw("of several lines"))
+    monkeypatch.setattr("rwt_assets.cli.status.take_standing", throw("of several lines"))
     said = shop.rwt("status").output
     assert "in thrower" in " ".join(said.split())
     assert is_visible(said)
@@ -220,7 +220,7 @@ def test_a_command_whose_reader_has_gone_says_nothing_of_it(shop, monkeypatch):
     def gone(*_):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("rwt_assets.commands.status.take_standing", gone)
+    monkeypatch.setattr("rwt_assets.cli.status.take_standing", gone)
     assert "Broken pipe" not in shop.rwt("status").output
 
 
@@ -245,7 +245,7 @@ except ValueError:
 def test_what_a_library_logs_does_nothing_to_a_terminal(form):
     done = subprocess.run(
         [sys.executable, "-c", LOGGED],
-        cwd=Path(fit_logs.__file__).parent.parent,
+        cwd=Path(fit_logs.__file__).parents[2],
         env={**os.environ, "RWT_LOG_FORMAT": form},
         capture_output=True,
         check=True,

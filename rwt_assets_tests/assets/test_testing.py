@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from rwt_assets.errors import ArchiveMissingError, FeedError
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.runtime.errors import ArchiveMissingError, FeedError
 from rwt_assets.scaffolding import scaffolded
-from rwt_assets.sensors.dispatch import plan
 from rwt_assets.testing import InMemoryFeed, run_request
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop
 from rwt_assets_tests.end_to_end.documented_commands import PROJECT

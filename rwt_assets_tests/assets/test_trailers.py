@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.feed import MemberRule
-from rwt_assets.preview import preview_archive
+from rwt_assets.authoring.preview import preview_archive
+from rwt_assets.feed.feed import MemberRule
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import Shop
 from rwt_assets_tests.assets.test_completeness import feed, results

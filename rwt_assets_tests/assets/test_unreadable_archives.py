@@ -2,12 +2,12 @@
 
 import pytest
 
+from rwt_assets.authoring.preview import preview_archive
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import archive_progress, retry_failed, take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.intake import sweep
-from rwt_assets.preview import preview_archive
-from rwt_assets.replay import count_quarantined
-from rwt_assets.standing import archive_progress, retry_failed, take_standing
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.operations.replay import count_quarantined
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.odd_archives import Entry, archive
 

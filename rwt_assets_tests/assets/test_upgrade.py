@@ -19,14 +19,14 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery
 from rwt_assets.definitions import declared_feeds
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.documents.manifest import ArchiveManifest
 from rwt_assets.embedded.storage import storage_settings
-from rwt_assets.feed import MemberRule
-from rwt_assets.manifest import ArchiveManifest
-from rwt_assets.processing import read_manifest
-from rwt_assets.replay import count_quarantined
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.feed.feed import MemberRule
+from rwt_assets.operations.replay import count_quarantined
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.assets.conftest import SALES, Shop
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from rwt_assets.catalog.intake import Budget, sweep, take_messages
+from rwt_assets.catalog.standing import archive_progress
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_result
-from rwt_assets.intake import Budget, sweep, take_messages
-from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import archive_progress
+from rwt_assets.delivery.consumption import read_result
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
@@ -247,7 +247,7 @@ def test_a_crash_between_the_request_and_the_record_asks_once(stored, monkeypatc
         raise dg.DagsterInvariantViolationError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("rwt_assets.catalog.FeedCatalog.record_arrival", refuse)
+        patch.setattr("rwt_assets.catalog.catalog.FeedCatalog.record_arrival", refuse)
         with pytest.raises(dg.DagsterInvariantViolationError):
             take(stored)
     stored.queue.redeliver()

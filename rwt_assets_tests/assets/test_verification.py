@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets import verification
-from rwt_assets.added_columns import CRC32, ROW
-from rwt_assets.assets.intact_check import DELIVERIES_INTACT
-from rwt_assets.consumption import read_delivery
-from rwt_assets.deliveries import named_keys
-from rwt_assets.footers import FOOTER_BEFORE, FOOTER_SEAL
-from rwt_assets.layout import Layout
-from rwt_assets.manifest import Delivery
-from rwt_assets.missing_deliveries import look_for_documents
-from rwt_assets.replay import ask_whole_way
-from rwt_assets.retirement import find_old, retire
-from rwt_assets.verification import Verified, delivered, verify_document, verify_some
+from rwt_assets.catalog.missing_deliveries import look_for_documents
+from rwt_assets.delivery import verification
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.delivery.deliveries import named_keys
+from rwt_assets.delivery.verification import Verified, delivered, verify_document, verify_some
+from rwt_assets.documents.footers import FOOTER_BEFORE, FOOTER_SEAL
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.manifest import Delivery
+from rwt_assets.operations.replay import ask_whole_way
+from rwt_assets.orchestration.checks.deliveries_intact import DELIVERIES_INTACT
+from rwt_assets.retention.retirement import find_old, retire
+from rwt_assets.values.added_columns import CRC32, ROW
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop, stored_shop, with_parquet
 from rwt_assets_tests.assets.test_deliveries import KEY, REVISIONS, deliver, results

@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
-from rwt_assets.expectations import Volume
-from rwt_assets.feed import Feed
-from rwt_assets.volume import KindFigures, as_json, from_json, unusual
+from rwt_assets.delivery.volume import KindFigures, as_json, from_json, unusual
+from rwt_assets.feed.expectations import Volume
+from rwt_assets.feed.feed import Feed
 from rwt_assets_tests.assets.conftest import FEED, stored_shop
 
 

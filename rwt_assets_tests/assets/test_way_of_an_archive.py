@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import archive_progress, take_standing
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_delivery, read_result
-from rwt_assets.generations import enrichment_version
-from rwt_assets.intake import sweep
-from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import archive_progress, take_standing
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.documents.generations import enrichment_version
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import run_request
 

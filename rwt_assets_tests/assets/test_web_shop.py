@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 import pyarrow.parquet as pq
 
-from rwt_assets.preview import preview_archive
+from rwt_assets.authoring.preview import preview_archive
 from rwt_assets.testing import InMemoryFeed
 from rwt_assets_tests.assets.conftest import stored_shop
 from rwt_assets_tests.web_shop import SAMPLE, shop_archive

@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
-from rwt_assets.assets.columns import csv_schema, enriched_schema
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.steps.columns import csv_schema, enriched_schema
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop
 

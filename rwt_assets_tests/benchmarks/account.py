@@ -8,8 +8,9 @@ from statistics import median
 
 import dagster as dg
 
-from rwt_assets.feed_graph import ARCHIVE_TAG, STEP_TAG, FeedGraph
-from rwt_assets.partitions import ShardKey
+from rwt_assets.documents.partitions import ShardKey
+from rwt_assets.graph.feed_graph import FeedGraph
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG, STEP_TAG
 
 REPORTED = "reported (csv_shard)"
 NAMES = {

@@ -21,9 +21,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.embedded.processes import STACK_VARIABLE
-from rwt_assets.feed_graph import STEP_TAG
-from rwt_assets.standing import take_standing
+from rwt_assets.runtime.run_tags import STEP_TAG
 from rwt_assets_tests.archives import TIMES, make_zip
 from rwt_assets_tests.cluster.running_cluster import RunningCluster
 

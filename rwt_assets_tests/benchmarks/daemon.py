@@ -10,17 +10,17 @@ from uuid import uuid4
 
 from dagster_aws.s3 import S3Resource
 
-from rwt_assets.concurrency import map_ahead
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.delivery.reconciliation import take_account as reconcile
+from rwt_assets.documents.generations import enrichment_version, generation_of
 from rwt_assets.embedded.server import local_environment
-from rwt_assets.enriched import EnrichedShard
-from rwt_assets.frames import member_frame_type
-from rwt_assets.generations import enrichment_version, generation_of
-from rwt_assets.processing import manifest_etag, shard_runs, write_manifest
-from rwt_assets.reconciliation import take_account as reconcile
+from rwt_assets.orchestration.steps.enriched import EnrichedShard
+from rwt_assets.orchestration.steps.frames import member_frame_type
+from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
 from rwt_assets.resources.object_store import S3ObjectStoreResource
-from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
-from rwt_assets.standing import archive_progress
-from rwt_assets.unpacking import unpack_archive
+from rwt_assets.runtime.concurrency import map_ahead
+from rwt_assets.shard.processing import manifest_etag, shard_runs, write_manifest
+from rwt_assets.shard.unpacking import unpack_archive
 from rwt_assets_tests.archives import TIMES, make_zip, timetable
 from rwt_assets_tests.benchmarks.account import (
     Account,

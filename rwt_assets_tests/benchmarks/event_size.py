@@ -12,8 +12,8 @@ from dagster._core.events import StepMaterializationData
 from dagster._serdes import serialize_value
 
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.feed_graph import FeedGraph
-from rwt_assets.resources.parquet_io_manager import ShardMetadata, Written
+from rwt_assets.graph.feed_graph import FeedGraph
+from rwt_assets.orchestration.steps.parquet_io_manager import ShardMetadata, Written
 from rwt_assets_tests.archives import TIMES
 
 TIMES_MADE = 300

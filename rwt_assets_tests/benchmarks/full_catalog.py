@@ -12,9 +12,11 @@ import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import (
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.documents.partitions import ShardKey
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.sensors.dispatch import step_jobs
+from rwt_assets.runtime.run_tags import (
     ARCHIVE_TAG,
     ATTEMPT_TAG,
     CAUSE_TAG,
@@ -24,9 +26,7 @@ from rwt_assets.feed_graph import (
     RANGE_START_TAG,
     STEP_TAG,
 )
-from rwt_assets.partitions import ShardKey
-from rwt_assets.progress import Step
-from rwt_assets.sensors.dispatch import step_jobs
+from rwt_assets.status.progress import Step
 
 KEYS_AT_ONCE = 10_000
 EVENTS_AT_ONCE = 10_000

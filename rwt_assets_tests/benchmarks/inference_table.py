@@ -18,11 +18,11 @@ from zipfile import BadZipFile, ZipFile
 import duckdb
 import pandas as pd
 
-from rwt_assets.declaration import flow
-from rwt_assets.errors import RwtError
-from rwt_assets.feed import MemberRule
-from rwt_assets.inference import TABLE_SUFFIXES as SUFFIXES
-from rwt_assets.inference import Inference, Sample, infer_feed
+from rwt_assets.authoring.inference import TABLE_SUFFIXES as SUFFIXES
+from rwt_assets.authoring.inference import Inference, Sample, infer_feed
+from rwt_assets.feed.declaration import flow
+from rwt_assets.feed.feed import MemberRule
+from rwt_assets.runtime.errors import RwtError
 
 SAMPLES = Path(__file__).parents[2] / "rwt_assets" / "embedded" / "samples"
 

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import dagster as dg
 from dagster_graphql import DagsterGraphQLClient
 
-from rwt_assets.feed_graph import PARTITION_TAG, FeedGraph
-from rwt_assets.progress import Step
+from rwt_assets.graph.feed_graph import FeedGraph
+from rwt_assets.runtime.run_tags import PARTITION_TAG
+from rwt_assets.status.progress import Step
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.account import print_account, take_account
 from rwt_assets_tests.benchmarks.cpu import CpuMeter

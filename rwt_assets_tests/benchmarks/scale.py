@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.layout import Layout
+from rwt_assets.documents.layout import Layout
+from rwt_assets.runtime.errors import ArchiveMissingError
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.full_catalog import fill
 from rwt_assets_tests.end_to_end.running_stack import RunningStack

@@ -17,7 +17,7 @@ import dagster as dg
 from sqlalchemy import create_engine, text
 
 from rwt_assets.embedded.stack import dagster_home
-from rwt_assets.feed_graph import FeedGraph
+from rwt_assets.graph.feed_graph import FeedGraph
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.databases import database
 from rwt_assets_tests.end_to_end.running_stack import RunningStack

@@ -9,9 +9,9 @@ from pathlib import Path
 import boto3
 import dagster as dg
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import Budget, sweep
 from rwt_assets.embedded.server import REGION, EmbeddedServer
-from rwt_assets.intake import Budget, sweep
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.declared import declared_feed
 

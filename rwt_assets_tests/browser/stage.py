@@ -11,10 +11,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from rwt_assets.catalog.standing import Standing, take_standing
+from rwt_assets.documents.partitions import archive_partition_key
 from rwt_assets.embedded.processes import leftovers
-from rwt_assets.feed_graph import ARCHIVE_TAG, FeedGraph
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.standing import Standing, take_standing
+from rwt_assets.graph.feed_graph import FeedGraph
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG
 from rwt_assets_tests.archives import CAIRNS, TIMES, make_zip, timetable
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 from rwt_assets_tests.hostile import HTML, IMAGE, MARKUP, SENT, hostile_messages, quoted

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Error, expect
 
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.feed_graph import PARTITION_TAG, REASON_TAG
+from rwt_assets.runtime.run_tags import PARTITION_TAG, REASON_TAG
 from rwt_assets_tests.browser.chromium import CHROMIUM, MISSING, Traffic, new_page
 from rwt_assets_tests.hostile import IMAGE
 

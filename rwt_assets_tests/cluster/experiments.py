@@ -15,12 +15,12 @@ from time import monotonic, sleep
 
 import dagster as dg
 
-from rwt_assets.consumption import read_delivery
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed_graph import ARCHIVE_TAG, REASON_TAG, STEP_TAG
-from rwt_assets.layout import Layout
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.standing import take_standing
+from rwt_assets.catalog.standing import take_standing
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.runtime.errors import ArchiveMissingError
+from rwt_assets.runtime.run_tags import ARCHIVE_TAG, REASON_TAG, STEP_TAG
 from rwt_assets_tests.cluster.network import NamespaceNetwork
 from rwt_assets_tests.cluster.running_cluster import RunningCluster
 from rwt_assets_tests.end_to_end.soak_feed import Content, Row, make_content, read_rows

@@ -25,7 +25,8 @@ import boto3
 import dagster as dg
 from botocore.config import Config
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.processes import (
     LOOPBACK,
@@ -36,17 +37,16 @@ from rwt_assets.embedded.processes import (
     listens,
 )
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
-from rwt_assets.project import PROJECT_VARIABLE, current_project
-from rwt_assets.provisioning import provision
-from rwt_assets.reporting import REPORTED_TOGETHER
+from rwt_assets.graph.reporting import REPORTED_TOGETHER
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets.runtime.project import PROJECT_VARIABLE, current_project
 from rwt_assets_tests.cluster.network import Network, network_for
 from rwt_assets_tests.cluster.servers import SETTINGS, PostgreSQL, RabbitMQ
 from rwt_assets_tests.declared import declared_feed
 from rwt_assets_tests.end_to_end.faulty_proxy import FaultyProxy
 
 if TYPE_CHECKING:
-    from rwt_assets.feed import Feed
+    from rwt_assets.feed.feed import Feed
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0

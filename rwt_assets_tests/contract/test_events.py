@@ -14,7 +14,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from rwt_assets.notifications import parse_notification
+from rwt_assets.storage.notifications import parse_notification
 
 pytestmark = pytest.mark.endpoint
 

@@ -14,12 +14,12 @@ from threading import Event, Lock
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rwt_assets.deliveries import named_keys
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Feed
-from rwt_assets.layout import Layout
-from rwt_assets.manifest import Delivery
-from rwt_assets.object_store import ObjectStore
+from rwt_assets.delivery.deliveries import named_keys
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.manifest import Delivery
+from rwt_assets.feed.feed import Feed
+from rwt_assets.runtime.errors import ArchiveMissingError
+from rwt_assets.storage.object_store import ObjectStore
 
 PAUSE_SECONDS = 1.0
 

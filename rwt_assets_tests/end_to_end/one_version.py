@@ -19,15 +19,15 @@ from typing import Any
 import dagster as dg
 from dagster._serdes import deserialize_value, serialize_value
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.consumption import read_delivery
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import take_standing
 from rwt_assets.definitions import declared_feeds, defs
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.intake import sweep
-from rwt_assets.processing import read_manifest
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.standing import take_standing
+from rwt_assets.runtime.errors import ArchiveMissingError
+from rwt_assets.shard.processing import read_manifest
 
 ROUNDS = 20
 TICKS = 4

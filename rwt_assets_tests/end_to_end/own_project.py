@@ -15,7 +15,7 @@ from unittest.mock import patch
 import yaml
 
 from rwt_assets.embedded.server import local_environment
-from rwt_assets.project import PROJECT_VARIABLE
+from rwt_assets.runtime.project import PROJECT_VARIABLE
 
 MODULE = "own_feed"
 DEFINITIONS = """

@@ -34,14 +34,14 @@ from rich.console import Console
 from rich.table import Table
 
 from rwt_assets import read_delivery
-from rwt_assets.consumption import read_delivery as read_document
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.feed import Feed
-from rwt_assets.layout import Layout
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.reconciliation import FOOTER_REVISION
+from rwt_assets.catalog.standing import ArchiveProgress, archive_progress
+from rwt_assets.delivery.consumption import read_delivery as read_document
+from rwt_assets.delivery.reconciliation import FOOTER_REVISION
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.feed.feed import Feed
 from rwt_assets.resources.s3_objects import S3Objects
-from rwt_assets.standing import ArchiveProgress, archive_progress
+from rwt_assets.runtime.errors import ArchiveMissingError
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.documented_examples import load_example
 from rwt_assets_tests.end_to_end.own_project import OwnProject

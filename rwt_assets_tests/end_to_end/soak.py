@@ -41,16 +41,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.consumption import read_delivery
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.standing import Standing, failed_archives, take_standing
+from rwt_assets.delivery.consumption import read_delivery
+from rwt_assets.documents.manifest import Delivery
+from rwt_assets.documents.partitions import archive_partition_key
 from rwt_assets.embedded.server import REGION, EmbeddedServer
-from rwt_assets.errors import RwtError
-from rwt_assets.feed_graph import INTERRUPTED_TAG, REASON_TAG
-from rwt_assets.manifest import Delivery
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.provisioning import provision
 from rwt_assets.resources.s3_objects import S3Objects
-from rwt_assets.standing import Standing, failed_archives, take_standing
+from rwt_assets.runtime.errors import RwtError
+from rwt_assets.runtime.run_tags import INTERRUPTED_TAG, REASON_TAG
 from rwt_assets_tests.end_to_end.delivery_watch import DeliveryWatch
 from rwt_assets_tests.end_to_end.faulty_proxy import FAULTS, UNREACHABLE, FaultyProxy
 from rwt_assets_tests.end_to_end.own_project import OwnProject

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from rwt_assets.added_columns import ARCHIVE, MEMBER
-from rwt_assets.feed import Feed
-from rwt_assets.generations import enrichment_version
-from rwt_assets.layout import digest
+from rwt_assets.documents.generations import enrichment_version
+from rwt_assets.documents.layout import digest
+from rwt_assets.feed.feed import Feed
+from rwt_assets.values.added_columns import ARCHIVE, MEMBER
 from rwt_assets_tests.archives import TIMES, make_zip
 
 TIMES_MEMBER, PLACES_MEMBER = "stop_times.txt", "stops.txt"

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from rwt_assets.deliveries import current_delivery, switch_delivery
-from rwt_assets.feed import Feed
-from rwt_assets.generations import enrichment_version
-from rwt_assets.layout import Layout, digest
-from rwt_assets.manifest import Delivery, EnrichedObject
+from rwt_assets.delivery.deliveries import current_delivery, switch_delivery
+from rwt_assets.documents.generations import enrichment_version
+from rwt_assets.documents.layout import Layout, digest
+from rwt_assets.documents.manifest import Delivery, EnrichedObject
+from rwt_assets.feed.feed import Feed
 from rwt_assets.testing import InMemoryObjects
 from rwt_assets_tests.end_to_end.delivery_watch import DeliveryWatch
 from rwt_assets_tests.end_to_end.own_project import OwnProject

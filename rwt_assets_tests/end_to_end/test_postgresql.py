@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
+from rwt_assets.catalog.standing import archive_progress
 from rwt_assets.embedded.stack import dagster_home
-from rwt_assets.standing import archive_progress
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.benchmarks.databases import database
 from rwt_assets_tests.end_to_end.running_stack import RunningStack

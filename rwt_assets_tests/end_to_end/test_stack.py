@@ -12,12 +12,12 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rwt_assets.consumption import read_delivery, read_result
+from rwt_assets.catalog.standing import Standing, archive_progress, take_standing
+from rwt_assets.delivery.consumption import read_delivery, read_result
+from rwt_assets.documents.layout import Layout
+from rwt_assets.documents.partitions import archive_partition_key
 from rwt_assets.embedded.run_launcher import PROCESS_TAG
-from rwt_assets.layout import Layout
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.processing import read_manifest
-from rwt_assets.standing import Standing, archive_progress, take_standing
+from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import CAIRNS, make_zip, timetable
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]

@@ -31,10 +31,10 @@ from typing import Any
 import boto3
 import dagster as dg
 
+from rwt_assets.aws.provisioning import provision
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets.embedded.storage import storage_settings
-from rwt_assets.provisioning import provision
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.benchmarks.databases import database

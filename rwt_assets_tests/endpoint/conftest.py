@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from botocore.config import Config
 
+from rwt_assets.aws.provisioning import provision
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
-from rwt_assets.provisioning import provision
 from rwt_assets.resources.queue import SqsQueue
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.declared import declared_feed

@@ -4,10 +4,10 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.cli import app
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.cli.main import app
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.standing import archive_progress
 from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import timetable
 

@@ -14,16 +14,16 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 
 from rwt_assets import read_delivery
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.catalog.standing import archive_progress
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.delivered import delivered_by, query
-from rwt_assets.frames import to_table
-from rwt_assets.intake import sweep
-from rwt_assets.partitions import archive_partition_key
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.orchestration.steps.frames import to_table
+from rwt_assets.reading.delivered import delivered_by, query
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.standing import archive_progress
-from rwt_assets.table_names import full_table_name, quoted
 from rwt_assets.testing import carry_out
+from rwt_assets.text.tables import full_table_name, quoted
 from rwt_assets_tests.documented_examples import EXAMPLES
 
 PAGE = EXAMPLES.parent / "reading.md"

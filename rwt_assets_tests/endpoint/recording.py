@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from botocore.client import BaseClient
 
-from rwt_assets.aws_calls import Place
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
+from rwt_assets.permissions.aws_calls import Place
 from rwt_assets_tests.end_to_end.faulty_proxy import FaultyProxy
 
 OF_BUCKETS = {

@@ -11,22 +11,22 @@ from dagster_aws.s3 import S3Resource
 from typer.testing import CliRunner
 
 from rwt_assets import open_delivery
-from rwt_assets.accounts import ONE_ACCOUNT, accesses
-from rwt_assets.aws_calls import Place
-from rwt_assets.catalog import FeedCatalog
-from rwt_assets.cli import app
+from rwt_assets.aws.doctor import examine
+from rwt_assets.aws.provisioning import plan_provisioning, provision
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
+from rwt_assets.cli.main import app
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.dead_letters import redrive
-from rwt_assets.doctor import examine
-from rwt_assets.errors import FeedError, StackError
-from rwt_assets.feed import Feed
-from rwt_assets.intake import sweep
-from rwt_assets.provisioning import plan_provisioning, provision
+from rwt_assets.feed.accounts import ONE_ACCOUNT, accesses
+from rwt_assets.feed.feed import Feed
+from rwt_assets.operations.dead_letters import redrive
+from rwt_assets.permissions.aws_calls import Place
 from rwt_assets.resources.account_access import caller_account
 from rwt_assets.resources.account_access import client_of as connect
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.queue import connect_queue
 from rwt_assets.resources.s3_objects import S3Objects
+from rwt_assets.runtime.errors import FeedError, StackError
 from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.endpoint.recording import RecordingProxy
@@ -99,7 +99,7 @@ def test_an_archive_goes_from_a_partners_bucket_to_a_lake_by_their_roles(
     catalog = FeedCatalog(instance, by_roles)
     assert sweep(catalog, connect_objects(by_roles)).recorded == [key]
     carry_out(catalog, build_feed_definitions(by_roles))
-    monkeypatch.setattr("rwt_assets.delivered.declared_feeds", lambda: (by_roles,))
+    monkeypatch.setattr("rwt_assets.reading.delivered.declared_feeds", lambda: (by_roles,))
     assert open_delivery(key, "stops.txt").count_rows() == 2
     kept = client_of(LAKE).list_objects_v2(Bucket="lake")["Contents"]
     assert any(one["Key"].endswith("delivery.json") for one in kept)
@@ -187,7 +187,7 @@ def test_what_belongs_to_others_is_left_to_them_by_the_set_up(feed, by_roles, sq
 def test_what_a_role_may_not_read_of_settings_is_not_held_against_it(by_roles, monkeypatch):
     provision(by_roles)
     denied = {"GetBucketVersioning", "GetBucketNotificationConfiguration", "GetBucketEncryption"}
-    make = "rwt_assets.doctor.client_of"
+    make = "rwt_assets.aws.doctor.client_of"
     monkeypatch.setattr(make, refusing(denied))
     findings = examine(by_roles)
     assert wrong(findings) == {}
@@ -229,8 +229,8 @@ def rwt(*arguments):
 
 
 def declare(monkeypatch, *feeds):
-    monkeypatch.setattr("rwt_assets.commands.aws.declared_feeds", lambda: feeds)
-    monkeypatch.setattr("rwt_assets.commands.aws.check_loads", lambda *_, **__: None)
+    monkeypatch.setattr("rwt_assets.cli.aws.declared_feeds", lambda: feeds)
+    monkeypatch.setattr("rwt_assets.cli.aws.check_loads", lambda *_, **__: None)
 
 
 def test_the_documents_of_a_role_are_printed_to_be_sent_to_its_owner(home, by_roles, monkeypatch):
@@ -261,7 +261,7 @@ def test_each_request_for_archives_says_that_the_requester_pays(
 ):
     paying = changed(feed, {"requester_pays": True})
     declare(monkeypatch, paying)
-    monkeypatch.setattr("rwt_assets.cli.declared_feeds", lambda: (paying,))
+    monkeypatch.setattr("rwt_assets.cli.main.declared_feeds", lambda: (paying,))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     archive = tmp_path / "a.zip"

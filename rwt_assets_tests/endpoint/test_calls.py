@@ -9,19 +9,19 @@ import dagster as dg
 import pytest
 
 from rwt_assets import open_delivery
-from rwt_assets.accounts import ONE_ACCOUNT
-from rwt_assets.aws_calls import CALLS, Place
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.aws.doctor import examine
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.dead_letters import list_dead_letters, redrive
-from rwt_assets.doctor import examine
-from rwt_assets.feed import Feed
-from rwt_assets.provisioning import provision
+from rwt_assets.feed.accounts import ONE_ACCOUNT
+from rwt_assets.feed.feed import Feed
+from rwt_assets.operations.dead_letters import list_dead_letters, redrive
+from rwt_assets.orchestration.sensors.queue import queue_sensor
+from rwt_assets.permissions.aws_calls import CALLS, Place
 from rwt_assets.resources.account_access import caller_account
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
-from rwt_assets.retirement import find_old, retire
-from rwt_assets.sensors.queue import queue_sensor
+from rwt_assets.retention.retirement import find_old, retire
 from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.endpoint.delivered_archive import rwt
@@ -40,7 +40,7 @@ pytestmark = [
 def proxy(server, feed, endpoint, monkeypatch):
     with RecordingProxy(server.port, feed) as running, running.of_queues():
         monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
-        monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 1)
+        monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 1)
         yield running
 
 

@@ -5,8 +5,8 @@ import json
 import dagster as dg
 import pytest
 
+from rwt_assets.orchestration.sensors.queue import queue_sensor
 from rwt_assets.resources.queue import SqsQueueResource
-from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.endpoint.delivered_archive import dispatch, rwt
 
@@ -129,7 +129,7 @@ def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkey
         "gtfs/a.zip: is processed again; 2 of 3 rows and 1 of 2 members set aside" in asked.stdout
     )
     assert "Follow them in `rwt status`" in asked.stdout
-    monkeypatch.setattr("rwt_assets.commands.quarantine.sleep", lambda _: dispatch(feed))
+    monkeypatch.setattr("rwt_assets.cli.quarantine.sleep", lambda _: dispatch(feed))
     again = rwt("quarantine", "replay", "--archive", "gtfs/a.zip", "--wait")
     assert again.exit_code == 0
     assert "gtfs/a.zip: was asked for before, and has not begun" in again.stdout
@@ -143,7 +143,7 @@ def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkey
 @pytest.fixture
 def submit(home, feed, tmp_path, monkeypatch):
     """`rwt submit --wait` on such files; the daemon's work is done between two looks."""
-    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 0)
     sensor = queue_sensor([feed])
     failing = []
 
@@ -152,7 +152,7 @@ def submit(home, feed, tmp_path, monkeypatch):
             sensor(context, queue_client=SqsQueueResource())
         dispatch(feed, expect_failure=bool(failing) and failing.pop())
 
-    monkeypatch.setattr("rwt_assets.cli.sleep", meanwhile)
+    monkeypatch.setattr("rwt_assets.cli.main.sleep", meanwhile)
 
     def submitted(**contents):
         failing[:] = [UNREADABLE in contents.values()]

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from rwt_assets.dead_letters import list_dead_letters, redrive
+from rwt_assets.operations.dead_letters import list_dead_letters, redrive
 from rwt_assets.resources.queue import SqsQueue
 
 pytestmark = pytest.mark.endpoint

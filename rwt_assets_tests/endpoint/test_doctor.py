@@ -9,9 +9,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 from typer.testing import CliRunner
 
-from rwt_assets.cli import app
-from rwt_assets.doctor import examine
-from rwt_assets.provisioning import provision
+from rwt_assets.aws.doctor import examine
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.cli.main import app
 
 pytestmark = [
     pytest.mark.endpoint,

@@ -3,18 +3,18 @@
 import dagster as dg
 import pytest
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.consumption import read_result
-from rwt_assets.frames import to_table
-from rwt_assets.generations import enrichment_version
-from rwt_assets.intake import sweep
-from rwt_assets.layout import Generation
-from rwt_assets.provisioning import provision
+from rwt_assets.delivery.consumption import read_result
+from rwt_assets.documents.generations import enrichment_version
+from rwt_assets.documents.layout import Generation
+from rwt_assets.orchestration.sensors.queue import queue_sensor
+from rwt_assets.orchestration.steps.frames import to_table
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
-from rwt_assets.resources.parquet_io_manager import S3ParquetIOManager
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
-from rwt_assets.sensors.queue import queue_sensor
 from rwt_assets.testing import carry_out
 from rwt_assets_tests.archives import CAIRNS, timetable
 
@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def short_poll(monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 1)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 1)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_upper_case_suffix_is_announced_and_what_is_no_archive_clogs_nothing(
 
 
 def test_a_foreign_message_ends_in_the_dead_letter_queue(catalog, sqs, provisioned, monkeypatch):
-    monkeypatch.setattr("rwt_assets.intake.VISIBILITY_SECONDS", 0)  # it comes again at once
+    monkeypatch.setattr("rwt_assets.catalog.intake.VISIBILITY_SECONDS", 0)  # it comes again at once
     sqs.send_message(QueueUrl=provisioned.queue_url, MessageBody="what is this")
     for _ in range(7):
         tick(catalog)

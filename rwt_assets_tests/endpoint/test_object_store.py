@@ -8,10 +8,10 @@ import boto3
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from rwt_assets.errors import ArchiveMissingError
 from rwt_assets.resources.object_store import S3ObjectStoreResource
 from rwt_assets.resources.quick_s3_objects import QuickS3Objects
 from rwt_assets.resources.s3_objects import MULTIPART_BYTES, S3Objects
+from rwt_assets.runtime.errors import ArchiveMissingError
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
 pytestmark = pytest.mark.endpoint

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from rwt_assets.errors import StackError
-from rwt_assets.permissions import s3_may_send
-from rwt_assets.provisioning import plan_provisioning, provision
+from rwt_assets.aws.provisioning import plan_provisioning, provision
+from rwt_assets.permissions.permissions import s3_may_send
+from rwt_assets.runtime.errors import StackError
 
 pytestmark = pytest.mark.endpoint
 

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rwt_assets import read_delivery
-from rwt_assets.feed import ColumnRule, Feed, Tolerance
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.provisioning import provision
-from rwt_assets.standing import archive_progress
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.catalog.standing import archive_progress
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.feed.feed import ColumnRule, Feed, Tolerance
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.documented_examples import EXAMPLES, load_example
 from rwt_assets_tests.endpoint.delivered_archive import KEY

@@ -10,9 +10,9 @@ from zipfile import ZipFile
 import pytest
 from typer.testing import CliRunner
 
-from rwt_assets.cli import app
-from rwt_assets.feed import Feed
-from rwt_assets.provisioning import provision
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.cli.main import app
+from rwt_assets.feed.feed import Feed
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.endpoint.recipes import RECIPES, Partner, Recipes
 
@@ -140,8 +140,8 @@ def everything(endpoint, instance, provisioned, s3, sqs, monkeypatch):
 
     def make(declared):
         feed = Feed.model_validate(declared)
-        monkeypatch.setattr("rwt_assets.delivered.declared_feeds", lambda: (feed,))
-        monkeypatch.setattr("rwt_assets.commands.query.declared_feeds", lambda: (feed,))
+        monkeypatch.setattr("rwt_assets.reading.delivered.declared_feeds", lambda: (feed,))
+        monkeypatch.setattr("rwt_assets.cli.query.declared_feeds", lambda: (feed,))
         provision(feed, s3=s3, sqs=sqs)
         partner = Partner(instance, feed, s3)
 

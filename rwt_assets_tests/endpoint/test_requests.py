@@ -5,14 +5,14 @@ from collections import Counter
 import dagster as dg
 import pytest
 
-from rwt_assets.archive import AROUND_BYTES, TAIL_BYTES
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.archive.archive import AROUND_BYTES, TAIL_BYTES
+from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.feed import Feed
-from rwt_assets.feed_graph import STEP_TAG
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.orchestration.sensors.queue import queue_sensor
 from rwt_assets.resources.queue import SqsQueueResource
-from rwt_assets.sensors.dispatch import plan
-from rwt_assets.sensors.queue import queue_sensor
+from rwt_assets.runtime.run_tags import STEP_TAG
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.endpoint.counting_proxy import CountingProxy, by_folder
 from rwt_assets_tests.stand_ins import run_request
@@ -47,7 +47,7 @@ def tick(instance, proxy, monkeypatch):
 
     def ticked(feed):
         nonlocal cursor
-        monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 1)
+        monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 1)
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         proxy.of_queue.clear()
         with dg.build_sensor_context(instance=instance, cursor=cursor) as context:

@@ -5,8 +5,8 @@ import os
 import boto3
 import pytest
 
+from rwt_assets.aws.provisioning import provision
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
-from rwt_assets.provisioning import provision
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import connect_queue
 from rwt_assets_tests.declared import declared_feed

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.aws.provisioning import provision
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.delivered import delivered_by, query, read_delivery
-from rwt_assets.feed import Feed
-from rwt_assets.intake import sweep
-from rwt_assets.object_keys import is_plain_path
-from rwt_assets.partitions import archive_partition_key
-from rwt_assets.provisioning import provision
+from rwt_assets.documents.partitions import archive_partition_key
+from rwt_assets.feed.feed import Feed
+from rwt_assets.feed.object_keys import is_plain_path
+from rwt_assets.orchestration.sensors.queue import queue_sensor
+from rwt_assets.reading.delivered import delivered_by, query, read_delivery
 from rwt_assets.resources.object_store import connect_objects
 from rwt_assets.resources.queue import SqsQueueResource
 from rwt_assets.resources.quick_s3_objects import QuickS3Objects
-from rwt_assets.retirement import find_old, retire
-from rwt_assets.sensors.queue import queue_sensor
+from rwt_assets.retention.retirement import find_old, retire
 from rwt_assets.testing import carry_out, make_archive
 
 pytestmark = [
@@ -37,14 +37,14 @@ STRANGE = [
 
 @pytest.fixture(autouse=True)
 def short_poll(monkeypatch):
-    monkeypatch.setattr("rwt_assets.sensors.queue.LONG_POLL_SECONDS", 0)
+    monkeypatch.setattr("rwt_assets.orchestration.sensors.queue.LONG_POLL_SECONDS", 0)
 
 
 @pytest.fixture
 def strange_feed(monkeypatch):
     def declare(**source):
         feed = declaration(**source)
-        monkeypatch.setattr("rwt_assets.delivered.declared_feeds", lambda: [feed])
+        monkeypatch.setattr("rwt_assets.reading.delivered.declared_feeds", lambda: [feed])
         return feed
 
     return declare

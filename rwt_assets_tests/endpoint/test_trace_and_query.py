@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from rwt_assets import open_delivery, read_delivery
-from rwt_assets.catalog import FeedCatalog
+from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
-from rwt_assets.errors import ArchiveMissingError
-from rwt_assets.sensors.dispatch import plan
+from rwt_assets.orchestration.sensors.dispatch import plan
+from rwt_assets.runtime.errors import ArchiveMissingError
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.endpoint.delivered_archive import KEY, delivered, rwt
 from rwt_assets_tests.stand_ins import run_request
@@ -75,7 +75,7 @@ def test_delivered_rows_are_queried_by_sql(delivered):
 def test_tables_of_one_name_are_told_apart_by_their_feeds(delivered, feed, monkeypatch):
     source = feed.source.model_copy(update={"prefix": "other/"})
     other = feed.model_copy(update={"name": "other", "source": source})  # with the same deliveries
-    monkeypatch.setattr("rwt_assets.commands.query.declared_feeds", lambda: (feed, other))
+    monkeypatch.setattr("rwt_assets.cli.query.declared_feeds", lambda: (feed, other))
     listed = rwt("query").stdout
     assert "gtfs.stop_times (" in listed
     assert "other.stops (" in listed

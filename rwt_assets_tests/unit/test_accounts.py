@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.accounts import (
+from rwt_assets.feed.accounts import (
     Access,
     QueueAddress,
     Role,
@@ -18,7 +18,7 @@ from rwt_assets.accounts import (
     parse_queue,
     session_name,
 )
-from rwt_assets.feed import Feed
+from rwt_assets.feed.feed import Feed
 from rwt_assets.resources.routed_objects import RoutedObjects
 from rwt_assets.testing import InMemoryObjects
 

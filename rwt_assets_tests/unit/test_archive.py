@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.archive import CHUNK_BYTES, TAIL_BYTES, read_directory, read_member
-from rwt_assets.errors import (
+from rwt_assets.archive.archive import CHUNK_BYTES, TAIL_BYTES, read_directory, read_member
+from rwt_assets.feed.feed import Limits
+from rwt_assets.runtime.errors import (
     LimitError,
     MemberCorruptError,
     MemberError,
     MemberPasswordError,
     NotAZipError,
 )
-from rwt_assets.feed import Limits
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.odd_archives import Ranges
 

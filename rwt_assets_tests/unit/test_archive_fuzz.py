@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from rwt_assets.errors import RwtError
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.unpacking import unpack_archive
+from rwt_assets.runtime.errors import RwtError
+from rwt_assets.shard.unpacking import unpack_archive
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.mutations import FEED, KEY, mutate, read_all, seeds
 from rwt_assets_tests.stand_ins import InMemoryObjects
 

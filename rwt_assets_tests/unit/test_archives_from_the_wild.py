@@ -14,8 +14,9 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from rwt_assets.archive import read_directory, read_member
-from rwt_assets.errors import (
+from rwt_assets.archive.archive import read_directory, read_member
+from rwt_assets.feed.feed import Limits
+from rwt_assets.runtime.errors import (
     LimitError,
     MemberCorruptError,
     MemberPasswordError,
@@ -23,7 +24,6 @@ from rwt_assets.errors import (
     NotAZipError,
     RwtError,
 )
-from rwt_assets.feed import Limits
 from rwt_assets_tests.odd_archives import Ranges
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data"

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.calendar_texts import NAMED, NUMBERED
-from rwt_assets.column_types import TYPES, WITH_DIGITS
-from rwt_assets.contract import ShardContract
-from rwt_assets.feed import ColumnRule, MemberRule
-from rwt_assets.notation import ValueSettings
+from rwt_assets.contract.contract import ShardContract
+from rwt_assets.feed.feed import ColumnRule, MemberRule
+from rwt_assets.values.calendar_texts import NAMED, NUMBERED
+from rwt_assets.values.column_types import TYPES, WITH_DIGITS
+from rwt_assets.values.notation import ValueSettings
 
 GERMAN = {"decimal_mark": ",", "thousands_mark": "."}
 

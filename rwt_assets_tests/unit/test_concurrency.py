@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 
-from rwt_assets.concurrency import Room, map_ahead, read_ahead
+from rwt_assets.runtime.concurrency import Room, map_ahead, read_ahead
 
 
 def test_results_come_in_order():

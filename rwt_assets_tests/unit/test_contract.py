@@ -10,17 +10,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets.contract import (
+from rwt_assets.contract.contract import (
     QuarantineEntry,
     ShardContract,
     check_columns,
     count_by_rule,
     json_objects,
 )
-from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import ArchiveSchemaError, MemberHeaderError, MemberSchemaError
-from rwt_assets.feed import ColumnRule, Evolution, MemberRule
-from rwt_assets.fields import parse_shard
+from rwt_assets.feed.feed import ColumnRule, Evolution, MemberRule
+from rwt_assets.member.dialect import CsvDialect
+from rwt_assets.member.fields import parse_shard
+from rwt_assets.runtime.errors import ArchiveSchemaError, MemberHeaderError, MemberSchemaError
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
 NUMBERS = MemberRule(

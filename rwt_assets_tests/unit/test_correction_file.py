@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.correction_file import FileRow, read_file, write_file
-from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import CorrectionError
-from rwt_assets.foreign_text import spreadsheet_cell, spreadsheet_text
-from rwt_assets.records import CUT, SHOWN_BYTES, shown_record
-from rwt_assets.written_records import fields_of, write_records
+from rwt_assets.member.dialect import CsvDialect
+from rwt_assets.member.records import CUT, SHOWN_BYTES, shown_record
+from rwt_assets.member.written_records import fields_of, write_records
+from rwt_assets.quarantine.correction_file import FileRow, read_file, write_file
+from rwt_assets.runtime.errors import CorrectionError
+from rwt_assets.text.foreign_text import spreadsheet_cell, spreadsheet_text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
     "'=+-@\t\r\n\",;\uff1d x", max_size=6

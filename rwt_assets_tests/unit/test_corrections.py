@@ -6,11 +6,11 @@ from io import StringIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rwt_assets.correcting import file_rows
-from rwt_assets.correction_file import FileRow, read_file, write_file
-from rwt_assets.corrections import Corrections
-from rwt_assets.feed import MemberRule
-from rwt_assets.quarantine import iter_entries
+from rwt_assets.feed.feed import MemberRule
+from rwt_assets.operations.correcting import file_rows
+from rwt_assets.quarantine.correction_file import FileRow, read_file, write_file
+from rwt_assets.quarantine.corrections import Corrections
+from rwt_assets.quarantine.quarantine import iter_entries
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.pure_way import take
 

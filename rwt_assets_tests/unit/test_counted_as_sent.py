@@ -8,12 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets import member_rows, physical_lines, quoting
-from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import RwtError
-from rwt_assets.feed import Dialect, Limits, MemberRule
-from rwt_assets.member_rows import MemberRows
-from rwt_assets.records import left_out
+from rwt_assets.feed.feed import Dialect, Limits, MemberRule
+from rwt_assets.member import physical_lines, quoting
+from rwt_assets.member.dialect import CsvDialect
+from rwt_assets.member.records import left_out
+from rwt_assets.runtime.errors import RwtError
+from rwt_assets.shard import member_rows
+from rwt_assets.shard.member_rows import MemberRows
 
 RULE = MemberRule(include=("*",), dialect=Dialect(encoding="utf-8", delimiter=",", quote='"'))
 TEXTS = st.lists(

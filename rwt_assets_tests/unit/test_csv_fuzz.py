@@ -9,11 +9,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.contract import ShardContract
-from rwt_assets.errors import RwtError
-from rwt_assets.feed import ColumnRule, Dialect, Limits, MemberRule
-from rwt_assets.fields import parse_shard
-from rwt_assets.splitting import MemberSplitter
+from rwt_assets.contract.contract import ShardContract
+from rwt_assets.feed.feed import ColumnRule, Dialect, Limits, MemberRule
+from rwt_assets.member.fields import parse_shard
+from rwt_assets.runtime.errors import RwtError
+from rwt_assets.shard.splitting import MemberSplitter
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.mutations import mutate
 from rwt_assets_tests.pure_way import take

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rwt_assets.feed import Dialect, MemberRule
+from rwt_assets.feed.feed import Dialect, MemberRule
 from rwt_assets_tests.pure_way import take_member
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "csv"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rwt_assets.declaration import line_of
+from rwt_assets.feed.declaration import line_of
 
 TEXT = """# a comment
 type: rwt_assets.ZipFeed

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.delivery_report import SHARDS_SHOWN, delivery_report
-from rwt_assets.layout import Generation
-from rwt_assets.links import object_page, partition_page
-from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport
-from rwt_assets.reconciliation import Account
+from rwt_assets.delivery.reconciliation import Account
+from rwt_assets.delivery.report import SHARDS_SHOWN, delivery_report
+from rwt_assets.documents.layout import Generation
+from rwt_assets.documents.manifest import ArchiveManifest, EnrichedObject, MemberReport
+from rwt_assets.text.links import object_page, partition_page
 
 
 def account(rows_by_value, quarantined=None, read=None):

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rwt_assets.errors import MemberHeaderError
-from rwt_assets.feed import Limits, MemberRule
-from rwt_assets.member_rows import MemberRows
+from rwt_assets.feed.feed import Limits, MemberRule
+from rwt_assets.runtime.errors import MemberHeaderError
+from rwt_assets.shard.member_rows import MemberRows
 
 
 def read(data, dialect=None, columns=None, **settings):

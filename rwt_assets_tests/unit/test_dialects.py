@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from rwt_assets.feed import ColumnRule, Dialect, MemberRule
+from rwt_assets.feed.feed import ColumnRule, Dialect, MemberRule
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.pure_way import take, take_member
 

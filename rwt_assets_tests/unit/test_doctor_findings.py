@@ -2,7 +2,7 @@
 
 import pytest
 
-from rwt_assets.doctor_findings import judge_encryption, look
+from rwt_assets.aws.doctor_findings import judge_encryption, look
 
 KEY = "arn:aws:kms:us-east-1:000000000000:key/1234-abcd"
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets import member_rows
-from rwt_assets.assets.encoding_check import encoding_check_result
-from rwt_assets.encodings import SAMPLE_BYTES, find_encoding, is_guess, to_utf8
-from rwt_assets.feed import Dialect, Limits, MemberRule
-from rwt_assets.member_rows import MemberRows
+from rwt_assets.feed.feed import Dialect, Limits, MemberRule
+from rwt_assets.member.encodings import SAMPLE_BYTES, find_encoding, is_guess, to_utf8
+from rwt_assets.orchestration.checks.encoding_check import encoding_check_result
+from rwt_assets.shard import member_rows
+from rwt_assets.shard.member_rows import MemberRows
 from rwt_assets_tests.pure_way import take_member
 
 RULE = MemberRule(include=("*",))

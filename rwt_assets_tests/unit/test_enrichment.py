@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.enrichment import crc32_of, enrich
-from rwt_assets.errors import MemberHeaderError
+from rwt_assets.contract.enrichment import crc32_of, enrich
+from rwt_assets.runtime.errors import MemberHeaderError
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 

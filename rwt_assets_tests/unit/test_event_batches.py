@@ -12,7 +12,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.events import AssetMaterializationPlannedData
 
 from rwt_assets.embedded.storage import storage_settings
-from rwt_assets.reporting import REPORTED_TOGETHER, report_materializations
+from rwt_assets.graph.reporting import REPORTED_TOGETHER, report_materializations
 from rwt_assets_tests.benchmarks.databases import database
 
 ASSET = dg.AssetKey("a")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets.exact_values import exact_sum, same_values, written
+from rwt_assets.values.exact_values import exact_sum, same_values, written
 
 NUMBERS = st.decimals(-(10**27), 10**27, allow_nan=False, places=9)
 WAYS = st.sampled_from(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from rwt_assets.feed import Dialect, Feed, Limits
+from rwt_assets.feed.feed import Dialect, Feed, Limits
 
 GOOD = {
     "name": "gtfs",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rwt_assets.errors import FeedError
-from rwt_assets.feed import Feed
-from rwt_assets.feed_choice import feed_for_archive, feed_for_key
+from rwt_assets.archive.feed_choice import feed_for_archive, feed_for_key
+from rwt_assets.feed.feed import Feed
+from rwt_assets.runtime.errors import FeedError
 from rwt_assets_tests.archives import make_zip
 
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.footers import FOOTER_SEAL, SEALED_CRC32, before_footer, read_footer, seal_footer
+from rwt_assets.documents.footers import (
+    FOOTER_SEAL,
+    SEALED_CRC32,
+    before_footer,
+    read_footer,
+    seal_footer,
+)
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
 KEY = "rwt/shop/enriched/rows.parquet"

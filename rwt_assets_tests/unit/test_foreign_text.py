@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from rwt_assets.foreign_text import (
+from rwt_assets.text.foreign_text import (
     SafeMarkdown,
     command,
     in_markdown,
@@ -20,7 +20,7 @@ from rwt_assets.foreign_text import (
     visible,
     visible_lines,
 )
-from rwt_assets.markdown_tables import markdown_table
+from rwt_assets.text.markdown_tables import markdown_table
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 PIECES = ["![", "](", ")", "http://e.example", "www.e.example", "a@b.c", "<img src=x>", "|", "\\"]

@@ -3,10 +3,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rwt_assets.contract import ShardContract
-from rwt_assets.enrichment import enrich
-from rwt_assets.feed import Evolution, MemberRule
-from rwt_assets.frames import check_frame, member_frame_type, to_frame, to_table
+from rwt_assets.contract.contract import ShardContract
+from rwt_assets.contract.enrichment import enrich
+from rwt_assets.feed.feed import Evolution, MemberRule
+from rwt_assets.orchestration.steps.frames import check_frame, member_frame_type, to_frame, to_table
 
 RULE = MemberRule(
     include=("*",),

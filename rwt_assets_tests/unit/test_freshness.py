@@ -1,6 +1,6 @@
 import pytest
 
-from rwt_assets.freshness import Freshness
+from rwt_assets.orchestration.steps.freshness import Freshness
 
 NOON = 1_767_268_800.0
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rwt_assets import grouping
-from rwt_assets.grouping import GroupedRows
+from rwt_assets.shard import grouping
+from rwt_assets.shard.grouping import GroupedRows
 
 
 def grouped(batches: list[list[int]], held_bytes: int) -> dict:

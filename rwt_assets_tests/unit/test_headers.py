@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.errors import MemberHeaderError
-from rwt_assets.feed import ColumnRule, Dialect, Limits, MemberRule
-from rwt_assets.member_rows import MemberRows
+from rwt_assets.feed.feed import ColumnRule, Dialect, Limits, MemberRule
+from rwt_assets.runtime.errors import MemberHeaderError
+from rwt_assets.shard.member_rows import MemberRows
 from rwt_assets_tests.pure_way import take_member
 
 PRICED = MemberRule(

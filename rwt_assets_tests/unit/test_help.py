@@ -6,7 +6,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from rwt_assets.cli import app
+from rwt_assets.cli.main import app
 
 
 def commands(group, path=()):

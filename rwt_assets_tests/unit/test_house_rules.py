@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rwt_assets import feed as feed_module
-from rwt_assets.feed import Feed
+from rwt_assets.feed import feed as feed_module
+from rwt_assets.feed.feed import Feed
 
-PROJECT = Path(feed_module.__file__).parent.parent
+PROJECT = Path(feed_module.__file__).parents[2]
 PURE = [
     "accounts",
     "added_columns",
@@ -124,8 +124,9 @@ def test_links_lead_somewhere(document):
 
 def test_every_variable_that_the_code_reads_is_in_the_example():
     known = (PROJECT / ".env.example").read_text()
-    files = [*(PROJECT / "rwt_assets").rglob("*.yaml"), PROJECT / "rwt_assets" / "cli.py"]
-    files += (PROJECT / "rwt_assets" / "commands").glob("*.py")
+    files = [*(PROJECT / "rwt_assets").rglob("*.yaml")]
+    files += (PROJECT / "rwt_assets" / "cli").glob("*.py")
+    files += (PROJECT / "rwt_assets" / "terminal").glob("*.py")
     read = {name for path in files for name in re.findall(r"\bRWT_[A-Z_]+\b", path.read_text())}
     private = {"RWT_RUN_SOCKET"}  # set by the stack for its own processes
     assert {name for name in read - private if name not in known} == set()

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from rwt_assets.declaration import feed_name, scalar, stays_text
-from rwt_assets.errors import NoMatchingMemberError, NotAZipError, RwtError
-from rwt_assets.feed import Feed
-from rwt_assets.inference import HELD, READ, Sample, infer_feed
-from rwt_assets.preview import preview_archive
+from rwt_assets.authoring.inference import HELD, READ, Sample, infer_feed
+from rwt_assets.authoring.preview import preview_archive
+from rwt_assets.feed.declaration import feed_name, scalar, stays_text
+from rwt_assets.feed.feed import Feed
+from rwt_assets.runtime.errors import NoMatchingMemberError, NotAZipError, RwtError
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.mutations import mutate, seeds
 from rwt_assets_tests.odd_archives import Entry

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets.column_rule import ColumnRule
-from rwt_assets.column_types import read_texts
-from rwt_assets.notation import notation_of
-from rwt_assets.table_profile import ColumnProfile
+from rwt_assets.authoring.table_profile import ColumnProfile
+from rwt_assets.values.column_rule import ColumnRule
+from rwt_assets.values.column_types import read_texts
+from rwt_assets.values.notation import notation_of
 
 DIGITS = st.text("0159", max_size=4)
 NUMERALS = st.builds(

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.json_logs import REDACTED, JsonFormatter, redacted
+from rwt_assets.runtime.json_logs import REDACTED, JsonFormatter, redacted
 
 RUN = """
 import logging
-from rwt_assets import json_logs
+from rwt_assets.runtime import json_logs
 json_logs.set_up()
 import dagster as dg
 
@@ -102,7 +102,8 @@ def test_any_message_is_one_line(text):
 
 def test_without_the_variable_nothing_is_changed():
     script = (
-        "import logging; before = logging.getLoggerClass(); from rwt_assets import json_logs;"
+        "import logging; before = logging.getLoggerClass();"
+        "from rwt_assets.runtime import json_logs;"
         "json_logs.set_up();"
         "print(logging.getLoggerClass() is before, logging.getLogger().handlers)"
     )

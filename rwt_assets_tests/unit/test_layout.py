@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.layout import NULL, Generation, Layout
-from rwt_assets.partitions import ShardKey
+from rwt_assets.documents.layout import NULL, Generation, Layout
+from rwt_assets.documents.partitions import ShardKey
 
 NAMES = st.text(st.characters(), min_size=1, max_size=30) | st.sampled_from([NULL, "..", "a/b"])
 KEYS = st.builds(ShardKey, NAMES, NAMES, NAMES, st.none() | NAMES)

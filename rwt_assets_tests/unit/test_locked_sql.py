@@ -10,12 +10,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.delivered import DeliveredTable, query
-from rwt_assets.errors import QueryError
-from rwt_assets.expectations import Check
-from rwt_assets.locked_sql import LOCK, shut
-from rwt_assets.manifest import ArchiveManifest
-from rwt_assets.table_checks import find_in_rows
+from rwt_assets.delivery.locked_sql import LOCK, shut
+from rwt_assets.delivery.table_checks import find_in_rows
+from rwt_assets.documents.manifest import ArchiveManifest
+from rwt_assets.feed.expectations import Check
+from rwt_assets.reading.delivered import DeliveredTable, query
+from rwt_assets.runtime.errors import QueryError
 from rwt_assets_tests.declared import declared_feed
 
 MARK = "what-no-statement-may-read"

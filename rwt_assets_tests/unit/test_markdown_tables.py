@@ -2,7 +2,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.markdown_tables import (
+from rwt_assets.text.markdown_tables import (
     HEAD_COLUMNS,
     HEAD_ROWS,
     decoration,

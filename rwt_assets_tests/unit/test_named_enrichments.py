@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.added_columns import ADDED
-from rwt_assets.enrichment import enrich
-from rwt_assets.enrichment_chain import EnrichmentChain
-from rwt_assets.errors import EnrichmentError
-from rwt_assets.feed import MemberRule
-from rwt_assets.named_enrichments import sources_of
+from rwt_assets.contract.enrichment import enrich
+from rwt_assets.contract.enrichment_chain import EnrichmentChain
+from rwt_assets.feed.feed import MemberRule
+from rwt_assets.feed.named_enrichments import sources_of
+from rwt_assets.runtime.errors import EnrichmentError
+from rwt_assets.values.added_columns import ADDED
 
 OWN = "rwt_assets_tests.own_enrichments"
 

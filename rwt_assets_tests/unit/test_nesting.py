@@ -4,9 +4,11 @@ from random import Random
 import pytest
 from pydantic import SecretStr
 
-from rwt_assets import nesting
-from rwt_assets.archive import read_member
-from rwt_assets.errors import (
+from rwt_assets.archive import nesting
+from rwt_assets.archive.archive import read_member
+from rwt_assets.archive.nesting import NO_RULE, NOTHING_WITHIN, TOO_DEEP, Walk
+from rwt_assets.feed.feed import Feed, MemberRule
+from rwt_assets.runtime.errors import (
     ArchiveMissingError,
     LimitError,
     MemberCorruptError,
@@ -14,8 +16,6 @@ from rwt_assets.errors import (
     MemberPasswordError,
     NotAZipError,
 )
-from rwt_assets.feed import Feed, MemberRule
-from rwt_assets.nesting import NO_RULE, NOTHING_WITHIN, TOO_DEEP, Walk
 from rwt_assets_tests.odd_archives import DEFLATE, STORED, Entry, Ranges, archive
 
 CSV = b"a,b\n1,2\n"

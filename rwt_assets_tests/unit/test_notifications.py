@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.errors import NotificationError
-from rwt_assets.notifications import ArchiveRevision, parse_notification
+from rwt_assets.runtime.errors import NotificationError
+from rwt_assets.storage.notifications import ArchiveRevision, parse_notification
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "events"
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from rwt_assets.archive import TAIL_BYTES, read_directory, read_member
-from rwt_assets.errors import (
+from rwt_assets.archive.archive import TAIL_BYTES, read_directory, read_member
+from rwt_assets.feed.feed import Limits
+from rwt_assets.runtime.errors import (
     LimitError,
     MemberCorruptError,
     MemberPasswordError,
@@ -20,7 +21,6 @@ from rwt_assets.errors import (
     NotAZipError,
     RwtError,
 )
-from rwt_assets.feed import Limits
 from rwt_assets_tests.odd_archives import (
     DEFLATE,
     LZMA,

@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.errors import PartitionKeyError
-from rwt_assets.partitions import (
+from rwt_assets.documents.partitions import (
     ShardKey,
     archive_partition_key,
     parse_archive_partition_key,
     shard_partition_prefix,
 )
+from rwt_assets.runtime.errors import PartitionKeyError
 
 ANY_TEXT = st.text(st.characters(), min_size=1, max_size=40) | st.text(
     "./|%= \\\n\té…a", min_size=1

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 import rwt_assets
-from rwt_assets.aws_calls import CALLS, Place, Who, action_for
-from rwt_assets.errors import FeedError
-from rwt_assets.feed import Feed
-from rwt_assets.permissions import (
+from rwt_assets.feed.feed import Feed
+from rwt_assets.permissions.aws_calls import CALLS, Place, Who, action_for
+from rwt_assets.permissions.permissions import (
     announcement_statement,
     least_policy,
     merge_statement,
     owner_statement,
     s3_may_send,
 )
-from rwt_assets.role_policies import role_policies
+from rwt_assets.permissions.roles import role_policies
+from rwt_assets.runtime.errors import FeedError
 
 FEED = Feed.model_validate(
     {

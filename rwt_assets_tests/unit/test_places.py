@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.layout import NULL, Generation, Layout, Place
-from rwt_assets.partitions import ShardKey
+from rwt_assets.documents.layout import NULL, Generation, Layout, Place
+from rwt_assets.documents.partitions import ShardKey
 
 NAMES = st.text(min_size=1, max_size=300) | st.sampled_from([NULL, "..", "a/b", "a=b", "a~~b", "~"])
 SHARDS = st.builds(ShardKey, NAMES, NAMES, NAMES, st.none() | NAMES)

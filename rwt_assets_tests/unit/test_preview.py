@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
-from rwt_assets.feed import Feed
-from rwt_assets.preview import VALUES_SHOWN, preview_archive
+from rwt_assets.authoring.preview import VALUES_SHOWN, preview_archive
+from rwt_assets.feed.feed import Feed
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.odd_archives import Entry
 from rwt_assets_tests.odd_archives import archive as odd_archive

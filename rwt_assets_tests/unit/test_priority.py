@@ -4,7 +4,7 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets.priority import (
+from rwt_assets.status.priority import (
     LOWEST,
     SMALL_BYTES,
     celery_priority,

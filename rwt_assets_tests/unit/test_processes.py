@@ -17,7 +17,7 @@ from rwt_assets.embedded.processes import (
     listens,
 )
 from rwt_assets.embedded.server import local_environment
-from rwt_assets.errors import StackError
+from rwt_assets.runtime.errors import StackError
 
 SLEEP = "import time; time.sleep(600)"
 FAMILY = (

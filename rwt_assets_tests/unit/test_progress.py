@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.progress import (
+from rwt_assets.status.progress import (
     ArchiveFacts,
     Event,
     Need,

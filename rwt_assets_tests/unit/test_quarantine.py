@@ -3,10 +3,10 @@ from io import BytesIO
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.contract import QuarantineEntry, quarantine_table
-from rwt_assets.feed import Tolerance
-from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport
-from rwt_assets.quarantine import (
+from rwt_assets.contract.contract import QuarantineEntry, quarantine_table
+from rwt_assets.documents.manifest import ArchiveManifest, EnrichedObject, MemberReport
+from rwt_assets.feed.feed import Tolerance
+from rwt_assets.quarantine.quarantine import (
     UNKNOWN,
     Broken,
     breaches,

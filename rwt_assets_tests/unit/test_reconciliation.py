@@ -1,6 +1,6 @@
-from rwt_assets.layout import Generation
-from rwt_assets.manifest import ArchiveManifest, EnrichedObject, MemberReport
-from rwt_assets.reconciliation import Account
+from rwt_assets.delivery.reconciliation import Account
+from rwt_assets.documents.layout import Generation
+from rwt_assets.documents.manifest import ArchiveManifest, EnrichedObject, MemberReport
 
 
 def account(read, enriched, missing=()):

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import BaseModel
 
-from rwt_assets import errors, expectations, feed, named_enrichments
+from rwt_assets.feed import expectations, feed, named_enrichments
+from rwt_assets.runtime import errors
 from rwt_assets_tests.reference_pages import FOLDER, MODELS, PAGES
 
 STALE = "stale: run `.venv/bin/python -m rwt_assets_tests.reference_pages`"

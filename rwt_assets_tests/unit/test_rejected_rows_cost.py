@@ -5,10 +5,10 @@ import tracemalloc
 
 import pytest
 
-from rwt_assets import rejections
-from rwt_assets.feed import Feed, Limits
-from rwt_assets.member_rows import MemberRows
-from rwt_assets.one_pass import OnePass
+from rwt_assets.feed.feed import Feed, Limits
+from rwt_assets.member import rejections
+from rwt_assets.shard.member_rows import MemberRows
+from rwt_assets.shard.one_pass import OnePass
 from rwt_assets_tests.benchmarks.rejected import BAD, declaration, member_of
 
 BY_VALUE = [rule for rule in BAD if rule.startswith(("qty", "split"))]
@@ -80,7 +80,7 @@ def test_what_is_rejected_is_not_held_in_memory(monkeypatch):
     (rule,) = Feed.model_validate(declaration("ragged_row")).members
     data = member_of("ragged_row", 1.0, 40_000)
     rows = MemberRows(rule, Limits(), where="here", all_fields=True)
-    monkeypatch.setattr("rwt_assets.member_rows.BATCH_BYTES", 64 << 10)
+    monkeypatch.setattr("rwt_assets.shard.member_rows.BATCH_BYTES", 64 << 10)
     chunks = [data[start : start + (64 << 10)] for start in range(0, len(data), 64 << 10)]
     tracemalloc.start()
     try:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.feed import Feed, MemberRule, Source
-from rwt_assets.provisioning import announces
-from rwt_assets.same_names import (
+from rwt_assets.aws.provisioning import announces
+from rwt_assets.feed.feed import Feed, MemberRule, Source
+from rwt_assets.text.same_names import (
     EXACT,
     ends_with,
     folded,

@@ -4,12 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets import schema_history
-from rwt_assets.dialect import CsvDialect
-from rwt_assets.feed import Feed
-from rwt_assets.manifest import ArchiveManifest, MemberReport
-from rwt_assets.schema_history import record_schemas
-from rwt_assets.schemas import (
+from rwt_assets.documents import schema_history
+from rwt_assets.documents.manifest import ArchiveManifest, MemberReport
+from rwt_assets.documents.schema_history import record_schemas
+from rwt_assets.documents.schemas import (
     Column,
     MemberSchema,
     compare_schemas,
@@ -18,6 +16,8 @@ from rwt_assets.schemas import (
     kind_of,
     schema_of,
 )
+from rwt_assets.feed.feed import Feed
+from rwt_assets.member.dialect import CsvDialect
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
 FEED = Feed.model_validate(

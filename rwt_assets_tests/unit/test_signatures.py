@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, orc
 
-from rwt_assets.encodings import find_encoding, looks_like_ebcdic
-from rwt_assets.errors import MemberHeaderError, MemberNotTextError
-from rwt_assets.feed import Dialect, Limits, MemberRule
-from rwt_assets.member_rows import MemberRows
-from rwt_assets.signatures import document_in, not_text
+from rwt_assets.feed.feed import Dialect, Limits, MemberRule
+from rwt_assets.member.encodings import find_encoding, looks_like_ebcdic
+from rwt_assets.member.signatures import document_in, not_text
+from rwt_assets.runtime.errors import MemberHeaderError, MemberNotTextError
+from rwt_assets.shard.member_rows import MemberRows
 
 CSV = b"id,name\n" + b"".join(b"%d,pen %d\n" % (n, n) for n in range(500))
 TABLE = pa.table({"id": [1, 2], "name": ["a", "b"]})

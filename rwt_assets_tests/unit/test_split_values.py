@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rwt_assets.errors import ArchiveSchemaError
-from rwt_assets.feed import ColumnRule, Evolution, MemberRule
-from rwt_assets.layout import NULL
-from rwt_assets.partitions import ShardKey
+from rwt_assets.documents.layout import NULL
+from rwt_assets.documents.partitions import ShardKey
+from rwt_assets.feed.feed import ColumnRule, Evolution, MemberRule
+from rwt_assets.runtime.errors import ArchiveSchemaError
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.pure_way import take
 

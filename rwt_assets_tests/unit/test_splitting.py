@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rwt_assets import member_rows, splitting
-from rwt_assets.dialect import CsvDialect
-from rwt_assets.errors import LimitError, MemberHeaderError
-from rwt_assets.feed import Dialect, Limits, MemberRule
-from rwt_assets.records import find_records
-from rwt_assets.splitting import MemberSplitter
+from rwt_assets.feed.feed import Dialect, Limits, MemberRule
+from rwt_assets.member.dialect import CsvDialect
+from rwt_assets.member.records import find_records
+from rwt_assets.runtime.errors import LimitError, MemberHeaderError
+from rwt_assets.shard import member_rows, splitting
+from rwt_assets.shard.splitting import MemberSplitter
 
 RFC_4180 = Dialect(
     encoding="utf-8", delimiter=",", quote='"', escape="none", trailing_delimiter=False

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets.spreadsheet_slips import is_written_anew, loses_digits
+from rwt_assets.text.spreadsheet_slips import is_written_anew, loses_digits
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dagster._daemon import sensor
 
 from rwt_assets.embedded import daemon, stack
 from rwt_assets.embedded.storage import opened, storage_settings
-from rwt_assets.errors import StackError
+from rwt_assets.runtime.errors import StackError
 
 STORAGES = {"run_storage", "event_log_storage", "schedule_storage"}
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from rwt_assets.feed import Feed
-from rwt_assets.preview import preview_archive
+from rwt_assets.authoring.preview import preview_archive
+from rwt_assets.feed.feed import Feed
 
 FEW = settings(max_examples=25)
 NAMES = st.one_of(

@@ -2,14 +2,14 @@
 
 import pyarrow as pa
 
-from rwt_assets.column_names import distinct_names, same_but_for_case, told_renamed
-from rwt_assets.table_names import (
+from rwt_assets.text.tables import (
     full_table_name,
     further_names,
     merged_columns,
     table_names,
     unified_schema,
 )
+from rwt_assets.values.column_names import distinct_names, same_but_for_case, told_renamed
 
 
 def called(members):

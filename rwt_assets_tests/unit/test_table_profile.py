@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rwt_assets.table_profile import ColumnProfile, TableProfile, settle_together
+from rwt_assets.authoring.table_profile import ColumnProfile, TableProfile, settle_together
 
 NUMBERS = [str(n) for n in range(100)]
 DATES = [f"2024-01-{n + 1:02d}" for n in range(31)]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets import uniqueness
-from rwt_assets.uniqueness import SeenKeys, row_keys
+from rwt_assets.values import uniqueness
+from rwt_assets.values.uniqueness import SeenKeys, row_keys
 
 INTEGERS = st.integers(-3, 3) | st.none()
 TEXTS = st.sampled_from(["", "a", "1:a", "-", None])

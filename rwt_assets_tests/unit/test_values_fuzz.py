@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rwt_assets.column_types import TYPES, column_type, read_texts
-from rwt_assets.contract import ShardContract
-from rwt_assets.enrichment import enrich
-from rwt_assets.feed import Dialect, Evolution, Limits, MemberRule
-from rwt_assets.fields import parse_shard
-from rwt_assets.frames import check_frame, member_frame_type, to_frame
-from rwt_assets.markdown_tables import first_rows
-from rwt_assets.notation import notation_of
-from rwt_assets.one_pass import OnePass
-from rwt_assets.splitting import MemberSplitter
+from rwt_assets.contract.contract import ShardContract
+from rwt_assets.contract.enrichment import enrich
+from rwt_assets.feed.feed import Dialect, Evolution, Limits, MemberRule
+from rwt_assets.member.fields import parse_shard
+from rwt_assets.orchestration.steps.frames import check_frame, member_frame_type, to_frame
+from rwt_assets.shard.one_pass import OnePass
+from rwt_assets.shard.splitting import MemberSplitter
+from rwt_assets.text.markdown_tables import first_rows
+from rwt_assets.values.column_types import TYPES, column_type, read_texts
+from rwt_assets.values.notation import notation_of
 
 EXAMPLES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 80
 SOME = settings(

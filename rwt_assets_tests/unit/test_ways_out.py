@@ -14,17 +14,17 @@ import pytest
 from rich.panel import Panel
 from rich.text import Text
 
-from rwt_assets import feed as feed_module
-from rwt_assets.commands.terminal import Screen
-from rwt_assets.foreign_text import is_visible
+from rwt_assets.feed import feed as feed_module
+from rwt_assets.terminal.terminal import Screen
+from rwt_assets.text.foreign_text import is_visible
 from rwt_assets_tests.hostile import MARKUP, ONE_LINE
 
-PACKAGE = Path(feed_module.__file__).parent
-TERMINAL = {"commands/terminal.py"}
+PACKAGE = Path(feed_module.__file__).parents[1]
+TERMINAL = {"terminal/terminal.py"}
 # Names that lead out, and the modules that may have them.
 OUTLETS = {
-    "md": {"event_texts.py"},
-    "MarkdownMetadataValue": {"event_texts.py"},
+    "md": {"graph/event_texts.py"},
+    "MarkdownMetadataValue": {"graph/event_texts.py"},
     "notebook": set(),
     "PathMetadataValue": set(),
     "NotebookMetadataValue": set(),
@@ -41,7 +41,7 @@ OUTLETS = {
     "echo_via_pager": set(),
     "set_window_title": set(),
     "stdout": {*TERMINAL, "embedded/run_server.py"},
-    "stderr": {*TERMINAL, "json_logs.py", "embedded/run_server.py"},
+    "stderr": {*TERMINAL, "runtime/json_logs.py", "embedded/run_server.py"},
     "__stdout__": set(),
     "__stderr__": set(),
     "print_exc": set(),
@@ -49,19 +49,19 @@ OUTLETS = {
     "print_stack": set(),
     "format_exc": set(),
     "format_exception": set(),
-    "TracebackException": {"tracebacks.py"},
+    "TracebackException": {"text/tracebacks.py"},
     "excepthook": set(),
     "warn": set(),
     "showwarning": set(),
     "add_run_tags": {
-        "assets/failures.py",
-        "catalog.py",
+        "orchestration/steps/failures.py",
+        "catalog/catalog.py",
         "embedded/interruption.py",
         "embedded/run_launcher.py",
     },
-    "writer": {"correction_file.py"},
+    "writer": {"quarantine/correction_file.py"},
     "DictWriter": set(),
-    "write_csv": {"commands/query.py"},
+    "write_csv": {"cli/query.py"},
     "to_csv": set(),
     "to_excel": set(),
     "to_html": set(),
@@ -69,8 +69,12 @@ OUTLETS = {
 }
 # Of these a call alone leads out; the same names mean other things too.
 CALLS = {
-    "SafeMarkdown": {"foreign_text.py", "markdown_tables.py"},
-    "quote": {"foreign_text.py", "layout.py", "links.py"},  # the last two quote addresses
+    "SafeMarkdown": {"text/foreign_text.py", "text/markdown_tables.py"},
+    "quote": {
+        "text/foreign_text.py",
+        "documents/layout.py",
+        "text/links.py",
+    },  # the last two quote addresses
     "os.write": set(),
     "os.system": set(),
     "MetadataValue.path": set(),
@@ -92,7 +96,7 @@ RICH = {
     "rich.progress.TaskID",
 }
 LEVELS = {"debug", "info", "warning", "warn", "error", "exception", "critical", "fatal", "log"}
-TRACEBACKS_LOGGED = {"embedded/run_server.py", "metrics_server.py"}  # whose records are fit
+TRACEBACKS_LOGGED = {"embedded/run_server.py", "monitoring/server.py"}  # whose records are fit
 EVENTS = {
     "AssetCheckEvaluation",
     "AssetCheckResult",

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwt_assets import zip_joints
-from rwt_assets.archive import read_directory, read_member
-from rwt_assets.errors import LimitError, NotAZipError, RwtError
-from rwt_assets.feed import Limits
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.unpacking import unpack_archive
-from rwt_assets.zip_joints import END, find_structure
+from rwt_assets.archive import zip_joints
+from rwt_assets.archive.archive import read_directory, read_member
+from rwt_assets.archive.zip_joints import END, find_structure
+from rwt_assets.feed.feed import Limits
+from rwt_assets.runtime.errors import LimitError, NotAZipError, RwtError
+from rwt_assets.shard.unpacking import unpack_archive
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.mutations import FEED
 from rwt_assets_tests.odd_archives import DEFLATE, STORED, Entry, Ranges, archive
 from rwt_assets_tests.stand_ins import InMemoryObjects

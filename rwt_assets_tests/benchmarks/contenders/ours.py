@@ -6,18 +6,18 @@ from uuid import uuid4
 
 from dagster_aws.s3 import S3Resource
 
-from rwt_assets.assets.one_pass import EnrichedWhileSplitting
-from rwt_assets.concurrency import map_ahead
-from rwt_assets.enriched import EnrichedShard
-from rwt_assets.feed import Feed
-from rwt_assets.frames import member_frame_type
-from rwt_assets.generations import enrichment_version
-from rwt_assets.memory import give_back_large_pieces
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.processing import manifest_etag, shard_runs, write_manifest
+from rwt_assets.documents.generations import enrichment_version
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.assets.one_pass import EnrichedWhileSplitting
+from rwt_assets.orchestration.steps.enriched import EnrichedShard
+from rwt_assets.orchestration.steps.frames import member_frame_type
+from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
 from rwt_assets.resources.object_store import S3ObjectStoreResource
-from rwt_assets.resources.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
-from rwt_assets.unpacking import unpack_archive
+from rwt_assets.runtime.concurrency import map_ahead
+from rwt_assets.runtime.memory import give_back_large_pieces
+from rwt_assets.shard.processing import manifest_etag, shard_runs, write_manifest
+from rwt_assets.shard.unpacking import unpack_archive
+from rwt_assets.storage.notifications import ArchiveRevision
 from rwt_assets_tests.benchmarks.contenders.endpoint import ARCHIVE, KEY, SOURCE, SPLIT, TARGET
 
 

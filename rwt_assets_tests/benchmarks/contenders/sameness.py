@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
-from rwt_assets.added_columns import ADDED, MEMBER, ROW
+from rwt_assets.values.added_columns import ADDED, MEMBER, ROW
 from rwt_assets_tests.benchmarks.contenders import KEPT, Contender
 from rwt_assets_tests.benchmarks.contenders.endpoint import SPLIT, TARGET
 

@@ -1,0 +1,320 @@
+"""The standing of a feed: what is done, what waits, what failed and what was forgotten.
+
+What belongs here: the account of every partition, for the check in the UI and for
+`rwt status`. What does not: the rules of progress (`progress.py`).
+
+A partition is *forgotten* if it is neither done nor waiting nor failed with a reason. There
+should never be one; the check exists to prove it.
+"""
+
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rwt_assets.catalog.archive_facts import Look
+from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.status import ArchiveFacts, Need, Position, Stage, locate
+
+PATIENCE_SECONDS = 900.0
+BEING_RETIRED = "it is being retired; `rwt retire` or `rwt collect` finishes what was cut short"
+StageName = Literal[
+    "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
+]
+Verdict = Literal["done", "waiting", "failed", "forgotten"]
+CountedStage = Literal[
+    "arrived", "splitting", "enriching", "delivering", "delivered", "failed", "forgotten"
+]
+ShardState = Literal["enriched", "waiting", "failed", "forgotten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One partition of one asset, and why it stands where it stands."""
+
+    asset: str
+    partition_key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All partitions of a feed, each in exactly one of four lists."""
+
+    done: tuple[Entry, ...]
+    waiting: tuple[Entry, ...]
+    failed: tuple[Entry, ...]
+    forgotten: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StandingCounts:
+    """How many partitions are in each of the lists, and those that a person has to look at."""
+
+    counts: Counter[Verdict]
+    failed: tuple[Entry, ...]
+    forgotten: tuple[Entry, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{self.counts[verdict]} {verdict}" for verdict in get_args(Verdict))
+
+
+@dataclass(frozen=True, slots=True)
+class StageCounts:
+    """How many archives are at each stage, and how many shards are in each state."""
+
+    archives: Counter[CountedStage]
+    shards: Counter[ShardState]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveProgress:
+    """How far one archive has come."""
+
+    stage: StageName
+    revision: str | None = None
+    shards_found: int = 0
+    shards_done: int = 0
+    reason: str = ""
+
+
+def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -> Standing:
+    """Account for every partition of a feed.
+
+    Args:
+        catalog: the feed's facts.
+        patience: seconds after which a step that nobody asked for, while no run of the feed
+            is at work, counts as forgotten.
+
+    Returns:
+        The standing. Every archive and every shard is in exactly one list.
+    """
+    look = catalog.look()
+    lists = _lists(catalog, look, patience)
+    for archive in look.at_rest.values():
+        lists["done"].append(Entry("zip_archive", archive.partition_key, "delivered"))
+        lists["done"] += [
+            Entry("csv_shard", shard.partition_key, "enriched") for shard in archive.shards
+        ]
+    return Standing(**{name: tuple(entries) for name, entries in lists.items()})
+
+
+def count_standing(catalog: FeedCatalog) -> StandingCounts:
+    """The same in numbers; archives at rest are counted and not listed."""
+    look = catalog.look()
+    lists = _lists(catalog, look, PATIENCE_SECONDS)
+    counts = Counter[Verdict]({verdict: len(entries) for verdict, entries in lists.items()})
+    counts["done"] += sum(1 + len(archive.shards) for archive in look.at_rest.values())
+    return StandingCounts(counts, tuple(lists["failed"]), tuple(lists["forgotten"]))
+
+
+def count_stages(catalog: FeedCatalog) -> StageCounts:
+    """How many archives are at each stage, and how many shards are in each state, by one look.
+
+    Shards whose archive is not in the catalog are not counted; `count_standing` tells them.
+    """
+    look = catalog.look()
+    busy = any(archive.running for archive in look.others.values())
+    archives = Counter[CountedStage]({"delivered": len(look.at_rest)})
+    shards = Counter[ShardState](
+        {"enriched": sum(len(archive.shards) for archive in look.at_rest.values())}
+    )
+    for archive in look.others.values():
+        position = locate(archive)
+        verdict, _ = _judge(catalog, archive, position, PATIENCE_SECONDS, busy=busy)
+        stuck = verdict if verdict in ("failed", "forgotten") else None
+        archives[stuck or position.stage.value] += 1
+        for shard in archive.shards:
+            enriched = shard.enriched is not None and not shard.stale
+            shards["enriched" if enriched else stuck or "waiting"] += 1
+    return StageCounts(archives, shards)
+
+
+def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:
+    """How many archives are done, wait (or are in work), failed, and were forgotten."""
+    look = catalog.look()
+    busy = any(archive.running for archive in look.others.values())
+    counts = Counter(
+        _judge(catalog, archive, locate(archive), PATIENCE_SECONDS, busy=busy)[0]
+        for archive in look.others.values()
+    )
+    counts["done"] += len(look.at_rest)
+    return counts
+
+
+def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, list[Entry]]:
+    """The lists of a standing, without the archives at rest."""
+    lists: dict[Verdict, list[Entry]] = {"done": [], "waiting": [], "failed": [], "forgotten": []}
+    busy = any(archive.running for archive in look.others.values())
+    for archive in look.others.values():
+        verdict, reason = _judge(catalog, archive, locate(archive), patience, busy=busy)
+        lists[verdict].append(Entry("zip_archive", archive.partition_key, reason))
+        for shard in archive.shards:
+            if shard.enriched is not None and not shard.stale:
+                lists["done"].append(Entry("csv_shard", shard.partition_key, "enriched"))
+            elif shard.running:
+                lists["waiting"].append(
+                    Entry("csv_shard", shard.partition_key, "a run works on it")
+                )
+            else:
+                lists[verdict].append(Entry("csv_shard", shard.partition_key, reason))
+    archives = (*look.at_rest.values(), *look.others.values())
+    accounted = {shard.partition_key for archive in archives for shard in archive.shards}
+    lists["forgotten"] += [
+        Entry("csv_shard", key, "its archive is not in the catalog")
+        for key in catalog.shards()
+        if key not in accounted
+    ]
+    return lists
+
+
+def room_of(catalog: FeedCatalog) -> int:
+    """How many archives may be taken in before as many are in work as the feed allows."""
+    return max(0, catalog.feed.archives_in_work - count_archives(catalog)["waiting"])
+
+
+def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = None) -> list[str]:
+    """Have the failed step of archives asked for again, as if it had never been tried.
+
+    Where that step found what was split damaged, the archive is split again.
+
+    Args:
+        catalog: the feed's facts.
+        partition_keys: of the archives; None for all that failed.
+
+    Returns:
+        Partition keys of the archives whose step is asked for again.
+    """
+    retried: list[str] = []
+    for archive in catalog.look().others.values():
+        if partition_keys is not None and archive.partition_key not in partition_keys:
+            continue
+        position = locate(archive)
+        need = position.open_need
+        if need is None:
+            continue
+        attempts = catalog.attempts(archive.partition_key, need)
+        if attempts.exhausted(catalog.feed.attempts):
+            catalog.forgive(archive.partition_key, need)
+            if attempts.damaged and archive.arrived is not None:
+                catalog.ask_replay(archive.partition_key, archive.arrived.revision)
+            retried.append(archive.partition_key)
+    return retried
+
+
+def failed_archives(catalog: FeedCatalog) -> set[str]:
+    """Partition keys of the archives whose next step has failed for good."""
+    return {key for key, facts in catalog.look().others.items() if is_failed(catalog, facts)}
+
+
+def has_failed(catalog: FeedCatalog, partition_key: str) -> bool:
+    """Whether the next step of this archive has failed for good."""
+    facts = catalog.look().others.get(partition_key)
+    return facts is not None and is_failed(catalog, facts)
+
+
+def left_out(catalog: FeedCatalog) -> dict[str, float]:
+    """By partition key, the archives whose newest content is left out; see `left_out_since`."""
+    look = catalog.look()
+    found = {
+        key: _left_out_since(catalog, facts)
+        for key, facts in (*look.at_rest.items(), *look.others.items())
+    }
+    return {key: since for key, since in found.items() if since is not None}
+
+
+def left_out_since(catalog: FeedCatalog, partition_key: str) -> float | None:
+    """Since when consumers do not get the newest content of an archive, with nothing under way.
+
+    Then whoever uploads that content again, later than this, asks for it.
+
+    Returns:
+        When a person rolled back to another revision or began to retire the archive, in seconds
+        since 1970; 0 if it failed, since the upload that failed is older than any other; None if
+        consumers get it, or a run will see to it.
+    """
+    look = catalog.look()
+    facts = look.others.get(partition_key) or look.at_rest.get(partition_key)
+    return None if facts is None else _left_out_since(catalog, facts)
+
+
+def _left_out_since(catalog: FeedCatalog, facts: ArchiveFacts) -> float | None:
+    if facts.running is not None:
+        return None
+    if locate(facts).open_need is not None:
+        return 0.0 if is_failed(catalog, facts) else None
+    event = facts.retired if facts.being_retired else facts.delivery if facts.rolled_back else None
+    return None if event is None else event.timestamp
+
+
+def is_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
+    """Whether the next step of an archive has failed for good, by facts that were read."""
+    need = locate(facts).open_need
+    if need is None:
+        return False
+    attempts = catalog.attempts(facts.partition_key, need)
+    if not attempts.exhausted(catalog.feed.attempts):
+        return False
+    return not (attempts.damaged and needs_something_else(catalog, facts, need))
+
+
+def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgress:
+    """Say how far the archive of this partition has come."""
+    return archives_progress(catalog, [partition_key])[partition_key]
+
+
+def archives_progress(
+    catalog: FeedCatalog, partition_keys: Iterable[str]
+) -> dict[str, ArchiveProgress]:
+    """Say how far the archives of these partitions have come, with one look at the catalog."""
+    look = catalog.look()
+    found = {key: look.others.get(key) or look.at_rest.get(key) for key in partition_keys}
+    return {
+        key: ArchiveProgress("unknown") if facts is None else _progress(catalog, facts)
+        for key, facts in found.items()
+    }
+
+
+def _progress(catalog: FeedCatalog, facts: ArchiveFacts) -> ArchiveProgress:
+    position = locate(facts)
+    verdict, reason = _judge(catalog, facts, position, float("inf"), busy=True)
+    return ArchiveProgress(
+        stage="failed" if verdict == "failed" else position.stage.value,
+        revision=facts.arrived.revision if facts.arrived else None,
+        shards_found=len(facts.shards),
+        shards_done=sum(not shard.stale and shard.enriched is not None for shard in facts.shards),
+        reason=reason if verdict == "failed" else "",
+    )
+
+
+def _judge(  # noqa: PLR0911 - one return for each verdict and its reason
+    catalog: FeedCatalog, facts: ArchiveFacts, position: Position, patience: float, *, busy: bool
+) -> tuple[Verdict, str]:
+    if facts.running is not None:
+        return "waiting", f"a run is {facts.running.value} it"
+    need = position.open_need
+    if need is not None:
+        attempts = catalog.attempts(facts.partition_key, need)
+        if attempts.exhausted(catalog.feed.attempts):
+            asked = attempts.damaged and needs_something_else(catalog, facts, need)
+            return ("waiting" if asked else "failed"), attempts.reason
+        if attempts.outage_at or busy or catalog.age_of(need) < patience:
+            whose = "" if position.need else ", which is declarative automation's"
+            outage = f"; an outage: {attempts.reason}" if attempts.outage_at else ""
+            return "waiting", f"to {need.step.value}{whose}{outage}"
+        return "forgotten", f"nobody asked to {need.step.value} it"
+    if facts.arrived is None:
+        return "forgotten", "registered, but no revision of it is on record"
+    if facts.being_retired:
+        return "waiting", BEING_RETIRED
+    return ("done", "delivered") if position.stage is Stage.DELIVERED else ("waiting", "")
+
+
+def needs_something_else(catalog: FeedCatalog, facts: ArchiveFacts, need: Need) -> bool:
+    """Whether an archive's next step is another one by now.
+
+    A run that finds damage asks for a split and then fails. Of a look that was taken before both,
+    with attempts that were read after both, it would seem to have failed for good.
+    """
+    now = catalog.look().others.get(facts.partition_key)
+    return now is not None and locate(now).open_need != need

@@ -1,1 +1,0 @@
-"""What notices and what asks: the queue, the dispatch and the sweep (Dagster: "Sensors")."""

@@ -1,0 +1,21 @@
+"""What is asked of an object store, ranges of bytes of an object, and messages about new objects.
+
+The clients that talk to S3 and SQS are in `resources`.
+"""
+
+from rwt_assets.storage.byte_ranges import FILE_CHUNK_BYTES, ByteRanges, FileRanges, Section
+from rwt_assets.storage.notifications import ArchiveRevision, parse_notification
+from rwt_assets.storage.object_store import ObjectHead, ObjectRanges, ObjectStore, replaced
+
+__all__ = [
+    "FILE_CHUNK_BYTES",
+    "ArchiveRevision",
+    "ByteRanges",
+    "FileRanges",
+    "ObjectHead",
+    "ObjectRanges",
+    "ObjectStore",
+    "Section",
+    "parse_notification",
+    "replaced",
+]
