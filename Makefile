@@ -42,10 +42,11 @@ test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that py
 
 # Without check-yaml: of several files of one component type it validates whichever the directory
 # lists last. Loading the definitions checks every file.
-lint: $(READY) ## ruff, mypy, linters of docs/deploy, Dagster's own check of the definitions
+lint: $(READY) ## ruff, mypy, contracts of imports, linters of docs/deploy, Dagster's own check of the definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/hadolint docs/deploy/Containerfile
 	$(BIN)/cfn-lint docs/deploy/ecs/stack.yaml
 	VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml

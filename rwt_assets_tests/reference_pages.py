@@ -1,4 +1,4 @@
-"""The pages in docs/reference, made from the code they describe.
+"""The pages in docs/reference and the rooms in docs/architecture.md, made from the code.
 
     .venv/bin/python -m rwt_assets_tests.reference_pages    writes them
 
@@ -21,6 +21,7 @@ from rwt_assets.monitoring.metrics import FIGURES
 from rwt_assets.runtime import errors
 from rwt_assets.runtime.errors import RwtError
 from rwt_assets.values.notation import ValueSettings
+from rwt_assets_tests.rooms_of_the_package import PAGE, page_with_rooms
 
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "docs" / "reference"
@@ -197,6 +198,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
+    PAGE.write_text(page_with_rooms(), encoding="utf-8")
 
 
 if __name__ == "__main__":

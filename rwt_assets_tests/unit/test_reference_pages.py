@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from rwt_assets.feed import expectations, feed, named_enrichments
 from rwt_assets.runtime import errors
 from rwt_assets_tests.reference_pages import FOLDER, MODELS, PAGES
+from rwt_assets_tests.rooms_of_the_package import PAGE, page_with_rooms
 
 STALE = "stale: run `.venv/bin/python -m rwt_assets_tests.reference_pages`"
 
@@ -13,6 +14,10 @@ STALE = "stale: run `.venv/bin/python -m rwt_assets_tests.reference_pages`"
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_what_the_code_says(name):
     assert (FOLDER / name).read_text(encoding="utf-8") == PAGES[name](), STALE
+
+
+def test_the_rooms_are_drawn_as_they_are():
+    assert PAGE.read_text(encoding="utf-8") == page_with_rooms(), STALE
 
 
 def test_every_model_of_a_declaration_has_its_table():
