@@ -226,7 +226,8 @@ def test_a_command_whose_reader_has_gone_says_nothing_of_it(shop, monkeypatch):
 
 LOGGED = f"""
 import logging
-from rwt_assets import fit_logs, json_logs
+from rwt_assets.runtime import json_logs
+from rwt_assets.text import fit_logs
 json_logs.set_up()
 fit_logs.set_up()
 text = {ONE_LINE!r} + "\\n" + {ESCAPES!r}
