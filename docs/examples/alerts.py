@@ -13,10 +13,10 @@ import os
 import boto3
 import dagster as dg
 
-from rwt_assets.catalog.catalog import FeedCatalog
+from rwt_assets.catalog import FeedCatalog
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.orchestration.checks.checks import take_freshness
-from rwt_assets.runtime.run_tags import ARCHIVE_TAG, OUTAGE_TAG, REASON_TAG
+from rwt_assets.orchestration.checks import take_freshness
+from rwt_assets.runtime import ARCHIVE_TAG, OUTAGE_TAG, REASON_TAG
 
 SUBJECT_LENGTH = 100  # SNS takes no longer one
 
