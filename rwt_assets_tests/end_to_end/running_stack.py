@@ -68,7 +68,7 @@ class RunningStack:
         (self.state / embedded.STACK_FILE).unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "rwt_assets.cli.main", "up"),
+                *(sys.executable, "-m", "rwt_assets.cli", "up"),
                 *("--state", str(self.state), *self._elsewhere),
             ],
             env=self._environment(),
@@ -101,7 +101,7 @@ class RunningStack:
         return own | self._variables
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "rwt_assets.cli.main", *arguments, "--state", str(self.state)]
+        return [sys.executable, "-m", "rwt_assets.cli", *arguments, "--state", str(self.state)]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Ctrl-C, or what a supervisor sends; the exit status."""
