@@ -13,21 +13,32 @@ import json
 import warnings
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._serdes import deserialize_value, serialize_value
 
-from rwt_assets.catalog.catalog import FeedCatalog
-from rwt_assets.catalog.intake import sweep
-from rwt_assets.catalog.standing import take_standing
+from rwt_assets.catalog import FeedCatalog
 from rwt_assets.definitions import declared_feeds, defs
-from rwt_assets.delivery.consumption import read_delivery
-from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets.resources.object_store import connect_objects
-from rwt_assets.runtime.errors import ArchiveMissingError
-from rwt_assets.shard.processing import read_manifest
+
+
+def moved(name: str, here: str, before: str) -> Any:
+    """What stands in a room of this version, and in a module beside the others in earlier ones."""
+    try:
+        return getattr(import_module(before), name)
+    except ModuleNotFoundError:
+        return getattr(import_module(here), name)
+
+
+ArchiveMissingError = moved("ArchiveMissingError", "rwt_assets.runtime", "rwt_assets.errors")
+plan = moved("plan", "rwt_assets.orchestration.sensors.dispatch", "rwt_assets.sensors.dispatch")
+read_delivery = moved("read_delivery", "rwt_assets.delivery", "rwt_assets.consumption")
+read_manifest = moved("read_manifest", "rwt_assets.shard", "rwt_assets.processing")
+sweep = moved("sweep", "rwt_assets.catalog", "rwt_assets.intake")
+take_standing = moved("take_standing", "rwt_assets.catalog", "rwt_assets.standing")
 
 ROUNDS = 20
 TICKS = 4
