@@ -22,7 +22,13 @@ from rwt_assets.delivery.deliveries import (
     take_back,
 )
 from rwt_assets.delivery.history import PastDelivery, delivery_history
-from rwt_assets.delivery.locked_sql import LOCK, refuse_all_but_reading, shut
+from rwt_assets.delivery.locked_process import (
+    Answer,
+    LockedProcess,
+    LockedTables,
+    Raised,
+    python_values,
+)
 from rwt_assets.delivery.overtaken import delivered_instead, what_overtook
 from rwt_assets.delivery.reconciliation import (
     FOOTER_CHECKSUM,
@@ -55,15 +61,18 @@ __all__ = [
     "FOOTER_REVISION",
     "FOOTER_RULES",
     "FOOTER_VERSION",
-    "LOCK",
     "ROLLED_BACK",
     "UNREADABLE",
     "Account",
+    "Answer",
     "Depth",
     "Fault",
     "Finding",
     "KindFigures",
+    "LockedProcess",
+    "LockedTables",
     "PastDelivery",
+    "Raised",
     "Result",
     "Stored",
     "Verified",
@@ -87,14 +96,13 @@ __all__ = [
     "named_keys",
     "never_delivered",
     "parse_delivery",
+    "python_values",
     "read_delivery",
     "read_former",
     "read_result",
     "reason_for",
-    "refuse_all_but_reading",
     "refuse_missing",
     "roll_back",
-    "shut",
     "stored_parquet",
     "switch_delivery",
     "take_account",

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
 from rwt_assets.delivery.completeness import Finding, named_by
+from rwt_assets.delivery.locked_process import LockedProcess, LockedTables, Raised, python_values
 from rwt_assets.delivery.locked_sql import LOCK, shut
 from rwt_assets.documents import ArchiveManifest, Claim, MemberReport, stated_in_trailers
 from rwt_assets.feed import (
@@ -28,19 +29,24 @@ from rwt_assets.feed import (
     stated_groups,
 )
 from rwt_assets.member import name_key
-from rwt_assets.runtime import is_shortage
+from rwt_assets.runtime import QueryError, is_shortage
 from rwt_assets.shard import table_without_rows
 from rwt_assets.text import EXACT, matches, quoted, table_names
 from rwt_assets.values import exact_sum, exactly_added, same_values, written
 
 SHOWN: Final = 5
 CELL_CHARACTERS: Final = 60
-MEMORY: Final = "1GB"
+MEMORY_MB: Final = 1_000
 THREADS: Final = 2
 ROWS_AT_ONCE: Final = 100_000
 TEXT: Final = "VARCHAR"
 TEMPORAL: Final = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
 SAME_VALUE: Final = "rwt_same_value"
+TOLD: Final = Raised(
+    fate="Whether rows are wrong is not known.",
+    more_time="Give the check more `seconds`, or ask for less.",
+    more_memory="Have the check ask for less.",
+)
 
 Tables = Mapping[str, Sequence[Path]]  # Parquet files by member
 
@@ -78,11 +84,14 @@ def find_in_rows(
     tables = {**tables, **_without_rows(feed, manifest, tables, folder)}
     with closing(duckdb.connect()) as connection:
         asker = _Asker(connection, tables, folder)
-        return [
+        found = [
             *asker.references(feed, manifest),
             *asker.sums(feed, manifest),
-            *(found for check in feed.checks for found in asker.check(check)),
         ]
+    # What a statement makes of foreign rows nobody knows: it is asked where it can be ended.
+    with LockedProcess(asker.tables, TOLD) as process:
+        found += [one for check in feed.checks for one in _checked(check, process)]
+    return found
 
 
 def _without_rows(
@@ -113,20 +122,19 @@ class _Asker:
         same = cast("Callable[..., list[Any]]", same_values)  # in fact an Arrow array
         connection.create_function(SAME_VALUE, same, [TEXT], TEXT, type=PythonUDFType.ARROW)
         own = [file for files in tables.values() for file in files]
-        shut(connection, memory=MEMORY, threads=THREADS, spill=folder / "spilled", files=own)
+        spill, views = folder / "spilled", list[str]()
+        shut(connection, memory=f"{MEMORY_MB}MB", threads=THREADS, spill=spill, files=own)
+        self.tables = LockedTables(spill, MEMORY_MB, THREADS, files=own, views=views)
         connection.execute(LOCK)
         names = table_names(member for member, files in tables.items() if files)
         for number, (member, files) in enumerate(tables.items()):
             if files:
                 self._views[member] = f"member {number}"
                 self._columns[member] = self._view(f"member {number}", files)
-                self._view(names[member], files)
+                views.append(_view(names[member], files))
 
     def _view(self, name: str, files: Iterable[Path]) -> dict[str, str]:
-        listed = ", ".join(_text(str(file)) for file in files)
-        self._connection.execute(
-            f"create view {quoted(name)} as from read_parquet([{listed}], union_by_name = true)"
-        )
+        self._connection.execute(_view(name, files))
         described = self._connection.execute(f"describe {quoted(name)}").fetchall()
         return {row[0]: row[1] for row in described}
 
@@ -238,26 +246,34 @@ class _Asker:
                 f"rows that would be delivered come to {written(total)}"
             )
 
-    def check(self, check: Check) -> Iterator[Finding]:
-        """The rows that a declared statement finds wrong."""
-        sql = check.sql.strip().rstrip(";")
-        try:
-            found = self._connection.execute(f"select * from ({sql}\n) limit {SHOWN + 1}")
-            names = [column[0] for column in found.description or ()]
-            rows = found.fetchall()
-            if not rows:
-                return
-            counted = self._connection.execute(f"select count(*) from ({sql}\n)").fetchone()
-        except duckdb.Error as error:
-            if is_shortage(error):  # which says nothing about the rows
-                raise
-            what = f"{check.name} could not be asked: {str(error).splitlines()[0]}"
-            yield Finding(check.name, what, check.severity)
-            return
-        shown = "; ".join(_row(names, row) for row in rows[:SHOWN])
-        count = counted[0] if counted is not None else len(rows)
-        told = check.description or "rows that are wrong"
-        yield Finding(check.name, f"{check.name}: {told}: {count} ({shown})", check.severity)
+
+def _view(name: str, files: Iterable[Path]) -> str:
+    listed = ", ".join(_text(str(file)) for file in files)
+    return f"create view {quoted(name)} as from read_parquet([{listed}], union_by_name = true)"
+
+
+def _checked(check: Check, process: LockedProcess) -> Iterator[Finding]:
+    """The rows that a declared statement finds wrong."""
+    sql = check.sql.strip().rstrip(";")
+    count, first = 0, list[tuple[Any, ...]]()
+    try:
+        with process.ask(sql, seconds=check.seconds) as answer:
+            names = answer.schema.names
+            for batch in answer.batches():
+                some = batch.slice(0, SHOWN - len(first))
+                first += zip(*map(python_values, some.columns), strict=True)
+                count += batch.num_rows
+    except (duckdb.Error, QueryError) as error:
+        if is_shortage(error):  # which says nothing about the rows
+            raise
+        told = str(error).splitlines()[0]
+        yield Finding(check.name, f"{check.name} could not be asked: {told}", check.severity)
+        return
+    if not count:
+        return
+    shown = "; ".join(_row(names, row) for row in first)
+    what = check.description or "rows that are wrong"
+    yield Finding(check.name, f"{check.name}: {what}: {count} ({shown})", check.severity)
 
 
 def _is_called(name: str, wanted: str, feed: Feed) -> bool:

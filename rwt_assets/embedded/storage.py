@@ -9,6 +9,7 @@ Dagster with PostgreSQL".
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -22,6 +23,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from rwt_assets.embedded.event_storage import EVENTS_FOLDER
 from rwt_assets.runtime import StackError
 
+# What follows `postgresql://`, as SQLAlchemy reads it: only a password may have anything but `@`.
+_PLACE: Final = re.compile(
+    r"(?:[^:/@]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:/[^@?]*)?(?:\?[^@]*)?"
+)
+LAST_PORT: Final = 65_535
 SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg2")
 
 
@@ -36,7 +43,7 @@ def storage_settings(url: str, home: Path) -> str:
         YAML, a line for each storage. It holds the password if the URL does.
 
     Raises:
-        StackError: the URL is of another database, or what PostgreSQL needs is not installed.
+        StackError: the URL is of another database or is none, or what PostgreSQL needs is not installed.
     """
     if not url:
         return _section(
@@ -53,6 +60,17 @@ def storage_settings(url: str, home: Path) -> str:
             where="--storage or RWT_STORAGE_URL",  # not the URL, which may have a password
             fate="Nothing was started.",
             remedy="Give a URL that begins with postgresql://, or none for SQLite.",
+        )
+    place = _PLACE.fullmatch(rest)
+    if place is None or int(place["port"] or 0) > LAST_PORT:
+        raise StackError(
+            "this is no URL of a database: there is an @ too many, or host or port cannot be",
+            where="--storage or RWT_STORAGE_URL",  # and nothing of it, which may be the password
+            fate="Nothing was started.",
+            remedy=(
+                "Write postgresql://user:password@host:5432/database, and in user and password @ "
+                "as %40, : as %3A, / as %2F, ? as %3F and % as %25."
+            ),
         )
     if find_spec("dagster_postgres") is None:
         raise StackError(

@@ -133,12 +133,14 @@ class Check(_Declaration):
 
     `sql` is one SELECT of DuckDB's SQL over the rows of the archive that would be delivered; a
     member's table has its name without folders and suffix, as in `rwt query`. `severity` says
-    whether rows fail the delivery or are told.
+    whether rows fail the delivery or are told. A statement that takes longer than `seconds`, or
+    too much memory, is stopped, and that is told as rows that are wrong would be.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     sql: Annotated[str, AfterValidator(_one_select)]
     severity: Severity = "fail"
+    seconds: float = Field(default=600, gt=0, allow_inf_nan=False)
     description: str = ""
 
     @model_validator(mode="after")

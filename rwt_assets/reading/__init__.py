@@ -4,6 +4,7 @@ This is what a consumer imports.
 """
 
 from rwt_assets.reading.delivered import (
+    QUERY_MEMORY_MB,
     QUERY_SECONDS,
     delivered_by,
     open_delivery,
@@ -11,4 +12,11 @@ from rwt_assets.reading.delivered import (
     read_delivery,
 )
 
-__all__ = ["QUERY_SECONDS", "delivered_by", "open_delivery", "query", "read_delivery"]
+__all__ = [
+    "QUERY_MEMORY_MB",
+    "QUERY_SECONDS",
+    "delivered_by",
+    "open_delivery",
+    "query",
+    "read_delivery",
+]

@@ -13,24 +13,31 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Timer
 from typing import TYPE_CHECKING, Final
 
-import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from botocore.exceptions import (
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 from pyarrow import fs
 
 from rwt_assets.archive import feed_for_key
 from rwt_assets.definitions import declared_feeds
-from rwt_assets.delivery import LOCK, parse_delivery, refuse_all_but_reading, shut
+from rwt_assets.delivery import Answer, LockedProcess, LockedTables, Raised, parse_delivery
 from rwt_assets.delivery import read_delivery as read_document
 from rwt_assets.documents import Delivery, Layout
 from rwt_assets.feed import Feed, target_access
 from rwt_assets.orchestration.steps import to_frame
 from rwt_assets.resources import connect_objects, session_of
-from rwt_assets.runtime import ArchiveMissingError, FeedError, QueryError, map_ahead
+from rwt_assets.runtime import ArchiveMissingError, FeedError, StackError, map_ahead
 from rwt_assets.storage import ObjectStore
 from rwt_assets.text import further_names, merged_columns, quoted, table_names, unified_schema
 
@@ -39,8 +46,13 @@ if TYPE_CHECKING:
 
 FOOTERS_AT_ONCE: Final = 16
 QUERY_SECONDS: Final = 600.0
-QUERY_MEMORY: Final = "2GB"
+QUERY_MEMORY_MB: Final = 2_000
 QUERY_THREADS: Final = 4
+TOLD: Final = Raised(
+    fate="Nothing was changed.",
+    more_time="Ask for less (--archive, limit, fewer columns), or give --seconds.",
+    more_memory="Ask for less (--archive, limit, fewer columns), or give --memory.",
+)
 
 
 def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFrame":
@@ -60,6 +72,7 @@ def read_delivery(key: str, member: str = "", *, feed: str = "") -> "pd.DataFram
     Raises:
         ArchiveMissingError: the archive was never delivered, or has no such member.
         FeedError: no such feed; or none was named, and the key is not that of one feed.
+        StackError: there are no credentials, or nothing answers at the endpoint.
     """
     return to_frame(open_delivery(key, member, feed=feed).to_table())
 
@@ -70,7 +83,8 @@ def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
     Args and errors are those of `read_delivery`.
     """
     declared = _feed(feed, key)
-    delivery = read_document(connect_objects(declared), declared.target, key)
+    with _access_told():
+        delivery = read_document(connect_objects(declared), declared.target, key)
     by_member = _objects_by_member([delivery])
     wanted = member or next(iter(by_member), "")
     if wanted not in by_member or (not member and len(by_member) > 1):
@@ -158,71 +172,61 @@ def delivered_by(
 
 @contextmanager
 def query(
-    tables: Mapping[str, DeliveredTable], sql: str, *, seconds: float = QUERY_SECONDS
-) -> Iterator[duckdb.DuckDBPyRelation]:
+    tables: Mapping[str, DeliveredTable],
+    sql: str,
+    *,
+    seconds: float = QUERY_SECONDS,
+    memory_mb: int = QUERY_MEMORY_MB,
+    rows: int | None = None,
+) -> Iterator[Answer]:
     """Run SQL over tables; only the columns and row groups that it needs are read.
 
     The statement reads these tables and nothing else: no file, no address, no extension, no
-    variable of this program (`locked_sql.py`).
+    variable of this program (`locked_sql.py`). It is run by a process of its own, which is ended
+    if it takes more than it may (`locked_process.py`).
 
     Args:
         tables: by their names in the query; each is also `feed.table`.
         sql: one statement of DuckDB's SQL that reads.
-        seconds: after which the statement is stopped, fetching what it gives included.
+        seconds: after which the statement is stopped, fetching and showing what it gives included.
+        memory_mb: that its rows may take.
+        rows: that are wanted at most.
 
     Yields:
         What it gives, until the end of the `with`.
 
     Raises:
-        QueryError: it is no single statement that reads, or it took too long.
+        QueryError: it is no single statement that reads, or it took too much time or memory.
         duckdb.Error: the statement is wrong.
     """
-    refuse_all_but_reading(sql)
-    stopped = Event()
     # The folder is this user's alone (0700), as are the rows that may be written there.
-    with TemporaryDirectory(prefix="rwt-query-") as folder, duckdb.connect() as connection:
-        _open_tables(connection, tables, Path(folder))
-
-        def stop() -> None:
-            stopped.set()
-            connection.interrupt()
-
-        timer = Timer(seconds, stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield connection.sql(sql)
-        except duckdb.InterruptException as error:
-            if not stopped.is_set():
-                raise
-            raise QueryError(
-                f"the statement was stopped after {seconds:g} s",
-                fate="Nothing was changed.",
-                remedy="Ask for less (--archive, limit, fewer columns), or give --seconds.",
-            ) from error
-        finally:
-            timer.cancel()
+    with TemporaryDirectory(prefix="rwt-query-") as folder:
+        opened = _opened(tables, Path(folder), memory_mb)
+        with (
+            LockedProcess(opened, TOLD) as process,
+            process.ask(sql, seconds=seconds, rows=rows, reads=True) as answer,
+        ):
+            yield answer
 
 
-def _open_tables(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, DeliveredTable], folder: Path
-) -> None:
-    """Give the tables their names, and lock the connection."""
-    threads = min(QUERY_THREADS, os.cpu_count() or 1)
-    shut(connection, memory=QUERY_MEMORY, threads=threads, spill=folder / "spilled")
+def _opened(tables: Mapping[str, DeliveredTable], folder: Path, memory_mb: int) -> LockedTables:
+    """The tables, with the statements that give them their names."""
+    datasets: dict[str, ds.Dataset | pa.Table] = {}
+    views = []
     called = Counter(name for table in tables.values() for name in table.called)
     plain = {name for name in tables if "." not in name}
     for number, table in enumerate(tables.values()):
         source = f"rwt_delivered_{number}"
-        connection.register(f"{source}_as_stored", table.dataset)
-        connection.execute(_view(source, table))
-        connection.execute(f"create schema if not exists {quoted(table.feed)}")
+        in_files = isinstance(table.dataset, ds.FileSystemDataset)  # others cannot be sent
+        datasets[f"{source}_as_stored"] = table.dataset if in_files else table.dataset.to_table()
+        views.append(_view(source, table))
+        views.append(f"create schema if not exists {quoted(table.feed)}")
         names = [f"{quoted(table.feed)}.{quoted(one)}" for one in (table.name, *table.called)]
         names += [quoted(table.name)] if table.name in tables else []
         names += [quoted(one) for one in table.called if called[one] == 1 and one not in plain]
-        for name in names:
-            connection.execute(f"create or replace view {name} as from {source}")
-    connection.execute(LOCK)
+        views += [f"create or replace view {name} as from {source}" for name in names]
+    threads = min(QUERY_THREADS, os.cpu_count() or 1)
+    return LockedTables(folder / "spilled", memory_mb, threads, datasets=datasets, views=views)
 
 
 def _view(name: str, table: DeliveredTable) -> str:
@@ -236,6 +240,38 @@ def _view(name: str, table: DeliveredTable) -> str:
     )
     stored = f"{name}_as_stored t({', '.join(places.values())})"
     return f"create view {name} as select {columns} from {stored}"  # noqa: S608 - all quoted
+
+
+@contextmanager
+def _access_told() -> Iterator[None]:
+    """Errors of boto3 about what the environment gives it, as a sentence.
+
+    Raises:
+        StackError: credentials, a profile or a region are not there, or no endpoint answers.
+    """
+    try:
+        yield
+    except (
+        NoCredentialsError,
+        PartialCredentialsError,
+        CredentialRetrievalError,
+        ProfileNotFound,
+        NoRegionError,
+    ) as error:
+        raise StackError(
+            f"S3 cannot be asked: {error}",
+            fate="Nothing was read.",
+            remedy=(
+                "Give credentials and a region as for boto3: AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY and AWS_REGION in the environment, or AWS_PROFILE."
+            ),
+        ) from error
+    except HTTPClientError as error:  # of every failure to connect
+        raise StackError(
+            f"S3 does not answer: {error}",
+            fate="Nothing was read.",
+            remedy="Look at AWS_ENDPOINT_URL and AWS_REGION, and at the network.",
+        ) from error
 
 
 def _feed(name: str, key: str) -> Feed:

@@ -9,7 +9,8 @@ minutes before they end. Region and endpoint come from the environment, for STS 
 """
 
 import os
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+import re
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 import boto3
 import botocore.session
@@ -28,6 +29,9 @@ from rwt_assets.runtime import FeedError, StackError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# AWS STS API Reference, "AssumeRole", ExternalId.
+EXTERNAL_ID: Final = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+HIDDEN: Final = "(hidden)"
 RETRIES = Config(retries={"max_attempts": 3, "mode": "standard"})
 
 
@@ -55,7 +59,8 @@ def external_id(role: Role) -> str:
     """The external id of a role; "" if it has none.
 
     Raises:
-        FeedError: the feed names a variable for it, and the environment has none.
+        FeedError: the feed names a variable for it, and the environment has none, or one that STS
+            does not take.
     """
     variable = role.external_id_variable
     value = os.environ.get(variable, "") if variable else ""
@@ -65,6 +70,16 @@ def external_id(role: Role) -> str:
             where=role.arn,
             fate="The role was not taken, and nothing was asked of its bucket.",
             remedy=f"Set {variable} wherever Dagster's processes and `rwt` run.",
+        )
+    if value and not EXTERNAL_ID.fullmatch(value):
+        raise FeedError(
+            f"what the environment has in {variable} is no external id",  # and is not shown
+            where=role.arn,
+            fate="The role was not taken, and nothing was asked of its bucket.",
+            remedy=(
+                f"Set {variable} to what was agreed on: 2 to 1224 letters, digits and _+=,.@:/- "
+                "without blanks, line ends and quotes."
+            ),
         )
     return value
 
@@ -98,11 +113,28 @@ def role_session(
                 fate="Nothing was asked of its bucket.",
                 remedy="Look at AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
             ) from error
+        except (BotoCoreError, ClientError) as error:
+            _hide(outside, error)
+            raise
 
     renewed = DeferredRefreshableCredentials(take, "assume-role")
     core = botocore.session.Session(profile=profile)
     core.register_component("credential_provider", _Renewed(renewed))
     return boto3.Session(botocore_session=core)
+
+
+def _hide(secret: str, error: BotoCoreError | ClientError) -> None:
+    """Take a secret out of what an error says; what kind of error it is stays."""
+    if not secret:
+        return
+    error.args = tuple(
+        one.replace(secret, HIDDEN) if isinstance(one, str) else one for one in error.args
+    )
+    if isinstance(error, ClientError):
+        told = error.response.get("Error", {})
+        told["Message"] = told.get("Message", "").replace(secret, HIDDEN)
+    else:
+        error.kwargs = {}  # what the text was made from
 
 
 class _Renewed:

@@ -6,12 +6,14 @@ Display", "Console Markup". `test_ways_out.py` holds that commands write in no o
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from json import dumps, loads
+from textwrap import indent
 from typing import Any, Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.progress import (
@@ -28,6 +30,7 @@ from rich.text import Text
 from rwt_assets.text import is_visible, visible, visible_lines
 
 CELL_AT_MOST: Final = 500
+COLUMN_AT_LEAST: Final = 8  # characters, of what is longer
 COMMAND: Final = "rwt "
 
 
@@ -66,10 +69,33 @@ class Screen(Console):
 
     def print_json(self, json: str | None = None, **_settings: Any) -> None:
         r"""Write a JSON document; what cannot be seen is in it as `\u` and four digits."""
-        text = dumps(loads(json or "null"), indent=2, ensure_ascii=False)
+        self._print_json(dumps(loads(json or "null"), indent=2, ensure_ascii=False))
+
+    def print_json_items(self, items: Iterable[Any]) -> None:
+        """Write an array in JSON as its items come: the whole of it is never in memory."""
+        before = "[\n"
+        for item in items:
+            body = dumps(item, indent=2, ensure_ascii=False)
+            self._print_json(before + indent(body, "  "), end="")
+            before = ",\n"
+        self._print_json("[]" if before == "[\n" else "\n]")
+
+    def _print_json(self, text: str, end: str = "\n") -> None:
         if not is_visible(text):
             text = "".join(one if is_visible(one) else dumps(one)[1:-1] for one in text)
-        self.print(JSONHighlighter()(Text(text)), soft_wrap=True)
+        self.print(JSONHighlighter()(Text(text)), soft_wrap=True, end=end)
+
+    def columns_that_fit(self, columns: Iterable[Sequence[str]]) -> int:
+        """How many columns a table has room for if none is narrower than it has to be to be read.
+
+        Args:
+            columns: the texts of each.
+        """
+        left, fit = self.width - 1, 0
+        for texts in columns:
+            left -= 3 + min(COLUMN_AT_LEAST, max(map(cell_len, texts), default=0))
+            fit += left >= 0
+        return max(fit, 1)
 
     @contextmanager
     def data(self) -> Iterator[TextIO]:

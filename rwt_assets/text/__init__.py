@@ -5,7 +5,7 @@ Names that tools take for the same, or cannot take, are here too. No feed and no
 
 from rwt_assets.text import fit_logs
 from rwt_assets.text.foreign_text import (
-    FORMULA_BEGINS,
+    FORMULAS,
     NO_MARKDOWN,
     SafeMarkdown,
     command,
@@ -44,7 +44,7 @@ from rwt_assets.text.tracebacks import is_fit, told, told_in_full, traceback_of
 
 __all__ = [
     "EXACT",
-    "FORMULA_BEGINS",
+    "FORMULAS",
     "INSENSITIVE",
     "NO_MARKDOWN",
     "Case",

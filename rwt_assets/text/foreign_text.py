@@ -44,9 +44,17 @@ _AT_START: Final = re.compile(
 _OWN_CODE: Final = re.compile(r"(?<!`)`(?!`)([^`|]+)(?<!`)`(?!`)")
 
 _ADDRESS: Final = "/?=&%+-._~"
-FORMULA_BEGINS: Final = "[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the last four are of full width
-_FORMULA: Final = re.compile(f"'*{FORMULA_BEGINS}")
-_ESCAPED: Final = re.compile(f"'+{FORMULA_BEGINS}")
+_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"  # the last four are of full width
+# Where a spreadsheet finds a formula, and what is put before it, in the words of `re` and of RE2.
+# It may split at `;` or tabs and take our quotes for text: then a cell begins within ours, too.
+FORMULAS: Final = (
+    (rf"\A('*[{_SIGNS}\t\r\n])", r"'\1"),
+    (rf"([;\t\r\n]\"*)('*[{_SIGNS}])", r"\1'\2"),
+)
+_ESCAPED: Final = (
+    (rf"\A'('*[{_SIGNS}\t\r\n])", r"\1"),
+    (rf"([;\t\r\n]\"*)'('*[{_SIGNS}])", r"\1\2"),
+)
 
 
 def visible(text: object, at_most: int = SHOWN_AT_MOST) -> str:
@@ -214,11 +222,18 @@ def spreadsheet_cell(cell: str) -> str:
     """A cell that a spreadsheet takes for a text and not for a formula.
 
     One that begins with one of `= + - @`, a tab, CR or LF, or with apostrophes and one of these,
-    has an apostrophe before it.
+    has an apostrophe before it. So has each `= + - @` that follows a semicolon, a tab or an end of
+    a line, for there a spreadsheet may begin another cell.
     """
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    return _each_replaced(cell, FORMULAS)
 
 
 def spreadsheet_text(cell: str) -> str:
     """What `spreadsheet_cell` was given."""
-    return cell[1:] if _ESCAPED.match(cell) else cell
+    return _each_replaced(cell, _ESCAPED)
+
+
+def _each_replaced(text: str, patterns: "Iterable[tuple[str, str]]") -> str:
+    for pattern, by in patterns:
+        text = re.sub(pattern, by, text)
+    return text

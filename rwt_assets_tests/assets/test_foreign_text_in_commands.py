@@ -143,6 +143,7 @@ def tried(shop, folder):
         ("query", item, "--limit", "100", "[red]hello[/red]"),
         ("query --json", item, "[red]hello[/red]"),
         ("query --csv --exact", select("1 as n", table), "1"),
+        ("query", item, "--memory", "500", "--seconds", "60", "[red]"),
         ("query", IMAGE + TITLE, "Tables are"),
         ("query", f"select error(item) from \"{table}\" where item like '%evil%'", "Tables are"),
         ("query", f'select item as "{TITLE}{MARKUP}" from "{table}"', "[red]hello"),
@@ -265,6 +266,36 @@ def test_a_spreadsheet_finds_no_formula_in_what_is_queried(shop, exact):
         assert (formula in cells) is exact
         assert (f"'{formula}" in cells) is not exact
     assert {row[1] for row in csv_rows(body)[1:]} == {"-1"}
+
+
+def test_every_type_is_written_as_csv_and_a_spreadsheet_finds_no_formula_in_it(shop):
+    values = {
+        "'a;=cmd()'": "a;'=cmd()",
+        "'=1'::blob": "3d31",
+        "['=a', 'b;=1']": """["=a", "b;'=1"]""",
+        "{'a': '\\xff'::blob, 'n': null}": '{"a": "ff", "n": null}',
+        "map {'k': 1}": '[["k", 1]]',
+        "interval 1 day": "MonthDayNano(months=0, days=1, nanoseconds=0)",
+        "-1.5::decimal(5, 2)": "-1.50",
+        "time '10:00'": "10:00:00.000000",
+        "'=e'::enum ('=e', 'f')": "'=e",
+        "date '9999-01-01' + interval 10000 year": "19999-01-01 00:00:00.000000",
+        "1::hugeint": "1",
+        "null": "",
+    }
+    asked = ", ".join(f"{sql} as c{place}" for place, sql in enumerate(values))
+    done = shop.rwt("query", f"select {asked}", "--csv")
+    assert csv_rows(done.stdout)[1] == [*values.values()]
+    shop.rwt("query", f"select {asked}", "--json")
+    none = shop.rwt("query", f"{select('item', table_of(shop))} where false", "--csv")
+    assert csv_rows(none.stdout) == [["item"]]
+
+
+def test_columns_that_do_not_fit_are_told(shop):
+    sql = "select " + ", ".join(f"{place} as column_{place}" for place in range(40))
+    told = " ".join(shop.rwt("query", sql).output.split())
+    assert "of 40 columns, as many as fit" in told
+    assert "columns" not in shop.rwt("query", "select 1 as a, 2 as b").output
 
 
 def test_a_spreadsheet_finds_no_formula_in_what_is_exported_and_it_is_taken_back_as_it_was(shop):

@@ -16,14 +16,15 @@ GIVEN = """<AssumeRoleResponse xmlns="{space}"><AssumeRoleResult><Credentials>
 <SessionToken>any</SessionToken><Expiration>{until}</Expiration>
 </Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 REFUSED = """<ErrorResponse xmlns="{space}"><Error><Type>Sender</Type><Code>AccessDenied</Code>
-<Message>User: rwt is not authorized to perform: sts:AssumeRole</Message>
+<Message>User: rwt is not authorized to perform: sts:AssumeRole, as {external_id}</Message>
 </Error></ErrorResponse>"""
 
 
 class StsStandIn:
     """A context manager. `asked` has the parameters of each call of AssumeRole.
 
-    Credentials belong to the account of the role and last for `lasts`; without one it refuses. With
+    Credentials belong to the account of the role and last for `lasts`; without one it refuses, and
+    quotes the external id. With
     `other` it answers as a server that knows no STS.
     """
 
@@ -54,7 +55,9 @@ class StsStandIn:
         assert asked["Action"] == "AssumeRole"
         self.asked.append(asked)
         if self.lasts is None:
-            return 403, REFUSED.format(space=NAMESPACE).encode()
+            return 403, REFUSED.format(
+                space=NAMESPACE, external_id=asked.get("ExternalId", "nobody")
+            ).encode()
         until = (datetime.now(UTC) + self.lasts).strftime("%Y-%m-%dT%H:%M:%SZ")
         account = asked["RoleArn"].split(":")[4]
         return 200, GIVEN.format(space=NAMESPACE, account=account, until=until).encode()

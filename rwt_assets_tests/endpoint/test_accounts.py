@@ -163,6 +163,27 @@ def test_an_external_id_that_the_environment_lacks_is_told_and_the_role_is_not_t
     assert {one["RoleArn"] for one in sts.asked} == {LAKE_ROLE}
 
 
+@pytest.mark.parametrize("value", ["a", "my secret", "secret\n", "sécret", "x" * 1225, "'secret'"])
+def test_an_external_id_that_sts_does_not_take_is_told_without_it(
+    by_roles, sts, monkeypatch, value
+):
+    monkeypatch.setenv("PARTNER_ID", value)
+    with pytest.raises(FeedError, match="in PARTNER_ID is no external id") as raised:
+        list(connect_objects(by_roles).list("partners-drop", "gtfs/"))
+    assert "cret" not in str(raised.value)
+    assert "xx" not in str(raised.value)
+    assert "in PARTNER_ID is no external id" in wrong(examine(by_roles))[f"role {ROLE}"].found
+    assert {one["RoleArn"] for one in sts.asked} == {LAKE_ROLE}
+
+
+def test_an_external_id_that_a_refusal_quotes_is_not_shown(by_roles, sts):
+    sts.lasts = None
+    with pytest.raises(ClientError, match=r"AssumeRole, as \(hidden\)") as raised:
+        list(connect_objects(by_roles).list("partners-drop", "gtfs/"))
+    assert EXTERNAL_ID not in f"{raised.value} {raised.value.response}"
+    assert raised.value.response["Error"]["Code"] == "AccessDenied"
+
+
 def test_a_server_that_knows_no_sts_is_told_as_such(by_roles, sts):
     sts.other = b'{"error": "Unsupported service: sts"}'
     with pytest.raises(StackError, match="AWS_ENDPOINT_URL_STS"):

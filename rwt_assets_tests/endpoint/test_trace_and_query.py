@@ -11,7 +11,7 @@ from rwt_assets import open_delivery, read_delivery
 from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.orchestration.sensors.dispatch import plan
-from rwt_assets.runtime.errors import ArchiveMissingError
+from rwt_assets.runtime.errors import ArchiveMissingError, StackError
 from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.endpoint.delivered_archive import KEY, delivered, rwt
 from rwt_assets_tests.stand_ins import run_request
@@ -107,3 +107,22 @@ def test_a_consumer_reads_exactly_one_revision(delivered, s3, feed):
         read_delivery(KEY)
     with pytest.raises(ArchiveMissingError):
         read_delivery("gtfs/other.zip", "stop_times.txt")
+
+
+def test_a_consumer_without_credentials_or_endpoint_is_told_what_to_set(delivered, monkeypatch):
+    with monkeypatch.context() as unset:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            unset.delenv(name, raising=False)
+        unset.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        unset.setenv("AWS_SHARED_CREDENTIALS_FILE", str(delivered / "none"))
+        unset.setenv("AWS_CONFIG_FILE", str(delivered / "none"))
+        unset.setattr("boto3.DEFAULT_SESSION", None)
+        with pytest.raises(StackError, match=r"AWS_ACCESS_KEY_ID.* or AWS_PROFILE"):
+            read_delivery(KEY, "stop_times.txt")
+    with monkeypatch.context() as away:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            away.setenv(name, "http://127.0.0.1:9")
+        away.setenv("AWS_MAX_ATTEMPTS", "1")
+        with pytest.raises(StackError, match="S3 does not answer.*AWS_ENDPOINT_URL"):
+            open_delivery(KEY, "stop_times.txt")
+    assert len(read_delivery(KEY, "stop_times.txt")) == 6

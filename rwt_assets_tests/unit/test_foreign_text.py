@@ -1,14 +1,18 @@
 """One function for each way out of a foreign text."""
 
+import re
 import subprocess
 import unicodedata
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from rwt_assets.text.foreign_text import (
+    FORMULAS,
     SafeMarkdown,
     command,
     in_markdown,
@@ -133,6 +137,28 @@ def test_a_key_is_no_option():
     assert command("rwt quarantine list --archive", "-x.zip") == (
         "rwt quarantine list --archive=-x.zip"
     )
+
+
+# What means something to a spreadsheet, more often than chance would have it.
+OF_SPREADSHEETS = st.text(st.sampled_from("a=+-@;\"',\t\r\n\uff1d"), max_size=8)
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+
+
+@given(OF_SPREADSHEETS)
+@example("a;=cmd()")
+@example('a;"=cmd()')
+@example("a\n=cmd()")
+@example("a;'=cmd()")
+def test_a_spreadsheet_that_splits_elsewhere_finds_no_formula_and_the_cell_comes_back(text):
+    cell = spreadsheet_cell(text)
+    assert spreadsheet_text(cell) == text
+    first, *others = re.split("[;\t\r\n]", cell)
+    assert not first.startswith(tuple(SIGNS))
+    assert not [one for one in others if one.lstrip('"').startswith(tuple(SIGNS))]
+    column = pa.array([text])
+    for pattern, by in FORMULAS:
+        column = pc.replace_substring_regex(column, pattern, by)
+    assert column.to_pylist() == [cell]
 
 
 @given(st.text(max_size=8) | st.sampled_from(["=1", "+1", "-1", "@a", "\t1", "\r1", "'=1", "'"]))

@@ -2,6 +2,8 @@
 
 from contextlib import closing
 from pathlib import Path
+from signal import SIGKILL
+from threading import Event
 from types import SimpleNamespace
 
 import duckdb
@@ -10,12 +12,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from rwt_assets.delivery.locked_process import ERROR_CHARACTERS, FRAME_BYTES
 from rwt_assets.delivery.locked_sql import LOCK, shut
 from rwt_assets.delivery.table_checks import find_in_rows
 from rwt_assets.documents.manifest import ArchiveManifest
 from rwt_assets.feed.expectations import Check
 from rwt_assets.reading.delivered import DeliveredTable, query
 from rwt_assets.runtime.errors import QueryError
+from rwt_assets.runtime.machine_faults import is_shortage
 from rwt_assets_tests.declared import declared_feed
 
 MARK = "what-no-statement-may-read"
@@ -206,10 +210,81 @@ def test_the_connection_itself_is_shut_whatever_the_statement(places, sql):
     assert {*Path.cwd().iterdir()} == before
 
 
-def test_a_statement_that_takes_too_long_is_stopped(tables):
-    endless = "select count(*) from range(1000000) x, range(10000000) y where x.range * y.range = 7"
-    with pytest.raises(QueryError, match=r"stopped after 0\.2 s"):
-        give(tables, endless, seconds=0.2)
+ENDLESS = [
+    "select count(*) from range(1000000) x, range(10000000) y where x.range * y.range = 7",
+    "from range(1000000000000)",  # it gives rows at once, and never the last
+    "with recursive t(n) as (select 1 union all select n + 1 from t) select count(*) from t",
+    "select repeat('x', 1500000000)",  # within one vector, where DuckDB does not look at the clock
+    "select sum(length(repeat(range::text, 10000000))) from range(1000000)",
+    "select list(range) from range(1000000000)",
+    "select range(1000000000)",
+]
+
+
+@pytest.mark.parametrize("sql", ENDLESS)
+def test_a_statement_that_takes_too_long_or_too_much_is_stopped(tables, sql):
+    with pytest.raises(QueryError, match=r"stopped after 1 s.*--seconds|memory.*--memory"):
+        give(tables, sql, seconds=1)
+
+
+def test_a_statement_that_no_interruption_reaches_is_stopped_by_its_time(tables):
+    at_once = "select sum(length(repeat(range::text, 100000000))) from range(1000000)"
+    with pytest.raises(QueryError, match=r"stopped after 0\.5 s"):
+        give(tables, at_once, seconds=0.5)
+
+
+def test_what_is_done_with_rows_is_part_of_the_time(tables):
+    with query(tables, "from range(1000000000000)", seconds=2) as found:
+        rows = found.rows()
+        next(rows)
+        Event().wait(2.5)  # a printer that is slow
+        with pytest.raises(QueryError, match=r"stopped after 2 s"):
+            next(rows)
+
+
+@pytest.mark.parametrize(
+    "sql", ["select list(range) from range(400000000)", "select range(400000000)"]
+)
+def test_a_statement_takes_no_more_memory_than_it_may(tables, sql):
+    with pytest.raises(QueryError, match=r"more memory than 100 MB.*--memory"):
+        give(tables, sql, memory_mb=100)
+
+
+def test_a_row_that_is_too_large_is_not_fetched(tables):
+    with pytest.raises(QueryError, match=r"a row of the answer has 286 MB, the most is 256"):
+        give(tables, "select repeat('x', 300000000)")
+
+
+def test_many_large_rows_come_in_pieces_and_none_is_lost(tables):
+    with query(tables, "select repeat('x', 1000000) as x, range as n from range(200)") as found:
+        pieces = [(one.nbytes, one["n"].to_pylist()) for one in found.batches()]
+    assert [n for _, some in pieces for n in some] == [*range(200)]
+    assert max(size for size, _ in pieces) <= FRAME_BYTES
+    assert len(pieces) > 2
+
+
+def test_an_error_that_quotes_a_giant_is_cut(tables):
+    with pytest.raises(duckdb.Error) as raised:
+        give(tables, "select error(repeat('x', 5000000))")
+    assert len(str(raised.value)) <= ERROR_CHARACTERS
+
+
+def test_the_process_of_a_statement_does_not_outlive_it(tables):
+    with query(tables, ENDLESS[1]) as found:
+        next(found.rows())
+        process = found._child._process
+        assert process.poll() is None
+    assert process.returncode == -SIGKILL
+
+
+def test_a_process_that_somebody_else_kills_is_said_to_be_killed(tables):
+    with query(tables, ENDLESS[1]) as found:
+        rows = found.batches()
+        next(rows)
+        found._child._process.kill()
+        with pytest.raises(QueryError, match="was killed") as raised:
+            list(rows)
+    assert is_shortage(raised.value)
 
 
 def test_a_statement_takes_no_more_memory_or_disk_than_it_may(tmp_path):
@@ -263,6 +338,27 @@ def test_a_check_of_a_feed_reads_the_rows_of_its_archive_and_nothing_else(places
     assert "1 (a 1)" in found.pop().what
     assert all("could not be asked" in one.what for one in found), found
     assert len(found) > len(READING) - 3  # all but those that are run and give nothing
+
+
+def test_a_check_that_takes_too_long_or_too_much_is_told_and_the_next_is_asked(tmp_path):
+    rows = tmp_path / "0.parquet"
+    pq.write_table(pa.table({"a": [1]}), rows)
+    asked = [
+        Check(name="giant", sql=ENDLESS[3], seconds=0.5, severity="warn"),
+        Check(name="endless", sql=ENDLESS[1], seconds=0.5),
+        Check(name="list", sql="select range(400000000)"),
+        Check(name="wrong", sql="from rows"),
+        Check(name="right", sql="from rows where a > 1"),
+    ]
+    feed = declared_feed().model_copy(update={"checks": tuple(asked)})
+    manifest = ArchiveManifest.model_construct(members=[], control=SimpleNamespace(claims=[]))
+    giant, endless, large, wrong = find_in_rows(feed, manifest, {"rows.csv": [rows]}, tmp_path)
+    for one in (giant, endless):
+        assert "could not be asked: the statement was stopped after 0.5 s" in one.what
+        assert "Give the check more `seconds`" in one.what
+    assert (giant.severity, endless.severity) == ("warn", "fail")
+    assert "could not be asked: the statement needs more memory than 1000 MB" in large.what
+    assert wrong.what == "wrong: rows that are wrong: 1 (a 1)"
 
 
 def test_a_check_that_does_something_else_is_no_check():

@@ -55,6 +55,34 @@ def test_another_database_is_refused_without_showing_the_password(tmp_path, url)
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "me:pa@secret@host/db",
+        "me:pa@secret/db@host/db",
+        "me:pa@secret?a@host/db",
+        "me:secret/db",
+        "me:pa@host:secret/db",
+        "me:secret@host:99999/db",
+        "me:secret@host:-1/db",
+        "me:secret@a host/db",
+    ],
+)
+def test_a_mistyped_database_is_refused_without_a_part_of_the_password(tmp_path, place):
+    with pytest.raises(StackError, match="%40") as refused:
+        storage_settings(f"postgresql://{place}", tmp_path)
+    assert "secret" not in str(refused.value)
+    assert "host:5432/database" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "/db", "me@/db?host=/run/postgresql", "me:a/b#c@[::1]:5432/db", "a-b.c_d:5432", "me:@h/d"],
+)
+def test_a_database_that_can_be_is_taken(tmp_path, place):
+    assert settings(f"postgresql://{place}", tmp_path).keys() == STORAGES
+
+
 def test_without_its_packages_postgresql_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("rwt_assets.embedded.storage.find_spec", lambda name: None)
     with pytest.raises(StackError, match=r"pip install 'rwt_assets\[postgresql\]'"):
