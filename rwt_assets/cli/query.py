@@ -148,7 +148,8 @@ def _as_texts(column: pa.Array, *, exact: bool) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
-    written = pa.types.is_primitive(kind) and not pa.types.is_interval(kind)
+    number = pa.types.is_primitive(kind) or pa.types.is_decimal(kind)  # or a date, or a time
+    written = number and not pa.types.is_interval(kind)
     if not (written or pa.types.is_null(kind) or _is_text(kind)):
         values = map(_plain, python_values(column))
         column = pa.array([None if one is None else _text(one) for one in values], pa.string())

@@ -43,7 +43,7 @@ def storage_settings(url: str, home: Path) -> str:
         YAML, a line for each storage. It holds the password if the URL does.
 
     Raises:
-        StackError: the URL is of another database or is none, or what PostgreSQL needs is not installed.
+        StackError: the URL is of another database or is none, or what it needs is not installed.
     """
     if not url:
         return _section(

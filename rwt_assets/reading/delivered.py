@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from botocore.exceptions import ConnectionError as EndpointFailure
 from botocore.exceptions import (
     CredentialRetrievalError,
     HTTPClientError,
@@ -266,7 +267,7 @@ def _access_told() -> Iterator[None]:
                 "AWS_SECRET_ACCESS_KEY and AWS_REGION in the environment, or AWS_PROFILE."
             ),
         ) from error
-    except HTTPClientError as error:  # of every failure to connect
+    except (EndpointFailure, HTTPClientError) as error:
         raise StackError(
             f"S3 does not answer: {error}",
             fate="Nothing was read.",

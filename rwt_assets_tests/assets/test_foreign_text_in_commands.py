@@ -257,6 +257,10 @@ def csv_rows(body):
     return [*csv.reader(StringIO(body, newline=""))]
 
 
+def guarded(formula):
+    return "'" + re.sub("(?<=[;\t\r\n])(?=[=+@-])", "'", formula)
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_spreadsheet_finds_no_formula_in_what_is_queried(shop, exact):
     asked = ["query", select("item, 1 - 2 as n", table_of(shop)), "--csv"]
@@ -264,7 +268,7 @@ def test_a_spreadsheet_finds_no_formula_in_what_is_queried(shop, exact):
     cells = {row[0] for row in csv_rows(body)[1:]}
     for formula in FORMULAS:
         assert (formula in cells) is exact
-        assert (f"'{formula}" in cells) is not exact
+        assert (guarded(formula) in cells) is not exact
     assert {row[1] for row in csv_rows(body)[1:]} == {"-1"}
 
 
@@ -302,7 +306,7 @@ def test_a_spreadsheet_finds_no_formula_in_what_is_exported_and_it_is_taken_back
     shop.rwt("quarantine", "export", shop.key, "--output", "formulas.csv")
     rows = csv_rows(Path("formulas.csv").read_bytes().decode("utf-8-sig"))
     cells = {cell for row in rows for cell in row}
-    assert {f"'{formula}" for formula in FORMULAS} <= cells
+    assert {*map(guarded, FORMULAS)} <= cells
     assert [cell for cell in cells if cell[:1] in {*"=+-@\t\r\n"} - {""} and cell] == []
     taken = shop.rwt("quarantine", "import", "formulas.csv").output
     assert f"rows corrected: 0, as they were: {len(rows) - 1}" in " ".join(taken.split())

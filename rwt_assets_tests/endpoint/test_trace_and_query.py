@@ -123,6 +123,6 @@ def test_a_consumer_without_credentials_or_endpoint_is_told_what_to_set(delivere
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             away.setenv(name, "http://127.0.0.1:9")
         away.setenv("AWS_MAX_ATTEMPTS", "1")
-        with pytest.raises(StackError, match="S3 does not answer.*AWS_ENDPOINT_URL"):
+        with pytest.raises(StackError, match=r"S3 does not answer.*AWS_ENDPOINT_URL"):
             open_delivery(KEY, "stop_times.txt")
     assert len(read_delivery(KEY, "stop_times.txt")) == 6
