@@ -115,7 +115,8 @@ def _show(found: Trace, shards_shown: int) -> None:
         runs.add_row(run.run_id, run.step, run.status, run.began, seconds, run.reason)
     console.print(runs if found.runs else "No run was asked for it yet.")
     for check in found.checks:
-        verdict = "passed" if check.passed else f"FAILED ({check.severity})"
+        why = f": {check.reason}" if check.reason else ""
+        verdict = "passed" if check.passed else f"FAILED ({check.severity}){why}"
         console.print(f"check {check.asset}:{check.check} {verdict}", markup=False)
     if found.delivered_at:
         console.print(f"Delivered at {found.delivered_at}", markup=False)

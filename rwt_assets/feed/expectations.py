@@ -140,7 +140,7 @@ class Check(_Declaration):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     sql: Annotated[str, AfterValidator(_one_select)]
     severity: Severity = "fail"
-    seconds: float = Field(default=600, gt=0, allow_inf_nan=False)
+    seconds: float = Field(default=600, gt=0, le=86_400, allow_inf_nan=False)
     description: str = ""
 
     @model_validator(mode="after")

@@ -76,13 +76,14 @@ class TracedShard:
 
 @dataclass(frozen=True, slots=True)
 class TracedCheck:
-    """The result of an asset check in a run of the archive."""
+    """The result of an asset check in a run of the archive; `reason` is what it tells."""
 
     asset: str
     check: str
     passed: bool
     severity: str
     run_id: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +351,7 @@ def _checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[Traced
                 passed=result.passed,
                 severity=result.severity.value,
                 run_id=run.run_id,
+                reason=result.description or "",
             )
         )
     return found

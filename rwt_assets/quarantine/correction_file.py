@@ -8,8 +8,9 @@ The first columns say where a row is from and why it was rejected; then follow t
 member. They begin with `rwt_`, with more underscores before it where a member has such a column.
 
 A cell that begins with one of `= + - @`, a tab, CR or LF has an apostrophe before it, and so has
-one that begins with apostrophes and one of these. One apostrophe is taken off such a cell when the
-file is read, so every text comes back as it was.
+one that begins with apostrophes and one of these, and what follows a separator within a cell
+(`foreign_text.py`). These apostrophes are taken off when the file is read, so every text comes back
+as it was.
 """
 
 import codecs

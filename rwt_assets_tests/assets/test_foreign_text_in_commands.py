@@ -129,7 +129,7 @@ def tried(shop, folder):
         ("trace", shard, "rows"),
         ("trace", failed, "failed"),
         ("trace", raised, "raised ValueError: no such item"),
-        ("trace", held, "references_hold FAILED"),
+        ("trace", held, "references_hold FAILED (WARN): "),
         ("trace --json", held, "[red]hello"),
         ("trace", f"no{KEY_END}", "No feed knows"),
         ("deliveries", key, "current"),
