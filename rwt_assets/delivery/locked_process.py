@@ -45,7 +45,9 @@ ROW_BYTES: Final = 256 << 20
 FRAME_AT_MOST: Final = 2 * ROW_BYTES
 ERROR_CHARACTERS: Final = 8_000
 _ROWS, _END, _ERROR = b"R", b"E", b"X"
-_SERVE: Final = "import sys; from rwt_assets.locked_process import serve; serve(int(sys.argv[1]))"
+_SERVE: Final = (
+    "import sys; from rwt_assets.delivery.locked_process import serve; serve(int(sys.argv[1]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
