@@ -1,8 +1,8 @@
 """Pages of source files, so that links out of `docs/` lead somewhere on the site as well.
 
 What belongs here: what `make docs` does beside Markdown. What does not: text. Pages link to
-`../rwt_assets/feed.py`, which a Git host shows; the site is given a page of every such file,
-at `source/rwt_assets/feed.py`. MkDocs documentation: "Hooks", "Developing Plugins".
+`../rwt_assets/feed/feed.py`, which a Git host shows; the site is given a page of every such file,
+at `source/rwt_assets/feed/feed.py`. MkDocs documentation: "Hooks", "Developing Plugins".
 """
 
 import posixpath

@@ -32,13 +32,13 @@ _WHOLE_WAY: Final = """
 import json, resource, sys, time
 from pathlib import Path
 from tempfile import TemporaryFile
-from rwt_assets.enriched import EnrichedShard
-from rwt_assets.feed import Feed
-from rwt_assets.frames import member_frame_type
-from rwt_assets.notifications import ArchiveRevision
-from rwt_assets.preview import LOCAL, LocalArchive
-from rwt_assets.resources.parquet_io_manager import encode_shard
-from rwt_assets.unpacking import OnePassWriter, unpack_archive
+from rwt_assets.orchestration.steps.enriched import EnrichedShard
+from rwt_assets.feed.feed import Feed
+from rwt_assets.orchestration.steps.frames import member_frame_type
+from rwt_assets.storage.notifications import ArchiveRevision
+from rwt_assets.authoring.preview import LOCAL, LocalArchive
+from rwt_assets.orchestration.steps.parquet_io_manager import encode_shard
+from rwt_assets.shard.unpacking import OnePassWriter, unpack_archive
 
 feed = Feed.model_validate(json.loads(sys.argv[2]) | {"one_pass": True, "keep_shards": False})
 file = Path(sys.argv[1])
