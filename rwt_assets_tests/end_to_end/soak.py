@@ -8,8 +8,9 @@ stack (`running_stack.py`).
 Some archives are uploaded again, with other content, with the same bytes, or with a content that
 no declaration accepts. Now and then another declaration stands for a while. The code location is
 not reloaded, so declarative automation sees none of that: what is to be processed again, a person
-asks for. When everything has settled under the last declaration, what is not as it says is
-processed again, and a few of the others get a content that is refused.
+asks for. When nothing moves any more, what has failed is retried. When everything has settled under
+the last declaration, what is not as it says is processed again, and a few of the others get a
+content that is refused.
 
 Nothing is asserted about time. At the end the rows of every archive are read from the objects
 that its delivery names and compared, as a multiset, with those of its newest acceptable upload.
@@ -138,6 +139,7 @@ class SoakReport:
     faults: dict[str, int] = field(default_factory=dict)
     while_down: int = 0
     swept: int = 0
+    retried: int = 0
     runs: dict[str, int] = field(default_factory=dict)
     reasons: "Counter[str]" = field(default_factory=Counter)
     rows: int = 0
@@ -164,6 +166,7 @@ class SoakReport:
         yield "requests", f"{self.requests:,}, {self.while_down} of them while the server was down"
         yield "injected errors", f"{injected:,} ({_counted(self.faults)})"
         yield "found by sweeps", f"{self.swept} archives"
+        yield "rwt retry", f"{self.retried} archives tried again"
         yield "runs", f"{sum(self.runs.values()):,} ({_counted(self.runs)})"
         for reason, count in self.reasons.most_common(REASONS_SHOWN):
             yield "  failed run", f"{count} x {reason[:REASON_CHARACTERS]}"
@@ -289,6 +292,7 @@ class _Soak:
                 done += 1
             elif monotonic() - self._moved > STALL_SECONDS:
                 self._sweep()  # what a killed server forgot to announce holds the rest up
+                self._retry()  # and so does what failed while another declaration stood
             if monotonic() - self._began > self._plan.seconds_at_most:
                 self._report.problems.append(f"{len(acts) - done} acts were not reached in time")
                 return
@@ -416,6 +420,14 @@ class _Soak:
         recorded = sum(line.endswith(" recorded") for line in lines)
         self._report.swept += recorded
         self._say(f"rwt sweep: {recorded} archives recorded")
+
+    def _retry(self) -> None:
+        """As an operator does who sees that archives have failed, and why."""
+        if self._declared_at:
+            return  # they would fail again
+        retried = self._rwt("retry").splitlines()
+        self._report.retried += len(retried)
+        self._say(f"rwt retry: {len(retried)} archives are tried again")
 
     def _rwt(self, *command: str) -> str:
         """As an operator does: a command, again if the endpoint refused; what it printed."""
