@@ -90,6 +90,7 @@ from rwt_assets.terminal import (
     errors,
     errors_told,
     progress_bars,
+    refuse_password,
     stop_with,
     tell,
 )
@@ -177,6 +178,7 @@ def demo(
 
 @app.command(rich_help_panel=BEGIN)
 def up(
+    context: typer.Context,
     state: State = DEFAULT_STATE,
     endpoint: Annotated[
         str,
@@ -191,7 +193,8 @@ def up(
         typer.Option(
             envvar="RWT_STORAGE_URL",
             metavar="URL",
-            help="PostgreSQL database for runs and events (postgresql://...); else SQLite.",
+            help="PostgreSQL database for runs and events (postgresql://...); else SQLite. A URL "
+            "with a password is taken from the variable alone.",
         ),
     ] = "",
 ) -> None:
@@ -205,6 +208,7 @@ def up(
     Status 1, with the reason and nothing started, if the definitions of the project do not load.
     """
     with errors_told(), _stopped_by_signals():
+        refuse_password(context, "storage", storage)
         refuse_unloadable(fate="Nothing was started.")
         feeds = declared_feeds()
         with _stack(state, feeds, endpoint, storage) as stack:

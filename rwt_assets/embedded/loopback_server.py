@@ -49,11 +49,11 @@ def comes_from_a_page(headers: dict[bytes, bytes]) -> bool:
     return (
         b"origin" in headers
         or headers.get(b"sec-fetch-site", b"") in ELSEWHERE
-        or not _is_local(headers.get(b"host", b"").decode("latin-1"))
+        or not is_local(headers.get(b"host", b"").decode("latin-1"))
     )
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether a `Host` cannot be another's name: an address, or a name that is loopback's."""
     name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     with suppress(ValueError):

@@ -32,7 +32,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Self
@@ -56,6 +55,12 @@ from rwt_assets.embedded.processes import (
     listens,
 )
 from rwt_assets.embedded.server import DEFAULT_PORT, EmbeddedServer, local_environment
+from rwt_assets.embedded.state_folder import (
+    LOCK_FILE,
+    make_state_folder,
+    open_lock,
+    refuse_of_others,
+)
 from rwt_assets.embedded.storage import opened, storage_settings
 from rwt_assets.feed import Feed
 from rwt_assets.graph import REPORTED_TOGETHER, refuse_unloaded
@@ -63,7 +68,6 @@ from rwt_assets.resources import connect_objects
 from rwt_assets.runtime import (
     PROJECT_VARIABLE,
     StackError,
-    StateFolderError,
     current_project,
     wants_json,
 )
@@ -79,7 +83,6 @@ RESTARTS = 3
 RESTART_WINDOW_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 STACK_FILE = "stack.json"
-LOCK_FILE = "lock"
 
 
 class StackRecord(BaseModel):
@@ -163,7 +166,7 @@ class EmbeddedStack:
         self._webserver = self._child(
             "webserver",
             "webserver",
-            ["dagster_webserver", "-h", LOOPBACK, "-p", str(self._ui_port)],
+            ["rwt_assets.embedded.webserver", "-h", LOOPBACK, "-p", str(self._ui_port)],
             workspace,
         )
         self._daemon = self._child(
@@ -181,7 +184,7 @@ class EmbeddedStack:
         return self._endpoint_url
 
     def __enter__(self) -> Self:
-        self._make_state_folder()
+        make_state_folder(self.state)
         self._take_lock()
         self._umask = os.umask(OWN_ALONE)
         try:
@@ -201,24 +204,6 @@ class EmbeddedStack:
         traceback: TracebackType | None,
     ) -> None:
         self._stop()
-
-    def _make_state_folder(self) -> None:
-        """Make it, its owner's alone: archives, rows and the storage's password lie there."""
-        try:
-            # A folder that is there already may have another use and be another person's.
-            ours = not self.state.exists() or (self.state / LOCK_FILE).exists()
-            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if ours and self.state.stat().st_uid == os.geteuid():
-                self.state.chmod(0o700)
-            with NamedTemporaryFile(dir=self.state):
-                pass  # else it would be SQLite or a log that could not be written
-        except OSError as error:
-            raise StateFolderError(
-                f"nothing can be written to the state folder: {error.strerror}",
-                where=str(self.state),
-                fate="Nothing was started.",
-                remedy="Give a folder of your own: --state or RWT_STATE.",
-            ) from error
 
     def watch(self) -> None:
         """Wait half a second; start again what has ended.
@@ -325,8 +310,7 @@ class EmbeddedStack:
         os.umask(self._umask)
 
     def _take_lock(self) -> None:
-        (self.state / LOCK_FILE).touch(mode=0o600)
-        self._lock = (self.state / LOCK_FILE).open("w")
+        self._lock = open_lock(self.state)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -362,7 +346,12 @@ def dagster_home(state: Path) -> Path:
 
 
 def read_record(state: Path) -> StackRecord | None:
-    """The addresses of the stack that runs, or ran last, in a state folder."""
+    """The addresses of the stack that runs, or ran last, in a state folder.
+
+    Raises:
+        StateFolderError: the folder is another user's.
+    """
+    refuse_of_others(state)
     with suppress(OSError, ValueError):
         return StackRecord.model_validate_json((state / STACK_FILE).read_text())
     return None

@@ -16,6 +16,7 @@ from rwt_assets.terminal.session import (
     enter,
     errors,
     errors_told,
+    refuse_password,
     stop_with,
     tell,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "errors",
     "errors_told",
     "progress_bars",
+    "refuse_password",
     "stop_with",
     "tell",
 ]

@@ -87,6 +87,24 @@ def enter(state: Path) -> bool:
     return True
 
 
+def refuse_password(context: typer.Context, name: str, url: str) -> None:
+    """End the command with status 2 if a URL was typed with a password in it.
+
+    What was typed can be read by every user of the machine while the command runs (`ps`).
+    """
+    source = context.get_parameter_source(name)
+    if source is None or source.name != "COMMANDLINE":
+        return
+    variable = next(str(one.envvar) for one in context.command.params if one.name == name)
+    if "@" in url and ":" in url.rpartition("@")[0].partition("://")[2]:
+        errors.print(
+            f"The password of --{name} could be read by every user of this machine. Nothing was "
+            f"started. Set {variable} instead of --{name}.",
+            style="red",
+        )
+        raise typer.Exit(WRONG_COMMAND_LINE)
+
+
 def check_loads(state: Path, *, here: bool, fate: str = "Nothing was done.") -> None:
     """Raise if Dagster cannot load the project: then nothing that is asked for would happen.
 

@@ -53,7 +53,8 @@ class RunningStack:
         self.state = state
         self._variables = dict(variables or {})
         self._elsewhere = ["--endpoint", endpoint] if endpoint else []
-        self._elsewhere += ["--storage", storage] if storage else []
+        if storage:  # it has a password
+            self._variables["RWT_STORAGE_URL"] = storage
         self.feed = feed or declared_feed()
         self._process: subprocess.Popen[bytes] | None = None
 

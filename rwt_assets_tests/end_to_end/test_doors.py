@@ -1,5 +1,9 @@
 """What `rwt up` opens: ports, files and environments, as the kernel tells them."""
 
+import json
+import urllib.error
+import urllib.request
+
 import psutil
 import pytest
 
@@ -29,6 +33,7 @@ def test_rwt_up_opens_loopback_alone_and_its_files_to_its_owner_alone(tmp_path):
         assert beyond_loopback(found) == []
         for process in processes[1:]:
             assert MARK not in process.environ().values(), process.cmdline()
+        assert_its_pages_alone_are_answered(stack.record.ui_url)
         archive = tmp_path / "monday.zip"
         archive.write_bytes(timetable(trips=1, stops=2))
         sent = RunningStack(stack.state).rwt("submit", "--feed", "gtfs", "--wait", str(archive))
@@ -41,6 +46,20 @@ def test_rwt_up_opens_loopback_alone_and_its_files_to_its_owner_alone(tmp_path):
         stack.end()
     assert [path.name for path in of_others.rglob("*")] == ["dagster.yaml"]
     assert (of_others / "dagster.yaml").read_text() == settings
+
+
+def assert_its_pages_alone_are_answered(url):
+    """What a page of another origin sends without asking is refused, our own page is answered."""
+    query = json.dumps({"query": "mutation { reloadWorkspace { __typename } }"}).encode()
+    theirs = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    by_name = {"Host": "evil.example", "Content-Type": "application/json"}
+    for headers in (theirs, by_name):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", query, headers))
+        assert refused.value.code == 403
+    ours = {"Origin": url, "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", query, ours)) as answer:
+        assert "errors" not in json.load(answer)
 
 
 @pytest.mark.parametrize("place", ["a file/state", "a file"])

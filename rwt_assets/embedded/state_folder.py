@@ -1,0 +1,79 @@
+"""The folder below which a stack keeps everything: its owner's alone, and nobody else's.
+
+What belongs here: making it, locking it, and refusing one that another user could have prepared.
+What does not: what lies in it (`stack.py`). Rules: POSIX.1-2017, `open` (`O_NOFOLLOW`), `chmod`.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Final
+
+from rwt_assets.runtime import StateFolderError
+
+LOCK_FILE: Final = "lock"
+GIVE_ANOTHER: Final = "Give a folder of your own: --state or RWT_STATE."
+OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def make_state_folder(folder: Path) -> None:
+    """Make it, or take one that is there: archives, rows and the storage's password lie in it.
+
+    One that is empty, or in which a stack has run, becomes its owner's alone (0700) before anything
+    is written. In one with another use, what the stack writes is its owner's alone.
+
+    Raises:
+        StateFolderError: it is another user's, others may write there, or nobody can.
+    """
+    with _refused(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_of_others(folder)
+        if (folder / LOCK_FILE).exists() or not any(folder.iterdir()):
+            folder.chmod(0o700)
+        elif folder.stat().st_mode & OTHERS_MAY_WRITE:
+            raise _refusal(folder, "other users of this machine may write to the state folder")
+        with NamedTemporaryFile(dir=folder):
+            pass  # else it would be SQLite or a log that could not be written
+
+
+def refuse_of_others(folder: Path) -> None:
+    """Raise if a state folder is another user's, who could lead this process anywhere.
+
+    Raises:
+        StateFolderError: it is.
+    """
+    try:
+        owner = folder.stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner != os.geteuid():
+        raise _refusal(folder, f"the state folder belongs to another user (uid {owner})")
+
+
+def open_lock(folder: Path) -> IO[str]:
+    """The lock of a state folder, made if it is not there; never one that lies elsewhere.
+
+    Raises:
+        StateFolderError: it is a link, or cannot be written to.
+    """
+    with _refused(folder):
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.fdopen(os.open(folder / LOCK_FILE, flags, 0o600), "w")
+
+
+@contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = f"nothing can be written to the state folder: {error.strerror}"
+        raise _refusal(folder, why) from error
+
+
+def _refusal(folder: Path, why: str) -> StateFolderError:
+    return StateFolderError(
+        why, where=str(folder), fate="Nothing was started.", remedy=GIVE_ANOTHER
+    )

@@ -1,0 +1,133 @@
+"""The state folder is its owner's alone, and one that somebody else prepared is not used."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rwt_assets.cli.main import app
+from rwt_assets.embedded import stack
+from rwt_assets.embedded.state_folder import make_state_folder, open_lock
+from rwt_assets.runtime.errors import StateFolderError
+
+SOMEBODY = 12_345
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def of_another(tmp_path, monkeypatch):
+    """A state folder in which another user's stack runs."""
+    state = tmp_path / ".rwt"
+    state.mkdir()
+    record = stack.StackRecord(pid=1, ui_url="http://evil.example", endpoint_url="http://evil")
+    (state / stack.STACK_FILE).write_text(record.model_dump_json())
+    if os.geteuid() == 0:
+        os.chown(state, SOMEBODY, SOMEBODY)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    return state
+
+
+@pytest.mark.parametrize("there", ["", "empty", "used"])
+def test_it_is_its_owners_alone_before_anything_is_written(tmp_path, there):
+    folder = tmp_path / "a" / "state"
+    if there:
+        folder.mkdir(mode=0o755, parents=True)
+    if there == "used":
+        (folder / "lock").touch()
+    make_state_folder(folder)
+    assert mode(folder) == 0o700
+
+
+def test_one_with_another_use_keeps_its_mode(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "a.txt").touch()
+    make_state_folder(tmp_path)
+    assert mode(tmp_path) == 0o755
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o775, 0o1777])
+def test_one_with_another_use_in_which_others_may_write_is_refused(tmp_path, bits):
+    (tmp_path / "a.txt").touch()
+    tmp_path.chmod(bits)
+    with pytest.raises(StateFolderError, match="other users of this machine may write"):
+        make_state_folder(tmp_path)
+
+
+def test_one_of_another_user_is_refused(of_another):
+    with pytest.raises(StateFolderError, match="belongs to another user"):
+        make_state_folder(of_another)
+    assert [path.name for path in of_another.iterdir()] == [stack.STACK_FILE]
+
+
+@pytest.mark.parametrize("target", ["there", "not there"])
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path, target):
+    elsewhere, state = tmp_path / "elsewhere", tmp_path / "state"
+    if target == "there":
+        elsewhere.write_text("precious")
+    state.mkdir()
+    (state / "lock").symlink_to(elsewhere)
+    with pytest.raises(StateFolderError, match="nothing can be written"):
+        open_lock(state)
+    assert elsewhere.exists() == (target == "there")
+    assert target == "not there" or elsewhere.read_text() == "precious"
+
+
+def test_the_lock_is_its_owners_alone(tmp_path):
+    open_lock(tmp_path).close()
+    assert mode(tmp_path / "lock") == 0o600
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["sweep"], ["trace", "a.zip"], ["up"], ["quarantine", "list"]]
+)
+def test_no_command_goes_by_the_state_of_another_user(of_another, monkeypatch, command):
+    monkeypatch.chdir(of_another.parent)
+    for name in ("DAGSTER_HOME", "RWT_STATE", "RWT_STORAGE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 2, answer.output
+    assert "belongs to another user" in " ".join(answer.stderr.split())
+    assert "evil" not in answer.output
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://rwt:hunter22@localhost/rwt", "postgresql://rwt:hun@ter22@localhost/rwt"]
+)
+def test_a_password_that_was_typed_is_refused_and_the_variable_is_named(tmp_path, url):
+    answer = CliRunner().invoke(app, ["up", "--state", str(tmp_path / "s"), "--storage", url])
+    assert answer.exit_code == 2
+    said = " ".join(answer.stderr.split())
+    assert "RWT_STORAGE_URL" in said
+    assert "hun" not in said
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_password_of_the_environment_and_a_url_without_one_are_taken(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(stack, "EmbeddedStack", lambda *_, storage, **__: taken.append(storage))
+    monkeypatch.setattr("rwt_assets.cli.main.refuse_unloadable", lambda **_: None)
+    monkeypatch.setenv("RWT_STORAGE_URL", "postgresql://rwt:hunter22@localhost/rwt")
+    state = ["up", "--state", str(tmp_path / "s")]
+    runner = CliRunner()
+    runner.invoke(app, state)
+    runner.invoke(app, [*state, "--storage", "postgresql://rwt@localhost/rwt"])
+    assert taken == [
+        "postgresql://rwt:hunter22@localhost/rwt",
+        "postgresql://rwt@localhost/rwt",
+    ]
+
+
+def test_the_mode_of_a_checkout_is_no_matter(tmp_path):
+    """A state folder below a folder of anybody is still its owner's alone."""
+    state = Path(shutil.copytree(tmp_path, tmp_path / "copy")) / ".rwt"
+    make_state_folder(state)
+    assert mode(state) == 0o700
