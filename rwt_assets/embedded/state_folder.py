@@ -47,7 +47,7 @@ def refuse_of_others(folder: Path) -> None:
     """
     try:
         owner = folder.stat().st_uid
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if owner != os.geteuid():
         raise _refusal(folder, f"the state folder belongs to another user (uid {owner})")

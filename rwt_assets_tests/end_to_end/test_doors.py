@@ -56,6 +56,7 @@ def assert_its_pages_alone_are_answered(url):
     for headers in (theirs, by_name):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", query, headers))
+        refused.value.close()
         assert refused.value.code == 403
     ours = {"Origin": url, "Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", query, ours)) as answer:
