@@ -53,14 +53,12 @@ from rwt_assets.orchestration.sensors import plan
 from rwt_assets.orchestration.steps import EnrichedShard, EnrichedShardIOManager, Written, to_frame
 from rwt_assets.quarantine import read_entries
 from rwt_assets.resources import (
-    Message,
     ObjectStoreResource,
-    QueueDepth,
     QueueResource,
     SecretsResource,
 )
 from rwt_assets.runtime import REASON_TAG, ArchiveMissingError, FeedError
-from rwt_assets.storage import ObjectHead
+from rwt_assets.storage import Message, ObjectHead, QueueDepth
 
 ROUNDS = 50  # an archive takes three
 AT_MOST = 1_000_000
@@ -226,6 +224,10 @@ class InMemoryQueue:
         self.deleted += sorted(names)
         self.messages = [m for m in self.messages if m.message_id not in names]
         return []
+
+    def start_move(self, dead_letter_queue: str) -> bool:
+        """It moves nothing by itself."""
+        return False
 
 
 # Dagster makes copies of a resource by its settings; the name in them leads all copies here.

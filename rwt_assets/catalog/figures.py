@@ -18,7 +18,7 @@ from rwt_assets.catalog.standing import count_archives
 
 if TYPE_CHECKING:
     from rwt_assets.catalog.catalog import FeedCatalog
-    from rwt_assets.resources import Queue
+    from rwt_assets.storage import Queue
 
 
 @dataclass(frozen=True, slots=True)

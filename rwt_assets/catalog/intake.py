@@ -28,9 +28,8 @@ from rwt_assets.storage import ArchiveRevision, parse_notification
 if TYPE_CHECKING:
     from rwt_assets.catalog.catalog import FeedCatalog
     from rwt_assets.feed import Feed
-    from rwt_assets.resources import Message, Queue
     from rwt_assets.status import Event
-    from rwt_assets.storage import ObjectHead, ObjectStore
+    from rwt_assets.storage import Message, ObjectHead, ObjectStore, Queue
 
 VISIBILITY_SECONDS: Final = 60
 PAGE: Final = 1_000

@@ -27,8 +27,7 @@ from rwt_assets.status import Heartbeat, Problem, silent_daemons
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
-    from rwt_assets.resources import Queue
-    from rwt_assets.storage import ObjectStore
+    from rwt_assets.storage import ObjectStore, Queue
 
 Found = TypeVar("Found")
 BUCKETS: Final = (2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400)

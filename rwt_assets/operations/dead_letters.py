@@ -1,7 +1,7 @@
 """Messages that were delivered too often: what they are, why, and back into their queue.
 
-What belongs here: reading a dead-letter queue and returning what is in it. What does not: SQS
-(`queue.py`) and the command (`dead_letters.py`). Rules: Amazon SQS Developer
+What belongs here: reading a dead-letter queue and returning what is in it. What does not: the
+queue (`storage/queue.py`) and the command (`dead_letters.py`). Rules: Amazon SQS Developer
 Guide, "Using dead-letter queues in Amazon SQS", "Learn how to configure a dead-letter queue
 redrive".
 """
@@ -17,7 +17,7 @@ from rwt_assets.storage import parse_notification
 
 if TYPE_CHECKING:
     from rwt_assets.feed import Feed
-    from rwt_assets.resources import Message, SqsQueue
+    from rwt_assets.storage import Message, Queue
 
 HIDDEN_SECONDS: Final = 60
 WAIT_SECONDS: Final = 1
@@ -36,9 +36,7 @@ class DeadLetter:
     begins: str
 
 
-def list_dead_letters(
-    queue: "SqsQueue", feeds: "Sequence[Feed]", *, at_most: int
-) -> list[DeadLetter]:
+def list_dead_letters(queue: "Queue", feeds: "Sequence[Feed]", *, at_most: int) -> list[DeadLetter]:
     """Look at the dead letters of a queue; they stay where they are.
 
     Args:
@@ -59,7 +57,7 @@ def list_dead_letters(
 
 
 def redrive(
-    queue: "SqsQueue",
+    queue: "Queue",
     feeds: "Sequence[Feed]",
     *,
     message_ids: Collection[str] = (),
@@ -101,7 +99,7 @@ def redrive(
     return moved
 
 
-def _received(queue: "SqsQueue", name: str) -> "Iterator[Message]":
+def _received(queue: "Queue", name: str) -> "Iterator[Message]":
     """Messages until none comes, each once; what is not used of a batch is given back."""
     seen: set[str] = set()
     while batch := queue.receive(

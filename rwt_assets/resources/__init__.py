@@ -18,9 +18,6 @@ from rwt_assets.resources.object_store import (
     page_of,
 )
 from rwt_assets.resources.queue import (
-    Message,
-    Queue,
-    QueueDepth,
     QueueResource,
     SqsQueue,
     SqsQueueResource,
@@ -31,10 +28,7 @@ from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsReso
 
 __all__ = [
     "EnvironmentSecretsResource",
-    "Message",
     "ObjectStoreResource",
-    "Queue",
-    "QueueDepth",
     "QueueResource",
     "S3ObjectStoreResource",
     "SecretsResource",

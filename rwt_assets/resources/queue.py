@@ -9,9 +9,8 @@ queues in Amazon SQS"; API Reference, "ReceiveMessage", "DeleteMessageBatch",
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import boto3
 import dagster as dg
@@ -20,63 +19,13 @@ from botocore.exceptions import ClientError
 
 from rwt_assets.feed import parse_queue
 from rwt_assets.resources.account_access import queue_named
+from rwt_assets.storage import Message, Queue, QueueDepth
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 DENIED = {"AccessDenied", "AccessDeniedException"}
 BATCH = 10  # the most that one ReceiveMessage or DeleteMessageBatch takes
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as received. `receive_count` is 1 at its first delivery."""
-
-    message_id: str
-    receipt_handle: str
-    body: str
-    sent_at: datetime | None
-    receive_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """Approximate numbers of messages: waiting to be received, and received but not deleted."""
-
-    waiting: int
-    in_flight: int
-
-
-class Queue(Protocol):
-    """A queue of at-least-once delivery."""
-
-    def receive(
-        self, queue: str, *, wait_seconds: int, visibility_seconds: int | None = None
-    ) -> Sequence[Message]:
-        """Up to ten messages; waits up to `wait_seconds` (at most 20) for the first.
-
-        They are hidden from others for `visibility_seconds`, or as long as the queue says.
-        """
-        ...
-
-    def hide(self, queue: str, messages: Sequence[Message], seconds: int) -> None:
-        """Hide received messages for so long from now on; 0 gives them back at once.
-
-        A message whose receipt has expired is left as it is: it will be received again.
-        """
-        ...
-
-    def send(self, queue: str, body: str) -> None:
-        """Put a message into a queue."""
-        ...
-
-    def depth(self, queue: str) -> QueueDepth:
-        """How much is in a queue."""
-        ...
-
-    def delete(self, queue: str, messages: Sequence[Message]) -> Sequence[Message]:
-        """Delete messages; those that could not be deleted come back and are redelivered."""
-        ...
 
 
 class SqsQueue:
@@ -165,11 +114,7 @@ class SqsQueue:
         )
 
     def start_move(self, dead_letter_queue: str) -> bool:
-        """Have SQS move all dead letters back to where they came from.
-
-        Returns:
-            Whether the endpoint can do that; SQS can, local servers cannot.
-        """
+        """See `Queue.start_move`; SQS can do that, local servers cannot."""
         answer = self._client.get_queue_attributes(
             QueueUrl=self.url(dead_letter_queue), AttributeNames=["QueueArn"]
         )
@@ -189,8 +134,11 @@ def _time(milliseconds: str | None) -> datetime | None:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
-def connect_queue() -> SqsQueue:
-    """A queue from the environment's credentials, region and endpoint."""
+def connect_queue() -> Queue:
+    """The queue of commands and sensors: SQS, by the environment's credentials and endpoint.
+
+    Nothing else chooses; another kind of queue is given here.
+    """
     config = Config(retries={"max_attempts": 3, "mode": "standard"})
     return SqsQueue(boto3.client("sqs", config=config))
 

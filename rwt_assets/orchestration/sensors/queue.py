@@ -27,7 +27,8 @@ from rwt_assets.catalog import (
 from rwt_assets.feed import Feed
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.steps import fit_errors
-from rwt_assets.resources import Queue, QueueResource
+from rwt_assets.resources import QueueResource
+from rwt_assets.storage import Queue
 from rwt_assets.text import visible
 
 BUDGET_SECONDS = 20.0
