@@ -147,8 +147,7 @@ def peak_bytes() -> int:
 
 
 def read(path: Path, ratio: int) -> dict[str, object]:
-    from rwt_assets.archive.archive import read_member  # noqa: PLC0415 - only the process loads these
-    from rwt_assets.archive.nesting import Walk  # noqa: PLC0415
+    from rwt_assets.archive import open_archive  # noqa: PLC0415 - only the process loads these
     from rwt_assets.feed.feed import Feed  # noqa: PLC0415
     from rwt_assets.runtime.errors import RwtError  # noqa: PLC0415
     from rwt_assets.storage.byte_ranges import FileRanges  # noqa: PLC0415
@@ -177,15 +176,13 @@ def read(path: Path, ratio: int) -> dict[str, object]:
     with path.open("rb") as file:
         source = Counted(file)
         try:
-            for found in Walk(source, feed, "here").entries():
+            for found in open_archive(source, feed, "here"):
                 name = found.member.name
                 try:
                     if found.broken is not None:
                         raise found.broken
                     if found.rule is not None:
-                        for chunk in read_member(
-                            found.source, found.member, feed.limits, where="here"
-                        ):
+                        for chunk in found.chunks("here"):
                             yielded += len(chunk)
                             largest = max(largest, len(chunk))
                         outcomes[name] = "whole"

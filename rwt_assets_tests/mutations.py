@@ -5,8 +5,7 @@ from random import Random
 
 from pydantic import SecretStr
 
-from rwt_assets.archive.archive import read_member
-from rwt_assets.archive.nesting import Walk
+from rwt_assets.archive import open_archive
 from rwt_assets.feed.feed import Feed
 from rwt_assets.runtime.errors import RwtError
 from rwt_assets_tests.odd_archives import METHODS, STORED, Entry, Ranges, archive
@@ -100,7 +99,7 @@ def read_all(body: bytes) -> int:
     """
     whole = 0
     try:
-        for found in Walk(Ranges(body, 5000), FEED, "fuzz", SecretStr(KEY)).entries():
+        for found in open_archive(Ranges(body, 5000), FEED, "fuzz", SecretStr(KEY)):
             if found.rule is not None:
                 whole += _read(found)
     except RwtError as error:
@@ -111,7 +110,7 @@ def read_all(body: bytes) -> int:
 def _read(found) -> bool:
     member = found.member
     content = bytearray()
-    chunks = read_member(found.source, member, FEED.limits, where="fuzz", password=SecretStr(KEY))
+    chunks = found.chunks("fuzz")
     try:
         for chunk in chunks:
             content += chunk

@@ -13,6 +13,7 @@ writers leave them empty.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from isal import isal_zlib
@@ -20,15 +21,16 @@ from pydantic import SecretStr
 
 from rwt_assets.archive import compression, encryption, zip_joints
 from rwt_assets.archive.compression import CHUNK_BYTES, decompressed
+from rwt_assets.archive.members import Defect, Opening
 from rwt_assets.archive.zip_budget import hold_member
 from rwt_assets.archive.zip_directory import (
     AES,
     DESCRIBED_BEHIND,
     ENCRYPTED,
     PATCHED,
+    STORED,
     STRONGLY_ENCRYPTED,
-    Defect,
-    Member,
+    ZipMember,
     read_directory,
 )
 from rwt_assets.archive.zip_joints import LOCAL_HEADER, LOCAL_SIGNATURE, TAIL_BYTES, find_structure
@@ -48,7 +50,8 @@ __all__ = [
     "CHUNK_BYTES",
     "TAIL_BYTES",
     "ByteRanges",
-    "Member",
+    "ZipArchive",
+    "open_zip",
     "read_directory",
     "read_in_place",
     "read_member",
@@ -63,9 +66,42 @@ HOW_TO_UNLOCK: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ZipArchive:
+    """`Archive` of ZIP."""
+
+    source: ByteRanges
+    members: tuple[ZipMember, ...]
+    limits: Limits
+    password: SecretStr | None
+
+    def chunks(self, member: ZipMember, where: str) -> Iterator[bytes]:
+        """See `Archive.chunks`."""
+        return read_member(self.source, member, self.limits, where=where, password=self.password)
+
+    def in_place(self, member: ZipMember, where: str) -> ByteRanges | None:
+        """See `Archive.in_place`: a member that is only stored lies there byte for byte."""
+        refuse_unreadable(member, self.limits, where)
+        if member.method == STORED and not member.encrypted:
+            return read_in_place(self.source, member, where=where)
+        return None
+
+
+def open_zip(source: ByteRanges, where: str, opening: Opening) -> ZipArchive:
+    """A ZIP archive; see `read_directory` for what it raises."""
+    members = read_directory(
+        source,
+        opening.limits,
+        where=where,
+        name_encoding=opening.name_encoding,
+        budget=opening.budget,
+    )
+    return ZipArchive(source, members, opening.limits, opening.password)
+
+
 def read_member(
     source: ByteRanges,
-    member: Member,
+    member: ZipMember,
     limits: Limits,
     *,
     where: str,
@@ -112,7 +148,7 @@ def read_member(
         raise _no_password(member, where, why) from None
 
 
-def refuse_unreadable(member: Member, limits: Limits, where: str) -> None:
+def refuse_unreadable(member: ZipMember, limits: Limits, where: str) -> None:
     """Raise what the directory alone tells against reading a member."""
     if member.defect is not None:
         raise _defect_error(member, member.defect, where)
@@ -123,7 +159,7 @@ def refuse_unreadable(member: Member, limits: Limits, where: str) -> None:
         raise _unsupported(member, where, "it is a patch of another file")
 
 
-def read_in_place(source: ByteRanges, member: Member, *, where: str) -> Section:
+def read_in_place(source: ByteRanges, member: ZipMember, *, where: str) -> Section:
     """The bytes of a member that is only stored, as a part of the archive; by one small read.
 
     Its checksum is not compared: an archive within the archive has one for each of its own.
@@ -141,7 +177,7 @@ def read_in_place(source: ByteRanges, member: Member, *, where: str) -> Section:
 
 
 def _checked(
-    source: ByteRanges, member: Member, limits: Limits, where: str, password: SecretStr | None
+    source: ByteRanges, member: ZipMember, limits: Limits, where: str, password: SecretStr | None
 ) -> Iterator[bytes]:
     """The content, held to the length and the checksum of the directory.
 
@@ -152,7 +188,7 @@ def _checked(
 
 
 def _secret(
-    source: ByteRanges, member: Member, limits: Limits, where: str, password: SecretStr
+    source: ByteRanges, member: ZipMember, limits: Limits, where: str, password: SecretStr
 ) -> bytes:
     """The bytes of the password, in the encoding in which it opens the member.
 
@@ -171,7 +207,7 @@ def _secret(
     return passed[0] if passed else secrets[0]
 
 
-def _head(source: ByteRanges, member: Member, where: str) -> bytes:
+def _head(source: ByteRanges, member: ZipMember, where: str) -> bytes:
     """The first encrypted bytes of a member, all that a password is told by."""
     head = b""
     for chunk in _compressed(source, member, where):
@@ -181,7 +217,7 @@ def _head(source: ByteRanges, member: Member, where: str) -> bytes:
     return head[: encryption.HEAD_BYTES]
 
 
-def _passes(head: bytes, member: Member, secret: bytes) -> bool:
+def _passes(head: bytes, member: ZipMember, secret: bytes) -> bool:
     try:
         for _ in _decrypted(iter([head]), member, secret):
             pass
@@ -192,7 +228,9 @@ def _passes(head: bytes, member: Member, secret: bytes) -> bool:
     return True
 
 
-def _opens(source: ByteRanges, member: Member, limits: Limits, where: str, secret: bytes) -> bool:
+def _opens(
+    source: ByteRanges, member: ZipMember, limits: Limits, where: str, secret: bytes
+) -> bool:
     try:
         for _ in _held(source, member, limits, where, secret):
             pass
@@ -202,7 +240,7 @@ def _opens(source: ByteRanges, member: Member, limits: Limits, where: str, secre
 
 
 def _held(
-    source: ByteRanges, member: Member, limits: Limits, where: str, secret: bytes
+    source: ByteRanges, member: ZipMember, limits: Limits, where: str, secret: bytes
 ) -> Iterator[bytes]:
     most = _most_bytes(member, limits)
     chunks = decompressed(
@@ -226,7 +264,7 @@ def _held(
         raise _corrupt(member, where, why + _doubt(member))
 
 
-def _most_bytes(member: Member, limits: Limits) -> int:
+def _most_bytes(member: ZipMember, limits: Limits) -> int:
     """How many bytes a member may have: those of the directory, and 4 GiB as often as fits."""
     said = member.uncompressed_bytes
     if not member.may_wrap:
@@ -235,13 +273,13 @@ def _most_bytes(member: Member, limits: Limits) -> int:
     return said + max(0, allowed - said) // zip_joints.SIZES_WRAP_AT * zip_joints.SIZES_WRAP_AT
 
 
-def _doubt(member: Member) -> str:
+def _doubt(member: ZipMember) -> str:
     """What else damage may mean: one of 256 wrong passwords passes the traditional check."""
     traditional = member.encrypted and member.aes is None
     return "; or it is encrypted with another password" if traditional else ""
 
 
-def _decrypted(chunks: Iterator[bytes], member: Member, secret: bytes) -> Iterator[bytes]:
+def _decrypted(chunks: Iterator[bytes], member: ZipMember, secret: bytes) -> Iterator[bytes]:
     if not member.encrypted:
         return chunks
     if member.aes is not None:
@@ -252,7 +290,7 @@ def _decrypted(chunks: Iterator[bytes], member: Member, secret: bytes) -> Iterat
     return encryption.traditional(chunks, secret, check & 0xFF)
 
 
-def _compressed(source: ByteRanges, member: Member, where: str) -> Iterator[bytes]:
+def _compressed(source: ByteRanges, member: ZipMember, where: str) -> Iterator[bytes]:
     """The member's bytes as they lie in the archive, behind its local header."""
     held = b""
     length: int | None = None
@@ -278,7 +316,7 @@ def _compressed(source: ByteRanges, member: Member, where: str) -> Iterator[byte
     _refuse_unnamed(behind, member, end, where)
 
 
-def _refuse_unnamed(behind: bytes, member: Member, end: int, where: str) -> None:
+def _refuse_unnamed(behind: bytes, member: ZipMember, end: int, where: str) -> None:
     """Refuse an archive with a member that its directory does not name, behind one that it does."""
     found = find_structure(behind, member.beside)
     if found is not None:
@@ -291,7 +329,7 @@ def _refuse_unnamed(behind: bytes, member: Member, end: int, where: str) -> None
         )
 
 
-def _local_length(head: bytes, member: Member, where: str) -> int:
+def _local_length(head: bytes, member: ZipMember, where: str) -> int:
     """Bytes of a local header; raises unless it is this member's."""
     if len(head) < LOCAL_HEADER.size or not head.startswith(LOCAL_SIGNATURE):
         raise _corrupt(member, where, "there is no local header where it should begin")
@@ -303,7 +341,7 @@ def _local_length(head: bytes, member: Member, where: str) -> int:
     return LOCAL_HEADER.size + int(name_length) + int(extra_length)
 
 
-def _hold_local_name(head: bytes, member: Member, where: str) -> None:
+def _hold_local_name(head: bytes, member: ZipMember, where: str) -> None:
     """Refuse a local header with another name; a backslash for a slash is no other."""
     _, _, system, flags, *_, name_length, _ = LOCAL_HEADER.unpack_from(head)
     raw = head[LOCAL_HEADER.size : LOCAL_HEADER.size + name_length]
@@ -314,7 +352,7 @@ def _hold_local_name(head: bytes, member: Member, where: str) -> None:
         raise _corrupt(member, where, "its local header says another name")
 
 
-def _defect_error(member: Member, defect: Defect, where: str) -> MemberError | LimitError:
+def _defect_error(member: ZipMember, defect: Defect, where: str) -> MemberError | LimitError:
     if issubclass(defect.error, MemberError):
         make = _unsupported if defect.error is MemberUnsupportedError else _corrupt
         return make(member, where, defect.why)
@@ -326,21 +364,21 @@ def _defect_error(member: Member, defect: Defect, where: str) -> MemberError | L
     )
 
 
-def _corrupt(member: Member, where: str, why: str) -> MemberCorruptError:
+def _corrupt(member: ZipMember, where: str, why: str) -> MemberCorruptError:
     return _member_error(
         MemberCorruptError, f"member {member.name!r} is corrupt: {why}", where,
         "Ask the sender for the archive again.",
     )  # fmt: skip
 
 
-def _unsupported(member: Member, where: str, why: str) -> MemberUnsupportedError:
+def _unsupported(member: ZipMember, where: str, why: str) -> MemberUnsupportedError:
     return _member_error(
         MemberUnsupportedError, f"member {member.name!r} cannot be read: {why}", where,
         "Ask the sender for plain files, compressed with deflate.",
     )  # fmt: skip
 
 
-def _no_password(member: Member, where: str, why: str) -> MemberPasswordError:
+def _no_password(member: ZipMember, where: str, why: str) -> MemberPasswordError:
     return _member_error(
         MemberPasswordError, f"member {member.name!r} cannot be read: {why}", where,
         HOW_TO_UNLOCK,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rwt_assets.archive.nesting import Walk
+from rwt_assets.archive.nesting import open_archive
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.runtime import ArchiveError, FeedError, LimitError
 from rwt_assets.storage import FileRanges
@@ -37,7 +37,7 @@ def count_taken(file: Path, feed: Feed) -> Taken:
     named = members = 0
     with file.open("rb") as body:
         try:
-            for found in Walk(FileRanges(body), feed, str(file)).entries():
+            for found in open_archive(FileRanges(body), feed, str(file)):
                 if found.rule is not None:
                     members += 1
                     named += _names(found.rule, found.member.stored_name, feed.case)

@@ -1,7 +1,7 @@
 """The members of an archive and of the archives within it, one after the other.
 
 What belongs here: which entry is taken, ignored or opened, in what order, and under what
-name. What does not: how a ZIP is read (`archive.py`, `zip_directory.py`) and what becomes of
+name. What does not: how an archive is read (`kinds.py`, `archive.py`) and what becomes of
 a member (`unpacking.py`). PKWARE APPNOTE.TXT 4.3.7 and 4.4.5: a member that is only stored
 lies byte for byte in its archive, so an archive within is read where it lies.
 
@@ -15,13 +15,13 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from tempfile import TemporaryFile
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
-from rwt_assets.archive.archive import read_in_place, read_member, refuse_unreadable
+from rwt_assets.archive.kinds import SUFFIXES, open_bytes
+from rwt_assets.archive.members import Archive, Defect, Member, Opening
 from rwt_assets.archive.zip_budget import Budget
-from rwt_assets.archive.zip_directory import STORED, Defect, Member, read_directory
 from rwt_assets.archive.zip_names import DistinctNames
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.runtime import (
@@ -35,7 +35,6 @@ from rwt_assets.runtime import (
 from rwt_assets.storage import ByteRanges, FileRanges
 from rwt_assets.text import spelled, without_slips
 
-SUFFIX: Final = ".zip"
 SEPARATOR: Final = "/"
 NO_RULE: Final = "no rule of the feed takes it"
 CONTROL: Final = "it is the control file"
@@ -49,15 +48,37 @@ class Found:
 
     The name of `member` is distinct in the whole archive. A `rule` takes it, or `ignored`
     says why it is not read, or `broken` why it cannot be: an archive within that could not be
-    opened, or a member that a rule names but for its folder. `source`
+    opened, or a member that a rule names but for its folder. `archive`
     has its bytes as long as the walk has not gone on.
     """
 
     member: Member
-    source: ByteRanges
+    archive: Archive[Any]
     rule: MemberRule | None = None
     ignored: str = ""
     broken: MemberError | LimitError | None = None
+
+    def chunks(self, where: str) -> Iterator[bytes]:
+        """The content of the member, which `where` names in errors; see `Archive.chunks`."""
+        return self.archive.chunks(self.member, where)
+
+
+def open_archive(
+    source: ByteRanges, feed: Feed, where: str, password: SecretStr | None = None
+) -> Generator[Found, None, None]:
+    """Every entry of an archive, and of the archives within it.
+
+    Args:
+        source: the archive, of any kind that `kinds.py` names.
+        feed: whose rules take members, and whose limits hold.
+        where: named in errors.
+        password: of encrypted members.
+
+    Raises:
+        NotAZipError: it is no archive that is read here.
+        LimitError: it is beyond a limit.
+    """
+    return Walk(source, feed, where, password).entries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +88,7 @@ class _Level:
     `fruitful` are the numbers of rules that take a member of it, or of an archive around it.
     """
 
-    source: ByteRanges
-    members: tuple[Member, ...]
+    archive: Archive[Any]
     stored: str = ""
     given: str = ""
     depth: int = 0
@@ -83,11 +103,12 @@ class Walk:
     feed: Feed
     where: str
     password: SecretStr | None = None
-    _budget: Budget = field(init=False)
+    _opening: Opening = field(init=False)
     _names: DistinctNames = field(init=False, default_factory=DistinctNames)
 
     def __post_init__(self) -> None:
-        self._budget = Budget(self.feed.limits, self.source.size)
+        limits, encoding = self.feed.limits, self.feed.source.name_encoding
+        self._opening = Opening(limits, Budget(limits, self.source.size), encoding, self.password)
 
     def entries(self) -> Generator[Found, None, None]:
         """Every entry at every level, in the order of the directories.
@@ -96,9 +117,9 @@ class Walk:
             NotAZipError: the archive itself is no ZIP file.
             LimitError: the archive itself is beyond a limit.
         """
-        members = self._members(self.source, self.where)
-        self._names.reserve(member.name for member in members)
-        yield from self._below(_Level(self.source, members, fruitful=self._fruitful(members, "")))
+        archive = open_bytes(self.source, self.where, self._opening)
+        self._names.reserve(member.name for member in archive.members)
+        yield from self._below(_Level(archive, fruitful=self._fruitful(archive.members, "")))
 
     def _fruitful(self, members: Iterable[Member], folder: str) -> frozenset[int]:
         """Numbers of the rules that take one of these members."""
@@ -116,29 +137,29 @@ class Walk:
         return None
 
     def _below(self, level: _Level) -> Iterator[Found]:
-        for member in level.members:
+        for member in level.archive.members:
             named = self._named(member, level)
             # A file may be named like a folder; see `zip_directory.py`.
             own = named.stored_name.rstrip(SEPARATOR)
             rule = None if member.ignored else self.feed.rule_for(own)
             control = self.feed.control
             if control is not None and not member.ignored and control.takes(named.stored_name):
-                yield Found(named, level.source, ignored=CONTROL)
+                yield Found(named, level.archive, ignored=CONTROL)
                 continue
             passed_over = None
             if not (member.ignored or _no_file(member)):
                 passed_over = self._passed_over(named.stored_name, rule, level)
             if passed_over is not None:
                 broken = _in_a_folder(named, rule, passed_over, self.where)
-                yield Found(named, level.source, broken=broken)
+                yield Found(named, level.archive, broken=broken)
             elif rule is not None and own != named.stored_name:
-                yield Found(named, level.source, broken=_like_a_folder(named, self.where))
+                yield Found(named, level.archive, broken=_like_a_folder(named, self.where))
             elif rule is not None or member.ignored:
-                yield Found(named, level.source, rule, member.ignored)
-            elif not named.stored_name.lower().endswith(SUFFIX) or _no_file(member):
-                yield Found(named, level.source, ignored=NO_RULE)
+                yield Found(named, level.archive, rule, member.ignored)
+            elif not named.stored_name.lower().endswith(SUFFIXES) or _no_file(member):
+                yield Found(named, level.archive, ignored=NO_RULE)
             elif level.depth >= self.feed.limits.nesting:
-                yield Found(named, level.source, ignored=TOO_DEEP)
+                yield Found(named, level.archive, ignored=TOO_DEEP)
             else:
                 yield from self._within(named, level)
 
@@ -147,46 +168,35 @@ class Walk:
         where = f"{self.where}, archive {archive.name!r} within"
         with ExitStack() as files:
             try:
-                source = self._open(archive, level.source, files, where)
-                members = self._members(source, where)
+                source = self._bytes(archive, level.archive, files, where)
+                inner = open_bytes(source, where, self._opening)
             except NotAZipError as error:
                 broken: MemberError | LimitError = _no_archive(archive, error, where)
             except (MemberError, LimitError) as error:
                 broken = error
             else:
                 stored, given = archive.stored_name + SEPARATOR, archive.name + SEPARATOR
-                fruitful = level.fruitful | self._fruitful(members, stored)
-                within = _Level(source, members, stored, given, level.depth + 1, fruitful)
+                fruitful = level.fruitful | self._fruitful(inner.members, stored)
+                within = _Level(inner, stored, given, level.depth + 1, fruitful)
                 taken = False
                 for found in self._below(within):
                     taken = taken or found.rule is not None or found.broken is not None
                     yield found
                 if not taken:
-                    yield Found(archive, level.source, ignored=NOTHING_WITHIN)
+                    yield Found(archive, level.archive, ignored=NOTHING_WITHIN)
                 return
-        yield Found(archive, level.source, broken=broken)
+        yield Found(archive, level.archive, broken=broken)
 
-    def _open(
-        self, archive: Member, source: ByteRanges, files: ExitStack, where: str
-    ) -> ByteRanges:
-        """The bytes of an archive within, in place if they are only stored."""
-        limits = self.feed.limits
-        refuse_unreadable(archive, limits, where)
-        if archive.method == STORED and not archive.encrypted:
-            return read_in_place(source, archive, where=where)
+    @staticmethod
+    def _bytes(member: Member, archive: Archive[Any], files: ExitStack, where: str) -> ByteRanges:
+        """The bytes of an archive within, in place if they lie there as they are."""
+        in_place = archive.in_place(member, where)
+        if in_place is not None:
+            return in_place
         file = files.enter_context(TemporaryFile())  # noqa: SIM115 - `files` closes it
-        for chunk in read_member(source, archive, limits, where=where, password=self.password):
+        for chunk in archive.chunks(member, where):
             file.write(chunk)
         return FileRanges(file)
-
-    def _members(self, source: ByteRanges, where: str) -> tuple[Member, ...]:
-        return read_directory(
-            source,
-            self.feed.limits,
-            where=where,
-            name_encoding=self.feed.source.name_encoding,
-            budget=self._budget,
-        )
 
     def _named(self, member: Member, level: _Level) -> Member:
         """A member under the whole name that it has in the outermost archive."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
+from rwt_assets.archive.members import Defect, Member
 from rwt_assets.archive.zip_budget import Budget
 from rwt_assets.archive.zip_joints import (
     ENTRY,
@@ -42,7 +43,6 @@ from rwt_assets.feed import Limits
 from rwt_assets.runtime import (
     LimitError,
     MemberCorruptError,
-    MemberError,
     MemberUnsupportedError,
     NotAZipError,
 )
@@ -70,14 +70,6 @@ _SHORT: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Defect:
-    """Why a member cannot be read, as its entry in the directory tells."""
-
-    error: type[MemberError | LimitError]
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Aes:
     """A member that is encrypted as WinZip does; its `key_bytes` are 16, 24 or 32."""
 
@@ -85,34 +77,23 @@ class Aes:
     checksum: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry of an archive, as the central directory has it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZipMember(Member):
+    """One entry of a ZIP archive, as the central directory has it.
 
-    `name` is distinct among the members of its archive; `stored_name` is what the archive
-    says, which rules match. `end` is where the next structure of the archive begins: it
-    bounds the one request by which the member is read, since the length of its local header
-    is not in the directory. `beside` are raw names of members whose place is not known: their
-    local headers may lie before it. `may_wrap` says that `uncompressed_bytes` may lack multiples
-    of 4 GiB. `ignored` says why an entry is no data, `note` what a reader of
-    the report should know, `defect` why it cannot be read.
+    `end` is where the next structure of the archive begins: it bounds the one request by which the
+    member is read, since the length of its local header is not in the directory. `beside` are raw
+    names of members whose place is not known: their local headers may lie before it. `may_wrap`
+    says that `uncompressed_bytes` may lack multiples of 4 GiB.
     """
 
-    name: str
     method: int
     flags: int
-    crc32: int
-    compressed_bytes: int
-    uncompressed_bytes: int
     header_offset: int
     end: int
-    stored_name: str = ""
     raw_name: bytes = b""
     modified_time: int = 0
     aes: Aes | None = None
-    ignored: str = ""
-    note: str = ""
-    defect: Defect | None = None
     beside: frozenset[bytes] = frozenset()
     may_wrap: bool = False
 
@@ -129,7 +110,7 @@ def read_directory(
     where: str,
     name_encoding: str = OLD_ENCODING,
     budget: Budget | None = None,
-) -> tuple[Member, ...]:
+) -> tuple[ZipMember, ...]:
     """Read the central directory: one read of the tail, one more for a larger directory.
 
     Bytes before the archive (a self-extractor, up to 16 MiB) and after it are tolerated, as long
@@ -174,7 +155,7 @@ def read_directory(
     return _named(members, limits)
 
 
-def _parse(directory: bytes, end: End, encoding: str) -> Iterator[Member]:
+def _parse(directory: bytes, end: End, encoding: str) -> Iterator[ZipMember]:
     """The entries, as far as the directory goes; then their number is held to its end record."""
     place = number = 0
     while place < len(directory) and not directory.startswith(_SIGNED_DIRECTORY, place):
@@ -206,7 +187,9 @@ def _parse(directory: bytes, end: End, encoding: str) -> Iterator[Member]:
         )
 
 
-def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encoding: str) -> Member:
+def _member(
+    fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encoding: str
+) -> ZipMember:
     """One entry; whatever is wrong with it is its defect."""
     _, _, system, _, flags, method, time, _, crc, compressed, size, *rest = fields
     _, _, _, disk, _, attributes, offset = rest
@@ -222,7 +205,7 @@ def _member(fields: tuple[int, ...], raw: bytes, extra: bytes, end: End, encodin
         aes = None
     # A folder has no bytes; an entry that has some is a file that somebody named like one.
     folder_free = name.text.rstrip("/") if size else name.text
-    member = Member(
+    member = ZipMember(
         name=name.text,
         method=method,
         flags=flags,
@@ -316,7 +299,9 @@ def _with_aes(field: bytes | None, method: int) -> tuple[int, Aes | None]:
     return true_method, Aes(_AES_STRENGTHS[strength], checksum=version != _AE_2)
 
 
-def _with_real_offsets(members: tuple[Member, ...], end: End, tail: Tail) -> tuple[Member, ...]:
+def _with_real_offsets(
+    members: tuple[ZipMember, ...], end: End, tail: Tail
+) -> tuple[ZipMember, ...]:
     """Members where they really lie and with their real compressed sizes; see `zip_wrapped.py`."""
     if not end.wraps:
         return members
@@ -327,7 +312,7 @@ def _with_real_offsets(members: tuple[Member, ...], end: End, tail: Tail) -> tup
         return head.startswith(LOCAL_SIGNATURE) and head.endswith(name)
 
     offsets = real_offsets([one.header_offset for one in members], end.start, has_header)
-    real: list[Member] = []
+    real: list[ZipMember] = []
     for member, (offset, following) in zip(members, pairwise([*offsets, end.start]), strict=True):
         room = room_behind(member.raw_name, offset, following)
         size = real_size(member.compressed_bytes, room)
@@ -340,7 +325,7 @@ def _with_real_offsets(members: tuple[Member, ...], end: End, tail: Tail) -> tup
     return tuple(real)
 
 
-def _bounded(members: tuple[Member, ...], end: End) -> tuple[Member, ...]:
+def _bounded(members: tuple[ZipMember, ...], end: End) -> tuple[ZipMember, ...]:
     """Each member with the place where the next structure begins, or what is wrong with it."""
     checked = [_within(member, end) for member in members]
     offsets = sorted({m.header_offset for m in checked if m.defect is None} | {end.start})
@@ -354,7 +339,7 @@ def _bounded(members: tuple[Member, ...], end: End) -> tuple[Member, ...]:
     )
 
 
-def _refuse_before_first(members: tuple[Member, ...], end: End, tail: Tail) -> None:
+def _refuse_before_first(members: tuple[ZipMember, ...], end: End, tail: Tail) -> None:
     """Raise if what lies before the first member is more than a self-extractor."""
     places = [one.header_offset for one in members if one.header_offset <= end.start]
     taken = Counter(places)
@@ -363,7 +348,7 @@ def _refuse_before_first(members: tuple[Member, ...], end: End, tail: Tail) -> N
     refuse_before(tail, min(places, default=end.start), lost)
 
 
-def _within(member: Member, end: End) -> Member:
+def _within(member: ZipMember, end: End) -> ZipMember:
     """A member with a defect if what the directory says of its bytes cannot be."""
     if member.defect is not None:
         return member
@@ -384,12 +369,12 @@ def _within(member: Member, end: End) -> Member:
     return replace(member, defect=Defect(MemberCorruptError, why))
 
 
-def _without_overlaps(members: tuple[Member, ...]) -> Iterator[Member]:
+def _without_overlaps(members: tuple[ZipMember, ...]) -> Iterator[ZipMember]:
     """Overlapping members are how a small archive unpacks to a huge one.
 
     An entry that stands in the directory twice is read once.
     """
-    seen: dict[int, Member] = {}
+    seen: dict[int, ZipMember] = {}
     for member in members:
         if member.defect is not None:
             yield member
@@ -405,7 +390,7 @@ def _without_overlaps(members: tuple[Member, ...]) -> Iterator[Member]:
         yield member
 
 
-def _named(members: tuple[Member, ...], limits: Limits) -> tuple[Member, ...]:
+def _named(members: tuple[ZipMember, ...], limits: Limits) -> tuple[ZipMember, ...]:
     """Members under names that differ and that any report can hold."""
     names = DistinctNames()
     alike: dict[str, dict[str, None]] = {}
@@ -419,8 +404,8 @@ def _named(members: tuple[Member, ...], limits: Limits) -> tuple[Member, ...]:
 
 
 def _under_its_name(
-    member: Member, names: DistinctNames, most: int, alike: Iterable[str]
-) -> Member:
+    member: ZipMember, names: DistinctNames, most: int, alike: Iterable[str]
+) -> ZipMember:
     wanted = shown(member.stored_name, most)
     given = names.give(wanted)
     note = "" if given == wanted else f"one of several members named {wanted!r}"

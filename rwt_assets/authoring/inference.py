@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 from pydantic import SecretStr
 
-from rwt_assets.archive import Member, Walk, read_member
+from rwt_assets.archive import SUFFIXES, Found, Member, open_archive
 from rwt_assets.authoring.preview import Preview, preview_archive
 from rwt_assets.authoring.table_profile import ColumnProfile, TableProfile, keeps, settle_together
 from rwt_assets.feed import (
@@ -35,7 +35,7 @@ from rwt_assets.feed import (
 from rwt_assets.member import CsvDialect
 from rwt_assets.runtime import EncodingGuessError, LimitError, MemberError, NoMatchingMemberError
 from rwt_assets.shard import MemberRows
-from rwt_assets.storage import ByteRanges, FileRanges
+from rwt_assets.storage import FileRanges
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".psv", ".tab", ".txt", ".dat")
 REJECTED_AT_MOST: Final = 0.05  # of its records, or a member is no table
@@ -43,7 +43,13 @@ ROUNDS: Final = 3
 READ, HELD = "is read", "is held against the declaration"
 NAMES_SHOWN: Final = 5
 KEY_NAMES: Final = ("id", "key")  # ends of the names of columns that refer to another table
-ALL_BUT_ARCHIVES: Final = MemberRule(include=("*",), exclude=("*.[zZ][iI][pP]",))
+_IN_ANY_CASE: Final = {
+    suffix: "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in suffix)
+    for suffix in SUFFIXES
+}
+ALL_BUT_ARCHIVES: Final = MemberRule(
+    include=("*",), exclude=tuple(f"*{suffix}" for suffix in _IN_ANY_CASE.values())
+)
 # What a member is read as first, and what it is read as if that does not fit.
 GUESSES: Final = (
     Dialect(header="auto"),
@@ -191,15 +197,14 @@ def _read(sample: Sample) -> tuple[list[_Table], list[NoTable]]:
     tables: list[_Table] = []
     others: list[NoTable] = []
     with sample.file.open("rb") as body:
-        walk = Walk(FileRanges(body), probe, str(sample.file), sample.password)
-        for found in walk.entries():
+        for found in open_archive(FileRanges(body), probe, str(sample.file), sample.password):
             own = found.member.stored_name
             if found.ignored:
                 others.append(NoTable(own, found.ignored))
             elif found.broken is not None:
                 others.append(NoTable(own, found.broken.what))
             else:
-                table = _MemberReader(sample, probe, found.source, found.member).read()
+                table = _MemberReader(sample, probe, found).read()
                 if isinstance(table, NoTable):
                     others.append(table)
                 else:
@@ -213,9 +218,13 @@ class _MemberReader:
 
     sample: Sample
     probe: Feed
-    source: ByteRanges
-    member: Member
+    found: Found
     _times: int = 0
+
+    @property
+    def member(self) -> Member:
+        """What the archive says of it."""
+        return self.found.member
 
     def read(self) -> _Table | NoTable:
         """The member as the table that it most likely is."""
@@ -270,9 +279,7 @@ class _MemberReader:
         """The member's bytes; the first time they are read, how far that is is told."""
         one, self._times = self.member, self._times + 1
         first, ratio = self._times == 1, one.compressed_bytes / max(1, one.uncompressed_bytes)
-        for chunk in read_member(
-            self.source, one, self.probe.limits, where=one.name, password=self.sample.password
-        ):
+        for chunk in self.found.chunks(one.name):
             if first:
                 self.sample.on_read(READ, round(len(chunk) * ratio))
             yield chunk

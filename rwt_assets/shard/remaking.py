@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pydantic import SecretStr
 
-from rwt_assets.archive import Found, Walk, read_member
+from rwt_assets.archive import Found, open_archive
 from rwt_assets.documents import ArchiveManifest, Shard, ShardKey, enrichment_version, generation_of
 from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.quarantine import Corrections, read_corrections
@@ -70,7 +70,7 @@ class _Remaking:
         """The shards of these partitions."""
         manifest, wanted = self.manifest, _wanted(self.manifest, partition_keys)
         source = ObjectRanges.pinned(self.store, manifest.bucket, manifest.key, manifest.revision)
-        with closing(Walk(source, self.feed, self._where, self.password).entries()) as entries:
+        with closing(open_archive(source, self.feed, self._where, self.password)) as entries:
             for found in entries:
                 if found.rule is not None and found.member.name in wanted:
                     yield from self._member(found, found.rule, wanted.pop(found.member.name))
@@ -88,11 +88,11 @@ class _Remaking:
     def _remade(
         self, found: Found, rule: MemberRule, wanted: dict[str | None, Shard]
     ) -> Iterator[OnePassRun]:
-        member, limits = found.member, self.feed.limits
+        member = found.member
         where = f"{self._where}, member {member.name!r}"
         one_pass = OnePass(
             rule,
-            limits,
+            self.feed.limits,
             archive=self.manifest.key,
             member=member.name,
             where=where,
@@ -102,8 +102,7 @@ class _Remaking:
             case=self.feed.case,
             corrections=self.corrections.of(member.name),
         )
-        chunks = read_member(found.source, member, limits, where=where, password=self.password)
-        for shard in one_pass.shards(chunks):
+        for shard in one_pass.shards(found.chunks(where)):
             recorded = wanted.pop(shard.value, None)
             if recorded is None or shard.sum is None or shard.sum.checksum != recorded.checksum:
                 raise _not_as_recorded(self.manifest, recorded)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from isal import isal_zlib
 from pydantic import SecretStr
 
-from rwt_assets.archive import CONTROL, Found, Member, Walk, read_member, shown
+from rwt_assets.archive import CONTROL, Found, Member, open_archive, shown
 from rwt_assets.contract import QuarantineEntry, quarantine_table
 from rwt_assets.documents import (
     AT_MOST_BYTES,
@@ -55,7 +55,7 @@ from rwt_assets.shard.one_pass import OnePass, OnePassShard
 from rwt_assets.shard.processing import OnePassRun
 from rwt_assets.shard.split_values import SplitValues
 from rwt_assets.shard.splitting import PART_BYTES, MemberSplitter, SplitPart, SplitShard
-from rwt_assets.storage import ArchiveRevision, ByteRanges, ObjectRanges, ObjectStore
+from rwt_assets.storage import ArchiveRevision, ObjectRanges, ObjectStore
 from rwt_assets.text import spelled_apart, spelled_pattern
 
 WORKERS = 8
@@ -170,9 +170,9 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
     source = ObjectRanges.pinned(store, revision.bucket, revision.key, revision.revision)
     generation = Generation(revision.revision, split_id)
     enriched = enriched if feed.one_pass else None
-    unpacker = _Unpacker(store, feed, revision, generation, password, enriched, corrections)
+    unpacker = _Unpacker(store, feed, revision, generation, enriched, corrections)
     ignored: list[MemberReport] = []
-    with closing(Walk(source, feed, where, password).entries()) as entries:
+    with closing(open_archive(source, feed, where, password)) as entries:
         unpacker.unpack(unpacker.taken(entries, ignored))
     done = unpacker.done
     if not done:
@@ -261,7 +261,6 @@ class _Unpacker:
         feed: Feed,
         revision: ArchiveRevision,
         generation: Generation,
-        password: SecretStr | None,
         enriched: OnePassWriter | None,
         corrections: Corrections,
     ) -> None:
@@ -271,7 +270,6 @@ class _Unpacker:
         self._feed = feed
         self._revision = revision
         self._generation = generation
-        self._password = password
         self._enriched = enriched
         self._corrections = corrections
         self._kept_bytes = 0
@@ -299,11 +297,7 @@ class _Unpacker:
         where = self._place(member)
         claims, problems = self.control.claims, self.control.problems
         try:
-            data = joined(
-                read_member(
-                    found.source, member, self._feed.limits, where=where, password=self._password
-                )
-            )
+            data = joined(found.chunks(where))
         except (MemberError, LimitError) as error:
             problems = (*problems, str(error))
         else:
@@ -364,20 +358,20 @@ class _Unpacker:
             msg = f"{found.member.name!r} is neither taken nor broken"
             raise ValueError(msg)
         else:
-            yield from self._cut(found.source, found.member, found.rule)
+            yield from self._cut(found, found.rule)
 
-    def _cut(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
+    def _cut(self, found: Found, rule: MemberRule) -> Iterator[_Cut]:
         try:
-            yield from self._cut_once(source, member, rule)
+            yield from self._cut_once(found, rule)
         except EncodingGuessError:  # before any shard
-            yield from self._cut_once(source, member, in_utf8(rule))
+            yield from self._cut_once(found, in_utf8(rule))
 
-    def _cut_once(self, source: ByteRanges, member: Member, rule: MemberRule) -> Iterator[_Cut]:
+    def _cut_once(self, found: Found, rule: MemberRule) -> Iterator[_Cut]:
+        member = found.member
         where = self._place(member)
-        limits = self._feed.limits
         splitter: MemberSplitter | OnePass = MemberSplitter(
             rule,
-            limits,
+            self._feed.limits,
             archive=self._revision.key,
             member=member.name,
             where=where,
@@ -386,7 +380,7 @@ class _Unpacker:
         )
         if self._enriched is not None:
             splitter = self._one_pass(self._enriched, rule, member, where)
-        chunks = _Counted(read_member(source, member, limits, where=where, password=self._password))
+        chunks = _Counted(found.chunks(where))
         control = self._feed.control
         digests = _Digests(control.digests if control is not None else ())
         shards: Iterator[SplitShard | OnePassShard] = iter(

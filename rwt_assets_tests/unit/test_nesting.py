@@ -4,9 +4,9 @@ from random import Random
 import pytest
 from pydantic import SecretStr
 
-from rwt_assets.archive import nesting
-from rwt_assets.archive.archive import read_member
-from rwt_assets.archive.nesting import NO_RULE, NOTHING_WITHIN, TOO_DEEP, Walk
+from rwt_assets.archive import kinds, nesting
+from rwt_assets.archive.members import Kind, Member
+from rwt_assets.archive.nesting import NO_RULE, NOTHING_WITHIN, TOO_DEEP, open_archive
 from rwt_assets.feed.feed import Feed, MemberRule
 from rwt_assets.runtime.errors import (
     ArchiveMissingError,
@@ -39,12 +39,11 @@ def walk(body, of=None, key=None):
     of = of or feed()
     source = body if isinstance(body, Ranges) else Ranges(body)
     outcomes = {}
-    for found in Walk(source, of, "here", key).entries():
+    for found in open_archive(source, of, "here", key):
         member = found.member
         assert member.name not in outcomes
         if found.rule is not None:
-            chunks = read_member(found.source, member, of.limits, where="here", password=key)
-            outcomes[member.name] = b"".join(chunks)
+            outcomes[member.name] = b"".join(found.chunks("here"))
         else:
             outcomes[member.name] = found.broken or found.ignored
     return outcomes
@@ -136,9 +135,8 @@ def test_the_temporary_file_has_no_name_and_is_closed_after_its_members(monkeypa
 
     monkeypatch.setattr(nesting, "TemporaryFile", open_file)
     inner = archive([Entry("in.csv", CSV)])
-    entries = Walk(
-        Ranges(archive([Entry("1.zip", inner), Entry("2.zip", inner)])), feed(), "here"
-    ).entries()
+    body = archive([Entry("1.zip", inner), Entry("2.zip", inner)])
+    entries = open_archive(Ranges(body), feed(), "here")
     next(entries)
     assert [file.closed for file in opened] == [False]
     next(entries)
@@ -265,3 +263,33 @@ def test_a_name_is_too_long_with_those_of_all_archives_around_it():
 def test_the_archive_itself_must_be_one():
     with pytest.raises(NotAZipError):
         walk(b"no zip")
+
+
+def test_another_kind_of_archive_is_one_line_of_the_registry(monkeypatch):
+    lines = Kind(".lines", lambda source: source.read(0, 5) == b"LINES", open_lines)
+    monkeypatch.setattr(kinds, "KINDS", (lines, *kinds.KINDS))
+    monkeypatch.setattr(nesting, "SUFFIXES", (".lines", *kinds.SUFFIXES))
+    assert walk(b"LINES first second") == {"first.csv": b"first", "second.csv": b"second"}
+    body = archive([Entry("in.LINES", b"LINES only"), GOOD])
+    assert walk(body) == {"in.LINES/only.csv": b"only", "good.csv": CSV}
+    body = archive([Entry("in.lines", CSV)])
+    assert isinstance(walk(body)["in.lines"], MemberCorruptError), "by its content alone"
+
+
+def open_lines(source, where, opening):
+    return Lines([word.decode() for word in source.read(0, source.size).split()[1:]])
+
+
+class Lines:
+    def __init__(self, words):
+        self.members = [
+            Member(name=f"{word}.csv", stored_name=f"{word}.csv", compressed_bytes=len(word),
+                   uncompressed_bytes=len(word), crc32=0)
+            for word in words
+        ]  # fmt: skip
+
+    def chunks(self, member, where):
+        yield member.name.removesuffix(".csv").encode()
+
+    def in_place(self, member, where):
+        return None
