@@ -20,6 +20,7 @@ from rwt_assets.feed import accounts, expectations, feed, named_enrichments
 from rwt_assets.monitoring.metrics import FIGURES
 from rwt_assets.runtime import errors
 from rwt_assets.runtime.errors import RwtError
+from rwt_assets.values.column_types import TYPES, WITH_DIGITS
 from rwt_assets.values.notation import ValueSettings
 from rwt_assets_tests.rooms_of_the_package import PAGE, page_with_rooms
 
@@ -100,7 +101,17 @@ def feed_page() -> str:
             f"| `{name}` | {_cell(_value(one))} | {_default(one, required=name in required)} |\n"
             for name, one in _shared_last(definition["properties"])
         ]
+        if model is feed.ColumnRule:
+            parts += ["\n| type | in Parquet | what it is |\n|---|---|---|\n", *_types()]
     return "".join(parts)
+
+
+def _types() -> Iterator[str]:
+    """What a column's `type` may be."""
+    for one in TYPES.values():
+        yield f"| `{one.name}` | `{one.arrow}` | {_cell(one.means)} |\n"
+    for name, make in WITH_DIGITS.items():
+        yield f"| `{name}(precision, scale)` | `{name}128` | {_cell(make(1, 0).means)} |\n"
 
 
 def _shared_last(properties: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

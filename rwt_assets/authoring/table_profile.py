@@ -25,7 +25,7 @@ from rwt_assets.authoring.value_guesses import (
     point_of,
     proposed,
 )
-from rwt_assets.values import MARKS, FractionDigits, SeenKeys, differ_as_numbers
+from rwt_assets.values import MARKS, FractionDigits, SeenKeys, column_type, differ_as_numbers
 
 MISFITS_AT_MOST: Final = 3  # different texts, and
 MISFIT_ROWS_AT_MOST: Final = 0.1  # of the rows: beyond it they are no exceptions
@@ -33,7 +33,6 @@ VERY_FIRST: Final = 10
 FIRST_LOOK: Final = 1_000  # values by which most guesses are given up
 SPLIT_VALUES_AT_MOST: Final = 1_000
 FEW_VALUES: Final = 100
-FINE: Final = ("number", "decimal", "timestamp")  # of types whose values hardly repeat
 SPLIT_ROWS_AT_LEAST: Final = 5  # rows of a value, on average
 SPLIT_EMPTY_AT_MOST: Final = 0.01
 
@@ -269,7 +268,7 @@ def settle_together(columns: Sequence[ColumnProfile]) -> None:
 
 
 def _splits(column: ColumnProfile) -> bool:
-    if column.counts is None or column.type.partition("(")[0] in FINE:
+    if column.counts is None or column_type(column.type).fine:
         return False
     values = len(column.counts)
     return (

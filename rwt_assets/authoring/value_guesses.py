@@ -1,13 +1,14 @@
 """As what the texts of a column may be read: types, each with a notation.
 
-What belongs here: the readings that are tried, and which one is proposed of those that fit. What
-does not: counting what fits (`table_profile.py`) and reading itself (`column_types.py`). Nothing is
+What belongs here: which reading is proposed of those that fit. What does not: the readings that are
+tried (`values/readings.py`), counting what fits (`table_profile.py`) and reading itself
+(`values/column_types.py`). Nothing is
 guessed: where texts fit two readings that give different values, and nothing else decides, they
 stay text. A time of a day is not proposed, since a duration looks the same.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -16,7 +17,15 @@ import numpy as np
 import pyarrow.compute as pc
 
 from rwt_assets.contract import fitting
-from rwt_assets.values import ColumnRule, Notation, notation_of
+from rwt_assets.values import (
+    DAY_FIRST,
+    DECIMAL_COMMA,
+    MONTH_FIRST,
+    TYPES,
+    ColumnRule,
+    Notation,
+    notation_of,
+)
 
 # Words for null beside values of another type; in a column of text only those that mean nothing
 # else.
@@ -26,32 +35,8 @@ NULL_WORDS: Final = (
     *("(null)", "<NA>", "NaT", "#NULL!", "."),  # Oracle, R and pandas, SQL Server, SAS and Stata
 )
 NEVER_TEXT: Final = ("NULL", "\\N")
-BOOLEANS: Final = (
-    *(("J", "N"), ("Ja", "Nein"), ("Y", "N"), ("Yes", "No"), ("T", "F")),
-    *(("Oui", "Non"), ("O", "N"), ("S\u00ed", "No"), ("Si", "No"), ("wahr", "falsch")),
-)
-DAY_FIRST: Final = ("%d/%m/%Y", "%d-%m-%Y")
-MONTH_FIRST: Final = ("%m/%d/%Y", "%m-%d-%Y")
-DATES: Final = (
-    *("%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y"),
-    "%d%b%Y",  # SAS
-    *DAY_FIRST,
-    *MONTH_FIRST,
-)
-CLOCKS: Final = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
-THOUSANDS: Final = (".", ",", "'", " ", "\u00a0", "\u202f", "\u2019")
 DECIMAL_DIGITS: Final = 18  # of a proposed decimal, so that larger values than the sample's fit
-# Texts that would keep a type and lose something, or that chance makes look like it.
-_LOSES: Final = "^([+]|-?0[0-9]|-0$)"  # the plus of a telephone, the 0 of a postcode, -0
-_REFUSED: Final = {
-    "boolean": "^[01]$",  # as likely a number
-    # Eight digits, but no year from 1900 to 2099; a version like 2024.1.2.
-    "date": "^(([013-9]|1[0-8]|2[1-9])[0-9]+|[0-9]{4}[.]([0-9][.][0-9]+|[0-9]+[.][0-9]))$",
-    "timestamp": "^$",
-    "integer": _LOSES,
-    # Likewise; the digits of a long identifier; a zero with a sign; a mark with nothing after it.
-    "number": f"{_LOSES}|^-?[0-9]{{16,}}$|^-0*[.,]?0*$|[.,]$",
-}
+_INFERRED: Final = {one.name: one.infer for one in TYPES.values() if one.infer is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,7 @@ class Guess:
 
     def fits(self, texts: Any) -> np.ndarray:
         """Which texts may be read so."""
-        refused = np.asarray(pc.match_substring_regex(texts, _REFUSED[self.type]))
+        refused = np.asarray(pc.match_substring_regex(texts, _INFERRED[self.type].refused))
         fit: np.ndarray = ~refused & fitting(texts, *_read_as(self))
         return fit
 
@@ -101,30 +86,14 @@ def _read_as(guess: Guess) -> tuple[ColumnRule, Notation]:
 TEXT: Final = Guess("string")
 INTEGER: Final = Guess("integer")
 NUMBER: Final = Guess("number")
-COMMA_NUMBER: Final = Guess("number", (("decimal_mark", ","),))
+COMMA_NUMBER: Final = Guess("number", (DECIMAL_COMMA,))
 
 
-def _guesses() -> Iterable[Guess]:
-    """In the order of preference: eight digits that are days all through are days."""
-    yield Guess("boolean")
-    for true, false in BOOLEANS:
-        yield Guess("boolean", (("true_values", (true,)), ("false_values", (false,))))
-    yield Guess("date")
-    yield from (Guess("date", (("formats", (one,)),)) for one in DATES)
-    yield Guess("timestamp")
-    for one in DATES:
-        yield from (Guess("timestamp", (("formats", (f"{one} {clock}",)),)) for clock in CLOCKS)
-    yield INTEGER
-    yield from (Guess("integer", (("thousands_mark", one),)) for one in THOUSANDS)
-    yield NUMBER
-    yield from (Guess("number", (("thousands_mark", one),)) for one in THOUSANDS[1:])
-    yield COMMA_NUMBER
-    for one in THOUSANDS:
-        if one != ",":
-            yield Guess("number", (("decimal_mark", ","), ("thousands_mark", one)))
-
-
-GUESSES: Final = tuple(_guesses())
+GUESSES: Final = tuple(  # in the order of preference
+    Guess(name, settings)
+    for name, infer in sorted(_INFERRED.items(), key=lambda one: one[1].rank)
+    for settings in infer.readings
+)
 
 
 def proposed(

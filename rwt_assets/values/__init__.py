@@ -13,10 +13,18 @@ from rwt_assets.values.column_names import (
     told_renamed,
 )
 from rwt_assets.values.column_rule import ColumnRule
-from rwt_assets.values.column_types import arrow_type, read_texts
+from rwt_assets.values.column_types import (
+    TYPES,
+    arrow_type,
+    column_type,
+    known_notation,
+    notation_of,
+    read_texts,
+)
 from rwt_assets.values.exact_values import exact_sum, exactly_added, same_values, written
-from rwt_assets.values.notation import Notation, ValueSettings, known_notation, notation_of
+from rwt_assets.values.notation import Notation, ValueSettings
 from rwt_assets.values.patterns import check_pattern, whole_match
+from rwt_assets.values.readings import DAY_FIRST, DECIMAL_COMMA, MONTH_FIRST
 from rwt_assets.values.rejected_values import (
     NONE_REJECTED,
     NOT_NULL,
@@ -33,15 +41,19 @@ __all__ = [
     "ADDED",
     "ARCHIVE",
     "CRC32",
+    "DAY_FIRST",
+    "DECIMAL_COMMA",
     "FOLDER_KEYS",
     "MARKS",
     "MEMBER",
+    "MONTH_FIRST",
     "NONE_REJECTED",
     "NOT_NULL",
     "REJECTED_VALUES",
     "RESCUED",
     "ROW",
     "SLICE_ROWS",
+    "TYPES",
     "ColumnRule",
     "Fault",
     "FractionDigits",
@@ -51,6 +63,7 @@ __all__ = [
     "ValueSettings",
     "arrow_type",
     "check_pattern",
+    "column_type",
     "differ_as_numbers",
     "distinct_names",
     "exact_sum",

@@ -1,7 +1,7 @@
 """Whether different texts of a column may be the same number, and so lose what told them apart.
 
 What belongs here: zeros at the ends of fractions, exponents. What does not: which readings a column
-has (`value_guesses.py`) and what texts lose in any column (`_REFUSED` there). Versions such as 1.1
+has (`value_guesses.py`) and what texts lose in any column (`readings.py`). Versions such as 1.1
 and 1.10 look like numbers; amounts such as 1.10 and 2.00 are numbers, all with the same digits.
 """
 

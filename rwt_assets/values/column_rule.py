@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from rwt_assets.values.column_types import TYPE_SCHEMA, column_type, typed_bound
-from rwt_assets.values.notation import ValueSettings, notation_of
+from rwt_assets.values.column_types import TYPE_SCHEMA, column_type, notation_of, typed_bound
+from rwt_assets.values.notation import ValueSettings
 from rwt_assets.values.patterns import check_pattern
 
 

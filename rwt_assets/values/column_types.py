@@ -1,8 +1,9 @@
 """The types that a column may have, one entry each.
 
 What belongs here: for each type, what it is in Arrow, how texts become values of it, how its bounds
-are read. What does not: which rows break the contract (`contract.py`) and how a type is found out
-(`table_profile.py`). Everything that knows types goes by `TYPES`: a new type is a new entry.
+are read, which settings it has use for and how it is inferred. What does not: which rows break the
+contract (`contract.py`) and which of the readings is proposed (`table_profile.py`). Everything that
+knows types goes by `TYPES`: a new type is a new entry.
 """
 
 import re
@@ -18,12 +19,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rwt_assets.values import calendar_texts, number_texts
+from rwt_assets.values import calendar_texts, number_texts, readings
+from rwt_assets.values.calendar_texts import ISO, TIMESTAMP, calendar_format
 from rwt_assets.values.notation import Notation
 from rwt_assets.values.number_texts import INT64, MOST_DIGITS, Faults
+from rwt_assets.values.readings import Inferred
 
 Read = Callable[[Any, Notation], tuple[Any, Faults]]
 Bound = Callable[[Any, str], Any]
+MARKED: Final = frozenset({"decimal_mark", "thousands_mark"})
 LEAST, GREATEST = "minimum", "maximum"
 DIGITS: Final = re.compile(r"([a-z]+)\( *([0-9]{1,3}) *, *([0-9]{1,3}) *\)")
 
@@ -40,6 +44,9 @@ class ColumnType:
         bound: a declared `minimum` or `maximum` as a Python value of the type, or None if the type
             has no bounds. It raises `ValueError` for what is none.
         means: what it is, for the reference.
+        settings: those of `ValueSettings` that make a difference to it, and `lossy`.
+        infer: how it is found out from texts; None for a type that is declared alone.
+        fine: whether its values hardly repeat, so that nobody splits by them.
     """
 
     name: str
@@ -47,6 +54,9 @@ class ColumnType:
     read: Read
     bound: Bound | None
     means: str
+    settings: frozenset[str] = frozenset()
+    infer: Inferred | None = None
+    fine: bool = False
 
     @property
     def kind(self) -> str:
@@ -154,6 +164,8 @@ def _decimal(precision: int, scale: int) -> ColumnType:
         read,
         _decimal_bound(precision, scale),
         "an exact number of so many digits, of which `scale` come after the decimal mark",
+        MARKED,
+        fine=True,
     )
 
 
@@ -161,11 +173,42 @@ TYPES: Final[Mapping[str, ColumnType]] = {
     one.name: one
     for one in (
         ColumnType("string", pa.string(), _text, None, "the text as it stands"),
-        ColumnType("integer", pa.int64(), _integers, _integer_bound, "a whole number of 64 bits"),
-        ColumnType("number", pa.float64(), _numbers, _double_bound, "a double"),
-        ColumnType("boolean", pa.bool_(), _booleans, None, "true or false"),
         ColumnType(
-            "date", pa.date32(), _dates, _calendar_bound(_dates, "date"), "a day, 2024-02-29"
+            "integer",
+            pa.int64(),
+            _integers,
+            _integer_bound,
+            "a whole number of 64 bits",
+            frozenset({"thousands_mark"}),
+            readings.INTEGER,
+        ),
+        ColumnType(
+            "number",
+            pa.float64(),
+            _numbers,
+            _double_bound,
+            "a double",
+            MARKED | {"lossy"},
+            readings.NUMBER,
+            fine=True,
+        ),
+        ColumnType(
+            "boolean",
+            pa.bool_(),
+            _booleans,
+            None,
+            "true or false",
+            frozenset({"true_values", "false_values"}),
+            readings.BOOLEAN,
+        ),
+        ColumnType(
+            "date",
+            pa.date32(),
+            _dates,
+            _calendar_bound(_dates, "date"),
+            "a day, 2024-02-29",
+            frozenset({"formats"}),
+            readings.DATE,
         ),
         ColumnType(
             "time",
@@ -173,6 +216,7 @@ TYPES: Final[Mapping[str, ColumnType]] = {
             _times,
             _calendar_bound(_times, "time"),
             "a time of a day, 10:30:59",
+            frozenset({"formats"}),
         ),
         ColumnType(
             "timestamp",
@@ -180,6 +224,9 @@ TYPES: Final[Mapping[str, ColumnType]] = {
             _timestamps,
             _calendar_bound(_timestamps, "timestamp"),
             "an instant in UTC",
+            frozenset({"formats", "timezone"}),
+            readings.TIMESTAMP,
+            fine=True,
         ),
     )
 }
@@ -190,6 +237,12 @@ TYPE_SCHEMA: Final[dict[str, Any]] = {
         {"enum": [*TYPES]},
         *({"type": "string", "pattern": rf"^{name}\([0-9, ]+\)$"} for name in WITH_DIGITS),
     ]
+}
+_KINDS: Final = (*TYPES.values(), *(one(1, 0) for one in WITH_DIGITS.values()))
+# Types to which a setting makes a difference; those of a rule hold where they do.
+_SETTING_OF: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(one.kind for one in _KINDS if name in one.settings)
+    for name in frozenset().union(*(one.settings for one in _KINDS))
 }
 NAMES: Final = (*TYPES, *(f"{name}(precision, scale)" for name in WITH_DIGITS))
 
@@ -250,3 +303,48 @@ def read_texts(texts: Any, kind: str, notation: Notation) -> tuple[Any, Faults]:
     unfit = np.asarray(pc.and_(pc.is_valid(texts), pc.is_null(value)))
     said = [(mask & unfit, words) for mask, words in faults]
     return value, [one for one in said if one[0].any()] + [(unfit, f"is no {found.kind}")]
+
+
+def notation_of(
+    kind: str, column: Mapping[str, Any], rule: Mapping[str, Any] | None = None
+) -> Notation:
+    """How the values of a column are written.
+
+    Args:
+        kind: name of its type. Of the formats of its rule, those hold that give this type.
+        column: its settings, as far as they are given.
+        rule: those of its rule.
+
+    Raises:
+        ValueError: they contradict each other, or the column has one that its type has no use for.
+    """
+    for name in column:
+        if kind not in _SETTING_OF.get(name, {kind}):
+            known = ", ".join(sorted(_SETTING_OF[name]))
+            raise ValueError(f"{name} needs a column of type {known}, not {kind}")
+    inherited = {n: v for n, v in (rule or {}).items() if kind in _SETTING_OF.get(n, {kind})}
+    if "formats" in inherited:
+        formats = inherited.pop("formats")
+        own = tuple(one for one in formats if calendar_format(one).gives in (kind, ISO))
+        inherited |= {"formats": own} if own else {}
+    for one in column.get("formats", ()):
+        gives = calendar_format(one).gives
+        # A day alone is midnight where the column says so itself.
+        if gives not in (kind, ISO) and (kind, gives) != (TIMESTAMP, "date"):
+            raise ValueError(f"the format {one!r} gives a {gives}, and the column is a {kind}")
+    found = Notation(**{**inherited, **column})
+    if kind in _SETTING_OF["decimal_mark"] and found.marks.decimal == found.marks.thousands:
+        mark = found.marks.decimal
+        raise ValueError(f"decimal_mark and thousands_mark are both {mark!r}")
+    both = {one.lower() for one in found.true_values} & {one.lower() for one in found.false_values}
+    if both:
+        raise ValueError(f"{', '.join(sorted(both))!r}: among true_values and false_values")
+    return found
+
+
+@cache
+def known_notation(
+    kind: str, column: tuple[tuple[str, Any], ...], rule: tuple[tuple[str, Any], ...]
+) -> Notation:
+    """The same, remembered: thousands of shards of one rule ask for it."""
+    return notation_of(kind, dict(column), dict(rule))

@@ -1,32 +1,21 @@
 """How the values of a column are written: words for null, marks, formats, zone.
 
-What belongs here: these settings, which a feed has for a column and for a rule, and what they come
-to for one column. What does not: reading values by them (`column_types.py`).
+What belongs here: these settings, which a feed has for a column and for a rule. What does not:
+which of them a type has use for, and reading values by them (`column_types.py`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from rwt_assets.values.calendar_texts import ISO, TIMESTAMP, UTC, calendar_format
+from rwt_assets.values.calendar_texts import UTC, calendar_format
 from rwt_assets.values.local_times import check_zone
 from rwt_assets.values.number_texts import Marks
 
 TRUE_VALUES: Final = ("true", "1")
 FALSE_VALUES: Final = ("false", "0")
-# Types to which a setting makes a difference; those of a rule hold where they do.
-SETTING_OF: Final[Mapping[str, frozenset[str]]] = {
-    "decimal_mark": frozenset({"number", "decimal"}),
-    "thousands_mark": frozenset({"integer", "number", "decimal"}),
-    "formats": frozenset({"date", "time", "timestamp"}),
-    "timezone": frozenset({"timestamp"}),
-    "true_values": frozenset({"boolean"}),
-    "false_values": frozenset({"boolean"}),
-    "lossy": frozenset({"number"}),
-}
 
 
 def _mark(value: str) -> str:
@@ -96,48 +85,3 @@ class Notation:
         """A thousands mark that is a point leaves the comma for the decimal mark."""
         usual = "," if self.thousands_mark == "." else "."
         return Marks(self.decimal_mark or usual, self.thousands_mark)
-
-
-def notation_of(
-    kind: str, column: Mapping[str, Any], rule: Mapping[str, Any] | None = None
-) -> Notation:
-    """How the values of a column are written.
-
-    Args:
-        kind: name of its type. Of the formats of its rule, those hold that give this type.
-        column: its settings, as far as they are given.
-        rule: those of its rule.
-
-    Raises:
-        ValueError: they contradict each other, or the column has one that its type has no use for.
-    """
-    for name in column:
-        if kind not in SETTING_OF.get(name, {kind}):
-            known = ", ".join(sorted(SETTING_OF[name]))
-            raise ValueError(f"{name} needs a column of type {known}, not {kind}")
-    inherited = {n: v for n, v in (rule or {}).items() if kind in SETTING_OF.get(n, {kind})}
-    if "formats" in inherited:
-        formats = inherited.pop("formats")
-        own = tuple(one for one in formats if calendar_format(one).gives in (kind, ISO))
-        inherited |= {"formats": own} if own else {}
-    for one in column.get("formats", ()):
-        gives = calendar_format(one).gives
-        # A day alone is midnight where the column says so itself.
-        if gives not in (kind, ISO) and (kind, gives) != (TIMESTAMP, "date"):
-            raise ValueError(f"the format {one!r} gives a {gives}, and the column is a {kind}")
-    found = Notation(**{**inherited, **column})
-    if kind in SETTING_OF["decimal_mark"] and found.marks.decimal == found.marks.thousands:
-        mark = found.marks.decimal
-        raise ValueError(f"decimal_mark and thousands_mark are both {mark!r}")
-    both = {one.lower() for one in found.true_values} & {one.lower() for one in found.false_values}
-    if both:
-        raise ValueError(f"{', '.join(sorted(both))!r}: among true_values and false_values")
-    return found
-
-
-@cache
-def known_notation(
-    kind: str, column: tuple[tuple[str, Any], ...], rule: tuple[tuple[str, Any], ...]
-) -> Notation:
-    """The same, remembered: thousands of shards of one rule ask for it."""
-    return notation_of(kind, dict(column), dict(rule))

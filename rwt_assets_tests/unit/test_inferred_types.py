@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from rwt_assets.authoring.table_profile import ColumnProfile
 from rwt_assets.values.column_rule import ColumnRule
-from rwt_assets.values.column_types import read_texts
-from rwt_assets.values.notation import notation_of
+from rwt_assets.values.column_types import notation_of, read_texts
 
 DIGITS = st.text("0159", max_size=4)
 NUMERALS = st.builds(

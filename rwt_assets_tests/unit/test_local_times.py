@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rwt_assets.values.column_types import read_texts
+from rwt_assets.values.column_types import notation_of, read_texts
 from rwt_assets.values.local_times import as_instants, check_zone
-from rwt_assets.values.notation import notation_of
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times have no zone of their own
 MICROSECOND = timedelta(microseconds=1)

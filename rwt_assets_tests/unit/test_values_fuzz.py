@@ -22,8 +22,7 @@ from rwt_assets.orchestration.steps.frames import check_frame, member_frame_type
 from rwt_assets.shard.one_pass import OnePass
 from rwt_assets.shard.splitting import MemberSplitter
 from rwt_assets.text.markdown_tables import first_rows
-from rwt_assets.values.column_types import TYPES, column_type, read_texts
-from rwt_assets.values.notation import notation_of
+from rwt_assets.values.column_types import TYPES, column_type, notation_of, read_texts
 
 EXAMPLES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 80
 SOME = settings(
