@@ -44,7 +44,7 @@ from rwt_assets.orchestration.sensors import (
     step_jobs,
     sweep_sensor,
 )
-from rwt_assets.orchestration.steps import EnrichedShardIOManager, S3ParquetIOManager
+from rwt_assets.orchestration.steps import IO_MANAGER, EnrichedShardIOManager
 from rwt_assets.resources import (
     EnvironmentSecretsResource,
     ObjectStoreResource,
@@ -230,7 +230,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         "queue_client": queue_client or SQS_QUEUE,
         "secrets": secrets or ENVIRONMENT_SECRETS,
         io_manager_key(feed): io_manager
-        or S3ParquetIOManager(
+        or IO_MANAGER(
             bucket=feed.target.bucket,
             prefix=feed.target.prefix,
             enrichment_version=enrichment_version(feed),

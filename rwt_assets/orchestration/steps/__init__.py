@@ -8,22 +8,22 @@ from rwt_assets.orchestration.steps.columns import csv_schema, enriched_schema
 from rwt_assets.orchestration.steps.enriched import EnrichedShard, EnrichedShards, shards_type
 from rwt_assets.orchestration.steps.failures import explained, fit_errors
 from rwt_assets.orchestration.steps.fence import fenced, refuse_retired, refuse_superseded
+from rwt_assets.orchestration.steps.formats import IO_MANAGER
 from rwt_assets.orchestration.steps.frames import check_frame, member_frame_type, to_frame
 from rwt_assets.orchestration.steps.freshness import Freshness
 from rwt_assets.orchestration.steps.lineage import lineage_only
 from rwt_assets.orchestration.steps.parquet_io_manager import (
     EnrichedShardIOManager,
-    S3ParquetIOManager,
     ShardMetadata,
     Written,
 )
 
 __all__ = [
+    "IO_MANAGER",
     "EnrichedShard",
     "EnrichedShardIOManager",
     "EnrichedShards",
     "Freshness",
-    "S3ParquetIOManager",
     "ShardMetadata",
     "Written",
     "check_frame",
