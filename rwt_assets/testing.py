@@ -45,6 +45,7 @@ from rwt_assets.documents import (
     Generation,
     Shard,
     ShardKey,
+    archive_of_shard,
     archive_partition_key,
 )
 from rwt_assets.feed import Feed
@@ -685,7 +686,7 @@ class InMemoryFeed:
                 ("is forgotten", standing.forgotten),
             )
             for one in entries
-            if not {one.partition_key, _archive_of(one.partition_key)} & self._expected
+            if not {one.partition_key, archive_of_shard(one.partition_key)} & self._expected
         ]
         if found:
             raise AssertionError("the test expects none of this: " + "; ".join(found))
@@ -731,7 +732,3 @@ class InMemoryFeed:
             body = self.objects.read(self.feed.target.bucket, kept.key)
             frame = to_frame(pq.read_table(BytesIO(body)))
         return frame
-
-
-def _archive_of(partition_key: str) -> str:
-    return partition_key.partition("|")[0]

@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 from rwt_assets.runtime import PartitionKeyError
 
 SEPARATOR: Final = "|"
-_MUST_ESCAPE = re.compile("[%|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|(?<=[.])[.]")
+_MUST_ESCAPE = re.compile(f"[%{SEPARATOR}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|(?<=[.])[.]")
 _MUST_ESCAPE_COLUMN = re.compile(f"=|{_MUST_ESCAPE.pattern}")
 _ESCAPE = re.compile("%(?![0-9A-F]{2})")
 _PARTS_AT_MOST: Final = 3
