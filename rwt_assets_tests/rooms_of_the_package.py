@@ -1,6 +1,11 @@
-"""The rooms of the package, as docs/architecture.md shows them: made from contracts and doors."""
+"""What docs/architecture.md shows of the code.
+
+The rooms of the package are made from contracts and doors, the table of Dagster's private parts
+from the docstrings and imports of their room.
+"""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +15,11 @@ PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "architecture.md"
 BEGIN = "<!-- Made by rwt_assets_tests/reference_pages.py from pyproject.toml and the doors. -->\n"
 END = "<!-- End of what is made. -->\n"
+PRIVATE_PARTS = PROJECT / "rwt_assets" / "dagster_internals"
+PRIVATE_BEGIN = (
+    "<!-- Made by rwt_assets_tests/reference_pages.py from rwt_assets/dagster_internals. -->\n"
+)
+PRIVATE_END = "<!-- End of the private parts. -->\n"
 
 
 def contracts() -> dict[str, dict[str, Any]]:
@@ -62,8 +72,41 @@ def rooms_section() -> str:
     return "\n".join([*picture(), "", *table(), ""])
 
 
+def private_parts() -> Iterator[tuple[str, str, str, str]]:
+    """Each private part of Dagster: the module of ours that has it, where it is, what and why."""
+    for path in sorted(PRIVATE_PARTS.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        said = " ".join((ast.get_docstring(tree) or "").split())
+        reasons = dict(re.findall(r"- `(\w+)`: (.+?)\.(?= - `|$)", said))
+        imported = {
+            alias.name: node.module or ""
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        if {*imported} != {*reasons}:
+            raise ValueError(f"{path.name}: reasons of {sorted({*imported} ^ {*reasons})}")
+        for name, reason in reasons.items():
+            yield path.name, imported[name], name, reason
+
+
+def private_section() -> str:
+    """The table of Dagster's private parts."""
+    rows = [
+        f"| `{module}` | `{where}.{name}` | {reason} |"
+        for module, where, name, reason in private_parts()
+    ]
+    return "\n".join(["| module | what it imports | why |", "|---|---|---|", *rows, ""])
+
+
 def page_with_rooms() -> str:
-    """docs/architecture.md with that part made anew."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{rooms_section()}\n{END}{after}"
+    """docs/architecture.md with the parts that are made made anew."""
+    text = PAGE.read_text(encoding="utf-8")
+    text = _replaced(text, BEGIN, rooms_section(), END)
+    return _replaced(text, PRIVATE_BEGIN, private_section(), PRIVATE_END)
+
+
+def _replaced(text: str, begin: str, made: str, end: str) -> str:
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{made}\n{end}{after}"

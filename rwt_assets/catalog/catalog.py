@@ -16,10 +16,10 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from rwt_assets.catalog.archive_facts import Look, read_all_facts, read_facts, read_open_facts
 from rwt_assets.catalog.catalog_events import arrival_metadata, revision_from, shard_materialization
+from rwt_assets.dagster_internals.events import BulkActionsFilter, BulkActionStatus
 from rwt_assets.documents import (
     archive_partition_key,
     parse_archive_partition_key,

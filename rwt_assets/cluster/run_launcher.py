@@ -17,8 +17,9 @@ Needs the packages of the extra `cluster`.
 """
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
+
+from rwt_assets.dagster_internals.launching import CheckRunHealthResult, WorkerStatus
 
 
 class WatchfulCeleryRunLauncher(CeleryRunLauncher):

@@ -9,9 +9,7 @@ seconds for the next look: half of what a small archive took. The interval is a 
 private module and no setting; if a later Dagster has no such constant, nothing is changed.
 """
 
-from dagster._daemon import sensor
-from dagster._daemon.cli import main
-
+from rwt_assets.dagster_internals.daemon import main, sensor
 from rwt_assets.text import fit_logs
 
 LOOK_SECONDS = 1

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+
+from rwt_assets.dagster_internals.storage import SqlEventLogStorage, SqlEventLogStorageTable
 
 EVENTS: Final[sa.Table] = SqlEventLogStorageTable
 BATCHED: Final = {

@@ -30,10 +30,9 @@ from typing import Any, Final
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
+from rwt_assets.dagster_internals.storage import ConfigurableClassData, SqliteEventLogStorage
 from rwt_assets.embedded.event_batches import EVENTS, can_be_batched, insert_into_index
 
 EVENTS_FOLDER: Final = "history/runs"  # where Dagster keeps them if nothing else is said

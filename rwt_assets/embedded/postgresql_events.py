@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
 
+from rwt_assets.dagster_internals.storage import ConfigurableClassData
 from rwt_assets.embedded.event_batches import can_be_batched, insert_into_index
 
 

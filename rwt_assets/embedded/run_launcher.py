@@ -12,15 +12,17 @@ from typing import Any, Self
 
 import dagster as dg
 import psutil
-from dagster._core.launcher.base import (
+
+from rwt_assets.dagster_internals.launching import (
     CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    ExecuteRunArgs,
     LaunchRunContext,
     RunLauncher,
     WorkerStatus,
+    serialize_value,
 )
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
-
 from rwt_assets.embedded.processes import SOCKET_VARIABLE
 from rwt_assets.embedded.run_server import request_run
 

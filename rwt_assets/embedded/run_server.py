@@ -23,10 +23,11 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import NoReturn
 
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import deserialize_value
-from dagster._utils.hosted_user_process import recon_job_from_origin
-
+from rwt_assets.dagster_internals.launching import (
+    ExecuteRunArgs,
+    deserialize_value,
+    recon_job_from_origin,
+)
 from rwt_assets.runtime import StackError, current_project, json_logs
 from rwt_assets.text import fit_logs
 
@@ -99,7 +100,7 @@ def serve(address: str) -> NoReturn:
 def _load() -> None:
     try:
         importlib.import_module(current_project().definitions_module).defs()
-        importlib.import_module("dagster._cli.api")
+        importlib.import_module("rwt_assets.dagster_internals.running")
         importlib.import_module("rwt_assets.embedded.event_storage")
         if find_spec("dagster_postgres") is not None:
             importlib.import_module("rwt_assets.embedded.postgresql_events")
@@ -126,7 +127,7 @@ def _execute(connection: Connection, arguments: str) -> NoReturn:
         os.setpgid(0, 0)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         random.seed()
-        api = importlib.import_module("dagster._cli.api").api_cli
+        api = importlib.import_module("rwt_assets.dagster_internals.running").api_cli
         api.main(["execute_run", arguments], standalone_mode=False)
         status = 0
     except SystemExit as end:

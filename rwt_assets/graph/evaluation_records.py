@@ -16,8 +16,11 @@ from os.path import commonprefix
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.schedules.schema import AssetDaemonAssetEvaluationsTable
-from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
+
+from rwt_assets.dagster_internals.storage import (
+    AssetDaemonAssetEvaluationsTable,
+    SqlScheduleStorage,
+)
 
 RANGE = "PartitionKeyRange"
 

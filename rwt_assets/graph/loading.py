@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dagster._core.definitions.reconstruct import repository_def_from_target_def
-from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
-
+from rwt_assets.dagster_internals.loading import (
+    loadable_targets_from_python_module,
+    repository_def_from_target_def,
+)
 from rwt_assets.runtime import CodeLocationError, RwtError, current_project
 
 ANSWER_SECONDS: Final = 10.0

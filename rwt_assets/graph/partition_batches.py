@@ -18,9 +18,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import dagster as dg
-from dagster._core.storage.event_log.schema import DynamicPartitionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy.exc import IntegrityError
+
+from rwt_assets.dagster_internals.storage import DynamicPartitionsTable, SqlEventLogStorage
 
 BATCH = 500
 ADDED_TOGETHER = 5_000

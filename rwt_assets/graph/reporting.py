@@ -15,7 +15,8 @@ from time import time
 from typing import Final
 
 import dagster as dg
-from dagster._core.events import StepMaterializationData
+
+from rwt_assets.dagster_internals.events import StepMaterializationData
 
 REPORTED_TOGETHER: Final = 1_000
 NO_RUN: Final = ""

@@ -1,5 +1,6 @@
 """Rules of the house that a machine can hold."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rwt_assets import dagster_internals
 from rwt_assets.feed import feed as feed_module
 from rwt_assets.feed.feed import Feed
 
@@ -84,24 +86,55 @@ def test_every_crash_point_stands_in_the_documentation():
     assert [point for point in points if f"| the process dies {point} |" not in text] == []
 
 
-def test_every_private_part_of_dagster_that_is_imported_stands_in_the_documentation_with_a_reason():
+PRIVATE = re.compile(r"dagster\w*(?:\.[a-z]\w*)*\._\w+(?:\.\w+)*")
+
+
+def private_parts(source):
+    """The private modules of Dagster that a source imports or names to have them imported."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = [node.value]
+        yield from (name for name in names if PRIVATE.fullmatch(name))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from dagster._core.events import DagsterEvent",
+        "from dagster import _check",
+        "def late():\n    import dagster._core",
+        "import dagster._daemon as daemon",
+        "from dagster_graphql._private import anything",
+        "from dagster_aws.s3._inner import anything",
+        "import_module('dagster._cli.api')",
+    ],
+)
+def test_the_next_rule_sees_a_private_part_of_dagster(source):
+    assert [*private_parts(source)] != []
+
+
+def test_private_parts_of_dagster_are_imported_in_one_room():
     package = PROJECT / "rwt_assets"
-    imported = {
-        (str(path.relative_to(package)), name)
+    found = {
+        (path.relative_to(package).parts[0], name)
         for path in package.rglob("*.py")
-        for name in re.findall(
-            r"^ *(?:from|import) (dagster[a-z_]*(?:\.[a-z_]+)*\._[a-z_.]+|dagster\._[a-z_.]+)",
-            path.read_text(encoding="utf-8"),
-            flags=re.MULTILINE,
-        )
+        for name in private_parts(path.read_text(encoding="utf-8"))
     }
-    rows = re.findall(
-        r"^\| `([a-z_/]+\.py)` \| (.+?) \| .{20,} \|$",
-        (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8"),
-        flags=re.MULTILINE,
-    )
-    told = {(module, name) for module, names in rows for name in re.findall("`(.+?)`", names)}
-    assert imported == told
+    assert {room for room, _ in found} == {"dagster_internals"}, sorted(found)
+
+
+def test_private_parts_of_dagster_are_checked_with_the_oldest_and_the_locked_version():
+    oldest = (PROJECT / "rwt_assets_tests" / "oldest-dagster.txt").read_text()
+    locked = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
+    assert (
+        *re.findall(r"^dagster==(.+)$", oldest, re.MULTILINE),
+        *(one["version"] for one in locked if one["name"] == "dagster"),
+    ) == dagster_internals.CHECKED_WITH
 
 
 def test_the_oldest_dagster_that_is_tested_is_the_oldest_that_is_admitted():
