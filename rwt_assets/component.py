@@ -13,15 +13,13 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import BaseModel, ValidationError
 
-from rwt_assets.documents import enrichment_version
-from rwt_assets.feed import Feed, has_template, line_of, may_be_one_queue, target_access
+from rwt_assets.feed import Feed, has_template, line_of, may_be_one_queue
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.assets import (
     archive_manifest_asset,
     csv_shard_spec,
     delivery_asset,
     enriched_shard_asset,
-    io_manager_key,
     zip_archive_spec,
 )
 from rwt_assets.orchestration.checks import (
@@ -44,7 +42,11 @@ from rwt_assets.orchestration.sensors import (
     step_jobs,
     sweep_sensor,
 )
-from rwt_assets.orchestration.steps import IO_MANAGER, EnrichedShardIOManager
+from rwt_assets.orchestration.steps import (
+    IO_MANAGER,
+    IO_MANAGER_KEY,
+    EnrichedShardIOManager,
+)
 from rwt_assets.resources import (
     EnvironmentSecretsResource,
     ObjectStoreResource,
@@ -61,6 +63,7 @@ AUTOMATION_INTERVAL_SECONDS = 30
 DECLARATIONS = ("defs.yaml", "component.yaml")
 # Feeds share these: definitions can only be merged where equal keys are the same object.
 S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
+S3_ENRICHED_SHARDS = IO_MANAGER(object_store=S3_OBJECT_STORE)
 SQS_QUEUE = SqsQueueResource()
 ENVIRONMENT_SECRETS = EnvironmentSecretsResource()
 
@@ -217,26 +220,20 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
             together, which the first of them by name brings.
         object_store: where archives and results lie.
         queue_client: where messages come from.
-        io_manager: where enriched shards are kept.
+        io_manager: where enriched shards are kept. Feeds with an own `object_store` whose
+            definitions are merged share an own one of these, too.
         secrets: where the password of encrypted archives is read.
 
     Returns:
         Definitions with their resources bound, so that feeds can differ in them.
     """
     fit_logs.set_up()
-    store = object_store or S3_OBJECT_STORE
+    own = None if object_store is None else IO_MANAGER(object_store=object_store)
     resources = {
-        "object_store": store,
+        "object_store": object_store or S3_OBJECT_STORE,
         "queue_client": queue_client or SQS_QUEUE,
         "secrets": secrets or ENVIRONMENT_SECRETS,
-        io_manager_key(feed): io_manager
-        or IO_MANAGER(
-            bucket=feed.target.bucket,
-            prefix=feed.target.prefix,
-            enrichment_version=enrichment_version(feed),
-            object_store=store,
-            **_role_of(feed),
-        ),
+        IO_MANAGER_KEY: io_manager or own or S3_ENRICHED_SHARDS,
     }
     jobs = step_jobs(feed)
     retirement = [] if feed.retire is None else [retirement_job(feed, feed.retire)]
@@ -270,18 +267,6 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         ],
         resources=resources,
     )
-
-
-def _role_of(feed: Feed) -> dict[str, str]:
-    """The settings of the IO manager for a target that is reached by a role."""
-    access = target_access(feed)
-    if access.role is None:
-        return {}
-    return {
-        "role": access.role.arn,
-        "external_id_variable": access.role.external_id_variable or "",
-        "session_name": access.session_name,
-    }
 
 
 def automation_sensors(feed: Feed) -> list[dg.AutomationConditionSensorDefinition]:

@@ -51,7 +51,14 @@ from rwt_assets.documents import (
 from rwt_assets.feed import Feed
 from rwt_assets.graph import accept_beta_features
 from rwt_assets.orchestration.sensors import plan
-from rwt_assets.orchestration.steps import EnrichedShard, EnrichedShardIOManager, Written, to_frame
+from rwt_assets.orchestration.steps import (
+    EnrichedShard,
+    EnrichedShardIOManager,
+    EnrichedShardStore,
+    ShardPlace,
+    Written,
+    to_frame,
+)
 from rwt_assets.quarantine import read_entries
 from rwt_assets.resources import (
     ObjectStoreResource,
@@ -272,13 +279,17 @@ class _KeptShards:
 _SHARDS: defaultdict[str, _KeptShards] = defaultdict(_KeptShards)
 
 
-class InMemoryIOManager(EnrichedShardIOManager):
+class InMemoryIOManager(EnrichedShardIOManager, EnrichedShardStore):
     """Keeps enriched shards as DataFrames.
 
     A generation that was kept is never changed, as on S3; `frames` has the newest of each shard.
     """
 
     name: str = Field(default_factory=_new_name)
+
+    def of(self, place: ShardPlace) -> Self:
+        """All that is kept here, whatever the feed: partition keys name their archive."""
+        return self
 
     @property
     def frames(self) -> dict[str, pd.DataFrame]:

@@ -28,7 +28,7 @@ from rwt_assets.orchestration.assets.delivery import deliver_newest_split
 from rwt_assets.orchestration.assets.one_pass import EnrichedWhileSplitting, batch_check
 from rwt_assets.orchestration.steps.enriched import EnrichedShard
 from rwt_assets.orchestration.steps.frames import member_frame_type
-from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import ParquetShards
 from rwt_assets.resources.object_store import ObjectStoreResource
 from rwt_assets.runtime.errors import RwtError, ShardDamagedError
 from rwt_assets.shard.processing import read_manifest, shard_runs
@@ -343,12 +343,8 @@ class World:
             self.catalog.enriched[key] = self.catalog.next()
 
     def _io_manager(self):
-        return S3ParquetIOManager(
-            bucket=self.feed.target.bucket,
-            prefix=self.feed.target.prefix,
-            enrichment_version=enrichment_version(self.feed),
-            object_store=FaultyStore(name=self.name),
-        )
+        objects = FaultyStore(name=self.name).objects()
+        return ParquetShards(objects, self.feed.target, enrichment_version(self.feed))
 
     def enrich_by_hand(self, chosen):
         """Enrich some shards of the manifest in place, as a person's backfill does."""

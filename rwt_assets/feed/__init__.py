@@ -10,6 +10,7 @@ from rwt_assets.feed.accounts import (
     accesses,
     may_be_one_queue,
     parse_queue,
+    session_name,
     source_access,
     target_access,
 )
@@ -124,6 +125,7 @@ __all__ = [
     "parse_queue",
     "parse_reference",
     "scalar",
+    "session_name",
     "shown",
     "source_access",
     "sources_of",

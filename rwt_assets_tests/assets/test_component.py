@@ -10,11 +10,14 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 from rwt_assets.component import ZipFeed, build_feed_definitions
 from rwt_assets.definitions import defs
+from rwt_assets.feed.accounts import target_access
 from rwt_assets.feed.feed import Feed
 from rwt_assets.graph.beta import accept_beta_features
-from rwt_assets.orchestration.assets.enriched_shard import io_manager_key
+from rwt_assets.graph.feed_graph import FeedGraph
+from rwt_assets.orchestration.steps import ShardPlace
 from rwt_assets.runtime.errors import FeedError
 from rwt_assets_tests.declared import declared_feed
+from rwt_assets_tests.stand_ins import InMemoryObjectStore
 
 HEAD = """type: rwt_assets.component.ZipFeed
 
@@ -209,17 +212,32 @@ def test_one_queue_that_two_feeds_name_differently_is_refused():
     assert "Name it in the same way" in reason
 
 
+class RoledObjects(InMemoryObjectStore):
+    """Keeps by which ways it was asked for."""
+
+    def objects_at(self, ways):
+        WAYS.append(ways)
+        return self.objects()
+
+
+WAYS = []
+
+
 def test_the_role_of_a_target_reaches_whoever_keeps_the_shards():
     feed = declared_feed()
     role = {"arn": "arn:aws:iam::210987654321:role/keep", "external_id_variable": "LAKE_ID"}
     target = feed.target.model_dump() | {"role": role}
     by_role = Feed.model_validate(feed.model_dump() | {"target": target})
-    for one, kept in (
-        (feed, ("", "", "")),
-        (by_role, (role["arn"], "LAKE_ID", f"rwt-{feed.name}")),
-    ):
-        manager = build_feed_definitions(one).resources[io_manager_key(one)]
-        assert (manager.role, manager.external_id_variable, manager.session_name) == kept
+    WAYS.clear()
+    for one in (feed, by_role):
+        definitions = build_feed_definitions(one, object_store=RoledObjects())
+        key = FeedGraph(one.name).enriched_shard
+        asset = definitions.get_assets_def(key)
+        place = ShardPlace.of_asset(key, asset.metadata_by_key[key])
+        assert place == ShardPlace.of_feed(one)
+        shards = definitions.resources["enriched_shards"].of(place)
+        assert shards.target == one.target
+    assert [[target_access(by_role)]] == WAYS
 
 
 def test_feeds_declared_in_one_file_are_told_apart_by_their_lines():
@@ -330,6 +348,7 @@ def test_two_feeds_live_side_by_side():
     merged = dg.Definitions.merge(build_feed_definitions(feed), build_feed_definitions(other))
     dg.Definitions.validate_loadable(merged)
     assert len(merged.resolve_asset_graph().get_all_asset_keys()) == 10
+    assert {*merged.resources} == {"object_store", "queue_client", "secrets", "enriched_shards"}
 
 
 def test_no_secret_is_a_setting():

@@ -22,7 +22,7 @@ from rwt_assets.catalog.intake import Budget, sweep, take_messages
 from rwt_assets.catalog.standing import retry_failed, take_standing
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.orchestration.sensors.dispatch import plan
-from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import ParquetShards, S3ParquetIOManager
 from rwt_assets_tests.faulty_round import (
     Crash,
     Injected,
@@ -326,7 +326,7 @@ def test_a_run_that_is_told_to_end_each_time_is_not_asked_for_for_ever(stored, m
 def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, monkeypatch):
     archives = {announce(stored, "a.zip", NEW, "01"): NEW}
     shard = "shop/a.zip|sales.csv|day=2026-01-02"
-    original = S3ParquetIOManager.write
+    original = ParquetShards.write
 
     def fail(self, one):
         if one.partition_key == shard:
@@ -334,7 +334,7 @@ def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, m
         return original(self, one)
 
     with monkeypatch.context() as patch:
-        patch.setattr(S3ParquetIOManager, "write", fail)
+        patch.setattr(ParquetShards, "write", fail)
         go_on(stored, expect_failure=True)
         enriching = stored.instance.get_runs(dg.RunsFilter(tags={"rwt/step": "enrich"}))
         assert len(enriching) == stored.feed.attempts

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rwt_assets.orchestration.assets import archive_manifest, delivery
 from rwt_assets.orchestration.sensors import dispatch, queue, sweep
 from rwt_assets.orchestration.sensors.dispatch import plan
-from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import ParquetShards
 from rwt_assets.runtime.json_logs import JsonFormatter
 from rwt_assets.text import fit_logs
 from rwt_assets.text.foreign_text import is_visible
@@ -112,7 +112,7 @@ PLACES = {
     "split": (archive_manifest, "split_newest_revision"),
     "after the split": (archive_manifest, "schema_check_result"),
     "deliver": (delivery, "deliver_newest_split"),
-    "keep": (S3ParquetIOManager, "write"),
+    "keep": (ParquetShards, "write"),
 }
 
 

@@ -11,7 +11,7 @@ from rwt_assets.catalog.standing import archive_progress
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.delivery.consumption import read_result
 from rwt_assets.orchestration.sensors.dispatch import plan
-from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import ParquetShards
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import InMemoryObjects
 
@@ -102,7 +102,7 @@ def fails_to_enrich(shop, monkeypatch):
     def refuse(*_args, **_settings):
         raise RuntimeError("this shard does not work")
 
-    monkeypatch.setattr(S3ParquetIOManager, "write", refuse)
+    monkeypatch.setattr(ParquetShards, "write", refuse)
 
 
 def fails_to_deliver(shop, _monkeypatch):

@@ -14,9 +14,8 @@ from rwt_assets.catalog.intake import sweep
 from rwt_assets.catalog.standing import archive_progress, take_standing
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.delivery.consumption import read_delivery, read_result
-from rwt_assets.documents.generations import enrichment_version
 from rwt_assets.orchestration.sensors.dispatch import plan
-from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager, ShardPlace
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.stand_ins import run_request
 
@@ -228,14 +227,9 @@ def test_progress_is_told_step_by_step(stored):
 
 def test_the_io_manager_reads_one_shard_or_many(stored):
     stored.deliver("a.zip", make_zip({"sales.csv": SALES}))
-    manager = S3ParquetIOManager(
-        bucket="results",
-        prefix="rwt/shop",
-        enrichment_version=enrichment_version(stored.feed),
-        object_store=stored.store,
-    )
+    manager = S3ParquetIOManager(object_store=stored.store)
     with dg.build_resources({"manager": manager}) as resources:
-        frame = resources.manager.read(SECOND)
+        frame = resources.manager.of(ShardPlace.of_feed(stored.feed)).read(SECOND)
     assert isinstance(frame, pd.DataFrame)
     assert frame["price"].tolist() == [7.0, 1.6]
 

@@ -16,7 +16,7 @@ from rwt_assets.documents.generations import enrichment_version, generation_of
 from rwt_assets.embedded.server import local_environment
 from rwt_assets.orchestration.steps.enriched import EnrichedShard
 from rwt_assets.orchestration.steps.frames import member_frame_type
-from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, ParquetShards
 from rwt_assets.resources.object_store import S3ObjectStoreResource
 from rwt_assets.runtime.concurrency import map_ahead
 from rwt_assets.shard.processing import manifest_etag, shard_runs, write_manifest
@@ -113,9 +113,7 @@ def _work_seconds(stack: RunningStack, archive: str) -> float:
     feed = stack.feed.model_copy(update={"target": target})
     resource = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
     version = enrichment_version(feed)
-    manager = S3ParquetIOManager(
-        bucket=target.bucket, prefix="bench", enrichment_version=version, object_store=resource
-    )
+    manager = ParquetShards(resource.objects(), target, version)
     kinds = {rule.include: member_frame_type("Rows", rule) for rule in feed.members}
     store = resource.objects()
     began = time.perf_counter()

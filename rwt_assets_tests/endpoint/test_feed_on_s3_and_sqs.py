@@ -12,7 +12,7 @@ from rwt_assets.documents.generations import enrichment_version
 from rwt_assets.documents.layout import Generation
 from rwt_assets.orchestration.sensors.queue import queue_sensor
 from rwt_assets.orchestration.steps.frames import to_table
-from rwt_assets.orchestration.steps.parquet_io_manager import S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import ParquetShards
 from rwt_assets.resources.object_store import S3ObjectStoreResource, connect_objects
 from rwt_assets.resources.queue import SqsQueueResource, connect_queue
 from rwt_assets.testing import carry_out
@@ -150,12 +150,7 @@ def test_a_reader_never_sees_half_a_shard(catalog, s3, feed):
     tick(catalog)
     deliver(catalog)
     store = S3ObjectStoreResource(s3=build_feed_definitions(feed).resources["object_store"].s3)
-    manager = S3ParquetIOManager(
-        bucket=feed.target.bucket,
-        prefix=feed.target.prefix,
-        enrichment_version=enrichment_version(feed),
-        object_store=store,
-    )
+    manager = ParquetShards(store.objects(), feed.target, enrichment_version(feed))
     shard = "gtfs/a.zip|stop_times.txt|stop_sequence=0"
     before = manager.read(shard)
 

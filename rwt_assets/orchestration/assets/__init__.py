@@ -14,7 +14,7 @@ from rwt_assets.orchestration.assets.delivery import (
     delivery_asset,
     document_metadata,
 )
-from rwt_assets.orchestration.assets.enriched_shard import enriched_shard_asset, io_manager_key
+from rwt_assets.orchestration.assets.enriched_shard import enriched_shard_asset
 
 __all__ = [
     "DELIVERED_AT",
@@ -24,6 +24,5 @@ __all__ = [
     "delivery_asset",
     "document_metadata",
     "enriched_shard_asset",
-    "io_manager_key",
     "zip_archive_spec",
 ]

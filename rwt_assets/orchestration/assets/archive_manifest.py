@@ -2,7 +2,7 @@
 
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from pydantic import SecretStr
@@ -20,7 +20,6 @@ from rwt_assets.documents import (
 )
 from rwt_assets.feed import Feed, accesses
 from rwt_assets.graph import FeedGraph, markdown_metadata
-from rwt_assets.orchestration.assets.enriched_shard import io_manager_key
 from rwt_assets.orchestration.assets.one_pass import EnrichedWhileSplitting
 from rwt_assets.orchestration.checks import (
     encoding_check_result,
@@ -29,6 +28,8 @@ from rwt_assets.orchestration.checks import (
     schema_check_spec,
 )
 from rwt_assets.orchestration.steps import (
+    EnrichedShardIOManager,
+    ShardPlace,
     code_changed,
     csv_schema,
     explained,
@@ -39,7 +40,7 @@ from rwt_assets.orchestration.steps import (
     refuse_superseded,
 )
 from rwt_assets.quarantine import NOTHING_CORRECTED, corrections_in_force
-from rwt_assets.resources import page_of
+from rwt_assets.resources import ObjectStoreResource, SecretsResource, page_of
 from rwt_assets.runtime import (
     CAUSE_TAG,
     ArchiveMissingError,
@@ -49,9 +50,6 @@ from rwt_assets.runtime import (
 from rwt_assets.shard import manifest_etag, read_manifest, unpack_archive, write_manifest
 from rwt_assets.storage import ObjectStore
 from rwt_assets.text import SafeMarkdown, decoration, markdown_table
-
-if TYPE_CHECKING:
-    from rwt_assets.resources import ObjectStoreResource, SecretsResource
 
 ROOT_RUN_TAG = "dagster/root_run_id"
 
@@ -100,11 +98,6 @@ def csv_shard_spec(feed: Feed) -> dg.AssetSpec:
 def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
     """Inspects, selects, unpacks and splits one archive; registers and reports its shards."""
     graph = FeedGraph(feed.name)
-    # A key that differs from feed to feed cannot be an argument's name, and Dagster takes
-    # either arguments or keys.
-    resource_keys = {"object_store", "secrets"}
-    if feed.one_pass:
-        resource_keys.add(io_manager_key(feed))
 
     @dg.asset(
         key=graph.archive_manifest,
@@ -116,7 +109,6 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         pool=feed.pool,
         check_specs=[schema_check_spec(feed), encoding_check_spec(feed)],
         kinds={"s3", "python"},
-        required_resource_keys=resource_keys,
         code_version=splitting_version(feed),
         automation_condition=code_changed(),
         description=(
@@ -126,9 +118,12 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     @fit_errors()
-    def archive_manifest(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        object_store: ObjectStoreResource = context.resources.object_store
-        secrets: SecretsResource = context.resources.secrets
+    def archive_manifest(
+        context: dg.AssetExecutionContext,
+        object_store: ObjectStoreResource,
+        secrets: SecretsResource,
+        enriched_shards: dg.ResourceParam[EnrichedShardIOManager],
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         began = monotonic()
         give_back_large_pieces()
         catalog = FeedCatalog(context.instance, feed)
@@ -137,8 +132,8 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
             password = secrets.read(feed.source.password_variable)
             enriched = None
             if feed.one_pass:
-                io_manager = getattr(context.resources, io_manager_key(feed))
-                enriched = EnrichedWhileSplitting(feed, io_manager, enrichment_version(feed))
+                shards = enriched_shards.of(ShardPlace.of_feed(feed))
+                enriched = EnrichedWhileSplitting(feed, shards, enrichment_version(feed))
             store = object_store.objects_at(accesses(feed))
             with fenced(catalog, store, [parse_archive_partition_key(context.partition_key)]):
                 manifest, schemas = split_newest_revision(

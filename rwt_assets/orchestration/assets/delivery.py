@@ -38,7 +38,6 @@ from rwt_assets.documents import (
 )
 from rwt_assets.feed import Feed, accesses
 from rwt_assets.graph import FeedGraph, markdown_metadata
-from rwt_assets.orchestration.assets.enriched_shard import io_manager_key
 from rwt_assets.orchestration.checks import (
     QUARANTINE_WITHIN_TOLERANCE,
     RECONCILED,
@@ -55,6 +54,8 @@ from rwt_assets.orchestration.checks import (
     volume_result,
 )
 from rwt_assets.orchestration.steps import (
+    EnrichedShardIOManager,
+    ShardPlace,
     code_changed,
     explained,
     fenced,
@@ -70,7 +71,7 @@ from rwt_assets.quarantine import (
     quarantine_report,
     read_entries,
 )
-from rwt_assets.resources import page_of
+from rwt_assets.resources import ObjectStoreResource, page_of
 from rwt_assets.retention import YOUNG_AT_LEAST
 from rwt_assets.runtime import ArchiveMissingError, DeliveryError, SupersededError, ToleranceError
 from rwt_assets.shard import manifest_etag, read_tagged_manifest
@@ -79,8 +80,6 @@ from rwt_assets.text import SafeMarkdown, command, decoration
 
 if TYPE_CHECKING:
     from rwt_assets.contract import QuarantineEntry
-    from rwt_assets.orchestration.steps import EnrichedShardIOManager
-    from rwt_assets.resources import ObjectStoreResource
 
 DELIVERY_VERSION = "1"
 HEALED = "heal"
@@ -106,8 +105,6 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         tags=feed.tags,
         pool=feed.pool,
         kinds={"s3", "json"},
-        # Dagster takes either arguments or keys, and the IO manager's differs from feed to feed.
-        required_resource_keys={"object_store", io_manager_key(feed)},
         code_version=DELIVERY_VERSION,
         automation_condition=code_changed(),
         description=(
@@ -117,10 +114,12 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     @fit_errors()
-    def delivery(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def delivery(
+        context: dg.AssetExecutionContext,
+        object_store: ObjectStoreResource,
+        enriched_shards: dg.ResourceParam[EnrichedShardIOManager],
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         began = monotonic()
-        object_store: ObjectStoreResource = context.resources.object_store
-        io_manager: EnrichedShardIOManager = getattr(context.resources, io_manager_key(feed))
         store, catalog = (
             object_store.objects_at(accesses(feed)),
             FeedCatalog(context.instance, feed),
@@ -128,12 +127,13 @@ def delivery_asset(feed: Feed) -> dg.AssetsDefinition:
         archive = parse_archive_partition_key(context.partition_key)
         with explained(context, catalog), fenced(catalog, store, [archive]):
             as_of = catalog.newest_event()
+            shards = enriched_shards.of(ShardPlace.of_feed(feed))
             account, found, document = deliver_newest_split(
                 catalog,
                 store,
                 archive,
-                io_manager.stored,
-                io_manager.copy_rows,
+                shards.stored,
+                shards.copy_rows,
                 run_id=context.run.run_id,
             )
         volume, figures = volume_result(catalog, account)

@@ -13,8 +13,10 @@ from rwt_assets.feed import Feed, accesses
 from rwt_assets.graph import FeedGraph, range_in_work
 from rwt_assets.orchestration.assets.one_pass import batch_check
 from rwt_assets.orchestration.steps import (
+    IO_MANAGER_KEY,
     EnrichedShard,
     EnrichedShards,
+    ShardPlace,
     enriched_schema,
     explained,
     fenced,
@@ -42,13 +44,16 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         partitions_def=graph.csv_shards,
         backfill_policy=dg.BackfillPolicy.single_run(),
         dagster_type=shards_type(f"{_title(feed.name)}EnrichedShards", frame_types),
-        io_manager_key=io_manager_key(feed),
+        io_manager_key=IO_MANAGER_KEY,
         group_name=feed.name,
         owners=[*feed.owners],
         tags=feed.tags,
         pool=feed.pool,
         kinds={"s3", "parquet"},
-        metadata={"dagster/column_schema": enriched_schema(feed)},
+        metadata={
+            "dagster/column_schema": enriched_schema(feed),
+            **ShardPlace.of_feed(feed).metadata(),
+        },
         code_version=enrichment_version(feed),
         automation_condition=reported_again_or_code_changed(),
         description=(
@@ -103,11 +108,6 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
 def tried_before(tags: Mapping[str, str]) -> bool:
     """Whether a run is another attempt, so that a part of its range may have been kept."""
     return tags.get(ATTEMPT_TAG, "1") != "1" or PARENT_RUN_TAG in tags
-
-
-def io_manager_key(feed: Feed) -> str:
-    """Resource key of the IO manager that keeps this feed's enriched shards."""
-    return f"{feed.name}_enriched_io_manager"
 
 
 def _title(name: str) -> str:

@@ -19,7 +19,7 @@ from rwt_assets.feed import Feed, MemberRule
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.steps import (
     EnrichedShard,
-    EnrichedShardIOManager,
+    EnrichedShardStore,
     ShardMetadata,
     Written,
     check_frame,
@@ -49,19 +49,19 @@ class EnrichedWhileSplitting:
 
     Args:
         feed: the declaration.
-        io_manager: that of `enriched_shard`.
+        shards: where those of `enriched_shard` are kept.
         code_version: that of `enriched_shard`.
     """
 
-    def __init__(self, feed: Feed, io_manager: EnrichedShardIOManager, code_version: str) -> None:
+    def __init__(self, feed: Feed, shards: EnrichedShardStore, code_version: str) -> None:
         self._graph = FeedGraph(feed.name)
-        self._io_manager = io_manager
+        self._shards = shards
         self._code_version = code_version
         self._written: dict[str, Written] = {}
         self.writer = OnePassWriter(check=batch_check(feed), write=self._write)
 
     def _write(self, run: OnePassRun) -> None:
-        written = self._io_manager.write(
+        written = self._shards.write(
             EnrichedShard(run, frame_type=None, version=self._code_version)
         )
         self._written[written.partition_key] = written

@@ -13,18 +13,24 @@ from rwt_assets.orchestration.steps.frames import check_frame, member_frame_type
 from rwt_assets.orchestration.steps.freshness import Freshness
 from rwt_assets.orchestration.steps.lineage import lineage_only
 from rwt_assets.orchestration.steps.parquet_io_manager import (
+    IO_MANAGER_KEY,
     EnrichedShardIOManager,
+    EnrichedShardStore,
     ShardMetadata,
+    ShardPlace,
     Written,
 )
 
 __all__ = [
     "IO_MANAGER",
+    "IO_MANAGER_KEY",
     "EnrichedShard",
     "EnrichedShardIOManager",
+    "EnrichedShardStore",
     "EnrichedShards",
     "Freshness",
     "ShardMetadata",
+    "ShardPlace",
     "Written",
     "check_frame",
     "code_changed",

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import IO, Any, cast
+from typing import IO, Any, Final, Self, cast
 
 import dagster as dg
 import pandas as pd
@@ -44,11 +44,12 @@ from rwt_assets.documents import (
     Shard,
     ShardKey,
     before_footer,
+    enrichment_version,
     generation_of,
     read_footer,
     seal_footer,
 )
-from rwt_assets.feed import Access, MemberRule, Role, Target
+from rwt_assets.feed import Access, Feed, MemberRule, Target, session_name
 from rwt_assets.graph import FeedGraph, markdown_metadata
 from rwt_assets.orchestration.steps.columns import column_lineage
 from rwt_assets.orchestration.steps.enriched import EnrichedShard, EnrichedShards
@@ -61,6 +62,9 @@ from rwt_assets.storage import ObjectStore
 from rwt_assets.text import NO_MARKDOWN, SafeMarkdown, decoration, decorations, first_rows, visible
 from rwt_assets.values import CRC32, ROW
 
+IO_MANAGER_KEY: Final = "enriched_shards"
+TARGET: Final = "target"
+ENRICHMENT_VERSION: Final = "enrichment_version"
 WORKERS = 3
 AHEAD = 4
 IN_MEMORY_BYTES = 64 << 20
@@ -94,8 +98,39 @@ class Written:
     before: bool = False
 
 
-class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
-    """Takes the value of `enriched_shard` and hands single shards to those downstream."""
+@dataclass(frozen=True, slots=True)
+class ShardPlace:
+    """Where a feed keeps its enriched shards, and by which declaration they are made.
+
+    It is metadata of the asset's definition, so that one IO manager serves all feeds.
+    """
+
+    feed: str
+    target: Target
+    enrichment_version: str
+
+    @classmethod
+    def of_feed(cls, feed: Feed) -> Self:
+        """That of a declaration."""
+        return cls(feed.name, feed.target, enrichment_version(feed))
+
+    @classmethod
+    def of_asset(cls, asset: dg.AssetKey, metadata: Mapping[str, Any]) -> Self:
+        """That of an asset `enriched_shard`, by the metadata of its definition."""
+        target, version = (
+            getattr(metadata[name], "value", metadata[name])
+            for name in (TARGET, ENRICHMENT_VERSION)
+        )
+        return cls(asset.path[0], Target.model_validate(target), version)
+
+    def metadata(self) -> dict[str, Any]:
+        """What the definition of `enriched_shard` says of it."""
+        target = self.target.model_dump(mode="json", exclude_none=True)
+        return {TARGET: target, ENRICHMENT_VERSION: self.enrichment_version}
+
+
+class EnrichedShardStore(ABC):
+    """The enriched shards of one feed."""
 
     @abstractmethod
     def write(self, shard: EnrichedShard) -> Written:
@@ -106,7 +141,7 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
         """What is kept of a shard in a generation; None if there is nothing of its content.
 
         Reconciliation asks this of every shard, with several threads, and nothing else: so a
-        delivery names what an IO manager keeps, wherever that is.
+        delivery names what is kept, wherever that is.
         """
 
     def copy_rows(self, kept: EnrichedObject, file: Path) -> None:  # noqa: ARG002
@@ -125,14 +160,24 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
     def read(self, partition_key: str) -> pd.DataFrame:
         """The enriched shard of the archive's current revision."""
 
+
+class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
+    """Takes the value of `enriched_shard` and hands single shards to those downstream."""
+
+    @abstractmethod
+    def of(self, place: ShardPlace) -> EnrichedShardStore:
+        """The enriched shards of a feed."""
+
     @fit_errors()
     def handle_output(self, context: dg.OutputContext, obj: EnrichedShards) -> None:
         """Write every shard of the value; metadata go to the event of each partition."""
         rows = 0
         # Dagster stores the events in this order, which is not that of registration.
         metadata = ShardMetadata(context.asset_key, last=context.asset_partition_keys[-1])
+        place = ShardPlace.of_asset(context.asset_key, context.definition_metadata)
         with obj.failures_explained():
-            for written in map_ahead(self.write, obj, workers=WORKERS, ahead=AHEAD):
+            store = self.of(place)
+            for written in map_ahead(store.write, obj, workers=WORKERS, ahead=AHEAD):
                 rows += written.rows
                 obj.describe(written.partition_key, metadata.of(written))
         context.log.info("%d shards enriched, %d rows", len(obj), rows)
@@ -140,24 +185,36 @@ class EnrichedShardIOManager(dg.ConfigurableIOManager, ABC):
     @fit_errors()
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
         """A DataFrame for one partition, a mapping of partition key to DataFrame for several."""
-        frames = {key: self.read(key) for key in context.asset_partition_keys}
+        output = cast("dg.OutputContext", context.upstream_output)
+        store = self.of(ShardPlace.of_asset(context.asset_key, output.definition_metadata))
+        frames = {key: store.read(key) for key in context.asset_partition_keys}
         return next(iter(frames.values())) if len(frames) == 1 else frames
 
 
 class S3ParquetIOManager(EnrichedShardIOManager):
-    """Zstandard Parquet below the feed's target prefix; see `layout.Layout.enriched`.
+    """Zstandard Parquet below the feed's target prefix; see `layout.Layout.enriched`."""
 
-    `enrichment_version` is that of the feed (`generations.enrichment_version`). `role`,
-    `external_id_variable` and `session_name` are those of its target (`accounts.target_access`).
+    object_store: dg.ResourceDependency[ObjectStoreResource]
+
+    def of(self, place: ShardPlace) -> "ParquetShards":
+        """The enriched shards of a feed, reached by the role of its target if it has one."""
+        target = place.target
+        way = Access(target.bucket, target.folder, session_name(place.feed), target.role)
+        resource = self.object_store
+        store = resource.objects() if target.role is None else resource.objects_at([way])
+        return ParquetShards(store, target, place.enrichment_version)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetShards(EnrichedShardStore):
+    """The enriched shards of one feed as Parquet objects.
+
+    `enrichment_version` is that of the feed (`generations.enrichment_version`).
     """
 
-    bucket: str
-    prefix: str
+    objects: ObjectStore
+    target: Target
     enrichment_version: str
-    role: str = ""
-    external_id_variable: str = ""
-    session_name: str = ""
-    object_store: dg.ResourceDependency[ObjectStoreResource]
 
     def write(self, shard: EnrichedShard) -> Written:
         """Encode a shard beside the others and put it up in one piece, unless it is there.
@@ -170,7 +227,7 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         """
         began = monotonic()
         parsed = ShardKey.parse(shard.partition_key)
-        key = Layout(self.prefix).enriched(shard.generation, parsed, shard.checksum)
+        key = Layout(self.target.prefix).enriched(shard.generation, parsed, shard.checksum)
         if shard.tried_before and (kept := self._kept_before(shard, key)) is not None:
             return kept
         with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
@@ -179,16 +236,16 @@ class S3ParquetIOManager(EnrichedShardIOManager):
             size = body.tell()
             body.seek(0)
             content = cast("bytes", body if size > IN_MEMORY_BYTES else body.read())
-            written = self._objects().put_if(self.bucket, key, content, etag="")
+            written = self.objects.put_if(self.target.bucket, key, content, etag="")
         if not written:
             kept = self._kept_before(shard, key)
             if kept is None:
-                raise _in_the_way(self.bucket, key, parsed.archive)
+                raise _in_the_way(self.target.bucket, key, parsed.archive)
             return kept
         return Written(
             partition_key=shard.partition_key,
             revision=shard.generation.revision,
-            uri=f"s3://{self.bucket}/{key}",
+            uri=f"s3://{self.target.bucket}/{key}",
             rows=rows,
             bytes=size,
             rows_quarantined=shard.rows_quarantined,
@@ -203,14 +260,14 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
         A shard is kept after its quarantine, so that is there as well.
         """
-        footer = read_footer(self._objects(), self.bucket, key)
+        footer = read_footer(self.objects, self.target.bucket, key)
         if footer is None or not is_of(footer, shard.generation, shard.checksum):
             return None
         facts = footer.facts
         return Written(
             partition_key=shard.partition_key,
             revision=shard.generation.revision,
-            uri=f"s3://{self.bucket}/{key}",
+            uri=f"s3://{self.target.bucket}/{key}",
             rows=facts.num_rows,
             bytes=footer.size,
             rows_quarantined=int(footer.own.get(FOOTER_QUARANTINED, b"0")),
@@ -221,13 +278,12 @@ class S3ParquetIOManager(EnrichedShardIOManager):
 
     def stored(self, generation: Generation, shard: Shard) -> EnrichedObject | None:
         """What lies in the bucket of a shard, by the footer of its Parquet."""
-        return stored_parquet(self._objects(), self._target, generation, shard)
+        return stored_parquet(self.objects, self.target, generation, shard)
 
     def copy_rows(self, kept: EnrichedObject, file: Path) -> None:
         """Write what is kept of a shard to a file."""
-        store = self._objects()
         with file.open("wb") as copy:
-            for chunk in store.stream(self.bucket, kept.key, 0, kept.bytes):
+            for chunk in self.objects.stream(self.target.bucket, kept.key, 0, kept.bytes):
                 copy.write(chunk)
 
     def read(self, partition_key: str) -> pd.DataFrame:
@@ -238,28 +294,17 @@ class S3ParquetIOManager(EnrichedShardIOManager):
         Raises:
             ArchiveMissingError: there is neither.
         """
-        store, archive = self._objects(), ShardKey.parse(partition_key).archive
-        manifest = read_manifest(store, self._target, archive)
+        store, archive = self.objects, ShardKey.parse(partition_key).archive
+        manifest = read_manifest(store, self.target, archive)
         generation = generation_of(manifest, self.enrichment_version)
         shards = {shard.partition_key: shard for shard in manifest.shards}
         found = self.stored(generation, shards[partition_key]) if partition_key in shards else None
         if found is None:
-            delivered = read_delivery(store, self._target, archive).objects
+            delivered = read_delivery(store, self.target, archive).objects
             found = next((one for one in delivered if one.partition_key == partition_key), None)
         if found is None:
-            raise missing(self.bucket, partition_key)
-        return to_frame(pq.read_table(BytesIO(store.read(self.bucket, found.key))))
-
-    def _objects(self) -> ObjectStore:
-        if not self.role:
-            return self.object_store.objects()
-        role = Role(arn=self.role, external_id_variable=self.external_id_variable or None)
-        access = Access(self.bucket, self._target.folder, self.session_name, role)
-        return self.object_store.objects_at([access])
-
-    @property
-    def _target(self) -> Target:
-        return Target(bucket=self.bucket, prefix=self.prefix)
+            raise missing(self.target.bucket, partition_key)
+        return to_frame(pq.read_table(BytesIO(store.read(self.target.bucket, found.key))))
 
 
 def _in_the_way(bucket: str, key: str, archive: str) -> ShardDamagedError:

@@ -11,7 +11,7 @@ from rwt_assets.feed.feed import Feed
 from rwt_assets.orchestration.assets.one_pass import EnrichedWhileSplitting
 from rwt_assets.orchestration.steps.enriched import EnrichedShard
 from rwt_assets.orchestration.steps.frames import member_frame_type
-from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, S3ParquetIOManager
+from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, ParquetShards
 from rwt_assets.resources.object_store import S3ObjectStoreResource
 from rwt_assets.runtime.concurrency import map_ahead
 from rwt_assets.runtime.memory import give_back_large_pieces
@@ -52,12 +52,8 @@ def feed(prefix: str, **settings: Any) -> Feed:
 def _work(declared: Feed) -> Callable[[], int]:
     target = declared.target
     resource = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
-    manager = S3ParquetIOManager(
-        bucket=TARGET,
-        prefix=target.prefix,
-        enrichment_version=enrichment_version(declared),
-        object_store=resource,
-    )
+    at_target = target.model_copy(update={"bucket": TARGET})
+    manager = ParquetShards(resource.objects(), at_target, enrichment_version(declared))
     kind = member_frame_type("BenchRows", declared.members[0])
 
     store = resource.objects()  # the scripts make their client beforehand, too
