@@ -60,6 +60,8 @@ from rwt_assets.scaffolding import ZipFeedScaffolder
 from rwt_assets.text import fit_logs
 
 AUTOMATION_INTERVAL_SECONDS = 30
+# Nobody asks again for a run of automation: Dagster repeats it once, unless it is in vain.
+AUTOMATION_TAGS = {"dagster/max_retries": "1"}
 DECLARATIONS = ("defs.yaml", "component.yaml")
 # Feeds share these: definitions can only be merged where equal keys are the same object.
 S3_OBJECT_STORE = S3ObjectStoreResource(s3=S3Resource(max_attempts=5))
@@ -282,7 +284,7 @@ def automation_sensors(feed: Feed) -> list[dg.AutomationConditionSensorDefinitio
             target=target,
             default_status=dg.DefaultSensorStatus.RUNNING,
             minimum_interval_seconds=AUTOMATION_INTERVAL_SECONDS,
-            run_tags={"dagster/max_retries": "1"},
+            run_tags=AUTOMATION_TAGS,
         )
         for name, target in targets.items()
     ]

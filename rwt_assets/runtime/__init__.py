@@ -62,6 +62,7 @@ from rwt_assets.runtime.run_tags import (
     RANGE_START_TAG,
     REASON_TAG,
     RETRIED_TAG,
+    RETRY_FAILURE_TAG,
     STEP_TAG,
     TERMINAL_TAG,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "RANGE_START_TAG",
     "REASON_TAG",
     "RETRIED_TAG",
+    "RETRY_FAILURE_TAG",
     "SPLIT_AGAIN",
     "STEP_TAG",
     "TERMINAL_TAG",

@@ -38,7 +38,8 @@ business of the asset, sensor or command that meets them.
         └── StateFolderError       the state folder cannot be written to
 
 `terminal` is true where the same input fails the same way each time; Dagster is then told
-not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)`).
+not to retry (Dagster documentation: "Op retries", `Failure(allow_retries=False)`; "Run retries",
+the tag `dagster/retry_on_asset_or_op_failure`).
 """
 
 from typing import TYPE_CHECKING, ClassVar, Final

@@ -20,4 +20,5 @@ CELERY_PRIORITY_TAG = "dagster-celery/run_priority"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"
+RETRY_FAILURE_TAG = "dagster/retry_on_asset_or_op_failure"  # whether Dagster repeats such a run
 PARENT_RUN_TAG = "dagster/parent_run_id"  # of the run that this one tries again

@@ -20,7 +20,7 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.catalog.intake import Budget, sweep, take_messages
 from rwt_assets.catalog.standing import retry_failed, take_standing
-from rwt_assets.component import build_feed_definitions
+from rwt_assets.component import AUTOMATION_TAGS, build_feed_definitions
 from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets.orchestration.steps.parquet_io_manager import ParquetShards, S3ParquetIOManager
 from rwt_assets_tests.faulty_round import (
@@ -321,6 +321,38 @@ def test_a_run_that_is_told_to_end_each_time_is_not_asked_for_for_ever(stored, m
     assert len(take_standing(stored.catalog).failed) == 1
     stored.expect_failed("shop/a.zip")
     assert retry_failed(stored.catalog) == ["shop/a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "repeated"),
+    [
+        ({"readme.txt": "no table"}, None, "false"),
+        (NEW, EndpointConnectionError(endpoint_url="http://store"), "true"),
+    ],
+    ids=["the same each time", "an outage"],
+)
+def test_dagster_repeats_no_run_that_would_fail_the_same_way(
+    stored, monkeypatch, content, error, repeated
+):
+    """As automation has it repeat its runs once."""
+    monkeypatch.setattr(dg.DagsterInstance, "run_retries_enabled", True)
+    archive = announce(stored, "a.zip", content, "01")
+    take_messages([stored.catalog], stored.queue, Budget(seconds=5), wait_seconds=0)
+    (asked,) = plan(stored.catalog)
+    tags = {**asked.tags, **AUTOMATION_TAGS}
+    request = dg.RunRequest(job_name=asked.job_name, partition_key=asked.partition_key, tags=tags)
+    with monkeypatch.context() as patch:
+        if error is not None:
+
+            def stream(*args, **settings):
+                raise error
+
+            patch.setattr(InMemoryObjects, "stream", stream)
+        result = run_request(stored.definitions, stored.instance, request, may_fail=True)
+    assert not result.success
+    assert stored.instance.get_run_by_id(result.run_id).tags["dagster/will_retry"] == repeated
+    if error is None:
+        stored.expect_failed(archive)
 
 
 def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stored, monkeypatch):

@@ -15,6 +15,7 @@ from rwt_assets.runtime import (
     DAMAGE_TAG,
     OUTAGE_TAG,
     REASON_TAG,
+    RETRY_FAILURE_TAG,
     TERMINAL_TAG,
     RwtError,
     ShardDamagedError,
@@ -35,9 +36,10 @@ OVERLOADED = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout
 def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterator[None]:
     """Turn an error into a failure of the run whose reason stands in the run's tags.
 
-    An error that is the same each time (`RwtError.terminal`) is not tried again. Where shards are
-    damaged, a split of their archive is asked for. An outage is that whatever error of ours it was
-    wrapped in, such as that of an own enrichment which found the disk full.
+    An error that is the same each time (`RwtError.terminal`) is not tried again, nor does Dagster
+    repeat its run, whatever `dagster/max_retries` says, as that of automation does. Where shards
+    are damaged, a split of their archive is asked for. An outage is that whatever error of ours it
+    was wrapped in, such as that of an own enrichment which found the disk full.
     """
     try:
         yield
@@ -53,7 +55,7 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
         if isinstance(error, ShardDamagedError):
             tags[DAMAGE_TAG] = "true"
         if error.terminal:
-            tags[TERMINAL_TAG] = "true"
+            tags |= {TERMINAL_TAG: "true", RETRY_FAILURE_TAG: "false"}
         context.instance.add_run_tags(context.run.run_id, tags)
         raise dg.Failure(
             description=visible(error),
