@@ -1,11 +1,5 @@
 """ZIP archives from S3 and SQS to enriched Parquet, as Dagster software-defined assets."""
 
-import os
-
-# Parquet and IPC take memory from the pool that Arrow chooses when it is first imported, not from
-# the one set later; see memory.py. Whoever has set another keeps it.
-os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -17,7 +11,8 @@ if TYPE_CHECKING:
 __all__ = ["Feed", "ZipFeed", "open_delivery", "read_delivery"]
 
 # Where the public names are. They are imported when they are asked for (PEP 562): the pure
-# modules of this package load without Dagster.
+# modules of this package load without Dagster. Importing any of them changes nothing in the process
+# (`rwt_assets.runtime.configure_process` does).
 _HOMES = {
     "Feed": "rwt_assets.feed.feed",
     "ZipFeed": "rwt_assets.component",

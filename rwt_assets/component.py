@@ -55,9 +55,8 @@ from rwt_assets.resources import (
     SecretsResource,
     SqsQueueResource,
 )
-from rwt_assets.runtime import FeedError
+from rwt_assets.runtime import FeedError, configure_process, current_project
 from rwt_assets.scaffolding import ZipFeedScaffolder
-from rwt_assets.text import fit_logs
 
 AUTOMATION_INTERVAL_SECONDS = 30
 # Nobody asks again for a run of automation: Dagster repeats it once, unless it is in vain.
@@ -120,6 +119,16 @@ class ZipFeed(dg.Component):
         _refuse_one_name(self.feed, others, context)
         _refuse_two_ways(self.feed, others, context)
         return build_feed_definitions(self.feed, others=others)
+
+
+def declared_feeds() -> tuple[Feed, ...]:
+    """The feeds of the current project, for commands that work beside Dagster.
+
+    Raises:
+        FeedError: there is no project here.
+    """
+    tree = dg.ComponentTree.for_project(current_project().folder)
+    return tuple(component.feed for component in tree.get_all_components(of_type=ZipFeed))
 
 
 def _filled(value: Any, context: dg.ResolutionContext) -> Any:
@@ -229,7 +238,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
     Returns:
         Definitions with their resources bound, so that feeds can differ in them.
     """
-    fit_logs.set_up()
+    configure_process()
     own = None if object_store is None else IO_MANAGER(object_store=object_store)
     resources = {
         "object_store": object_store or S3_OBJECT_STORE,

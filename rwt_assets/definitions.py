@@ -8,11 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from rwt_assets.component import ZipFeed
-from rwt_assets.feed import Feed
-from rwt_assets.runtime import current_project, json_logs
+from rwt_assets.runtime import configure_process
 
-json_logs.set_up()  # code servers and runs load this module first of ours
+# Code servers and runs load this module first of ours, and Arrow with what comes next.
+configure_process()
+
+from rwt_assets.component import declared_feeds  # noqa: E402
+
+__all__ = ["declared_feeds", "defs"]
 
 
 @dg.definitions
@@ -20,13 +23,3 @@ def defs() -> dg.Definitions:
     """Everything in `defs/`; runs execute their steps in their own process."""
     loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     return dg.Definitions.merge(loaded, dg.Definitions(executor=dg.in_process_executor))
-
-
-def declared_feeds() -> tuple[Feed, ...]:
-    """The feeds of the current project, for commands that work beside Dagster.
-
-    Raises:
-        FeedError: there is no project here.
-    """
-    tree = dg.ComponentTree.for_project(current_project().folder)
-    return tuple(component.feed for component in tree.get_all_components(of_type=ZipFeed))

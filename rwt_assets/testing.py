@@ -35,9 +35,8 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from rwt_assets.catalog import Budget, FeedCatalog, archive_progress, take_messages, take_standing
-from rwt_assets.component import build_feed_definitions
+from rwt_assets.component import build_feed_definitions, declared_feeds
 from rwt_assets.contract import QuarantineEntry
-from rwt_assets.definitions import declared_feeds
 from rwt_assets.delivery import read_delivery
 from rwt_assets.documents import (
     Delivery,
@@ -49,7 +48,6 @@ from rwt_assets.documents import (
     archive_partition_key,
 )
 from rwt_assets.feed import Feed
-from rwt_assets.graph import accept_beta_features
 from rwt_assets.orchestration.sensors import plan
 from rwt_assets.orchestration.steps import (
     EnrichedShard,
@@ -65,7 +63,12 @@ from rwt_assets.resources import (
     QueueResource,
     SecretsResource,
 )
-from rwt_assets.runtime import REASON_TAG, ArchiveMissingError, FeedError
+from rwt_assets.runtime import (
+    REASON_TAG,
+    ArchiveMissingError,
+    FeedError,
+    accept_beta_features,
+)
 from rwt_assets.storage import Message, ObjectHead, QueueDepth
 
 ROUNDS = 50  # an archive takes three
@@ -391,7 +394,7 @@ def run_request(
 
 @contextmanager
 def _beta_features_accepted() -> Iterator[None]:
-    """In a test, the warning filters are those of pytest and not those that `beta` has set."""
+    """In a test, the warning filters are those of pytest, not those of `beta_warnings`."""
     with warnings.catch_warnings():
         accept_beta_features()
         yield

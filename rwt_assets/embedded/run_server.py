@@ -28,8 +28,7 @@ from rwt_assets.dagster_internals.launching import (
     deserialize_value,
     recon_job_from_origin,
 )
-from rwt_assets.runtime import StackError, current_project, json_logs
-from rwt_assets.text import fit_logs
+from rwt_assets.runtime import StackError, configure_process, current_project
 
 PACKAGE = Path(__file__).parent.parent
 ANSWER_SECONDS = 60.0
@@ -150,6 +149,5 @@ def _code_stamp() -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    json_logs.set_up()
-    fit_logs.set_up()
+    configure_process()  # before what is loaded for runs imports Arrow
     serve(sys.argv[1])

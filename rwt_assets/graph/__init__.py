@@ -3,7 +3,6 @@
 Rooms that keep Dagster out do not import this one.
 """
 
-from rwt_assets.graph.beta import accept_beta_features
 from rwt_assets.graph.evaluation_records import forget_evaluations
 from rwt_assets.graph.event_texts import described, markdown_metadata
 from rwt_assets.graph.feed_graph import FeedGraph, range_in_work
@@ -14,7 +13,6 @@ from rwt_assets.graph.reporting import REPORTED_TOGETHER, report_materialization
 __all__ = [
     "REPORTED_TOGETHER",
     "FeedGraph",
-    "accept_beta_features",
     "add_partitions",
     "described",
     "forget_evaluations",

@@ -292,6 +292,7 @@ def _western_words(text: bytes, encoding: str) -> float:
 
 
 def _transcoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    codecs.register_error(_UNREADABLE, _mark_unreadable)
     decoder = codecs.getincrementaldecoder(encoding)(_UNREADABLE)
     ends = is_ebcdic(encoding)
     for chunk in chunks:
@@ -305,6 +306,3 @@ def _mark_unreadable(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udcff", error.end
-
-
-codecs.register_error(_UNREADABLE, _mark_unreadable)

@@ -31,7 +31,7 @@ from botocore.exceptions import (
 from pyarrow import fs
 
 from rwt_assets.archive import feed_for_key
-from rwt_assets.definitions import declared_feeds
+from rwt_assets.component import declared_feeds
 from rwt_assets.delivery import Answer, LockedProcess, LockedTables, Raised, parse_delivery
 from rwt_assets.delivery import read_delivery as read_document
 from rwt_assets.documents import Delivery, Layout

@@ -3,7 +3,7 @@
 Nothing here knows what an archive is.
 """
 
-from rwt_assets.runtime import json_logs
+from rwt_assets.runtime.beta_warnings import accept_beta_features
 from rwt_assets.runtime.concurrency import Room, map_ahead, read_ahead
 from rwt_assets.runtime.errors import (
     SPLIT_AGAIN,
@@ -43,7 +43,8 @@ from rwt_assets.runtime.errors import (
 )
 from rwt_assets.runtime.json_logs import wants_json
 from rwt_assets.runtime.machine_faults import is_shortage, says_shortage
-from rwt_assets.runtime.memory import give_back_large_pieces, give_back_small_pieces
+from rwt_assets.runtime.memory import give_back_small_pieces
+from rwt_assets.runtime.process import configure_process
 from rwt_assets.runtime.project import PROJECT_VARIABLE, current_project
 from rwt_assets.runtime.run_tags import (
     ARCHIVE_TAG,
@@ -124,11 +125,11 @@ __all__ = [
     "StateFolderError",
     "SupersededError",
     "ToleranceError",
+    "accept_beta_features",
+    "configure_process",
     "current_project",
-    "give_back_large_pieces",
     "give_back_small_pieces",
     "is_shortage",
-    "json_logs",
     "map_ahead",
     "read_ahead",
     "says_shortage",

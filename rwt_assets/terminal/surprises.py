@@ -14,8 +14,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from rwt_assets.runtime import configure_process
 from rwt_assets.terminal.terminal import Screen
-from rwt_assets.text import fit_logs, told, traceback_of, visible_lines
+from rwt_assets.text import told, traceback_of, visible_lines
 
 FAILED = 1  # exit status
 
@@ -30,7 +31,7 @@ class ToldGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        fit_logs.set_up()
+        configure_process()
         with surprises_told():
             return super().invoke(ctx)
 

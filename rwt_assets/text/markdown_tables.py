@@ -6,12 +6,13 @@ values are shown (`report.py`, `quarantine.py`, the IO manager).
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final
 
 from rwt_assets.text.foreign_text import NO_MARKDOWN, SafeMarkdown, visible
 from rwt_assets.text.tracebacks import told, traceback_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HEAD_ROWS: Final = 5
 HEAD_COLUMNS: Final = 16
@@ -61,7 +62,7 @@ def _row(cells: Sequence[object]) -> SafeMarkdown:
     return SafeMarkdown.of("| {} |", SafeMarkdown.lines(made, " | "))
 
 
-def first_rows(table: pa.Table) -> SafeMarkdown:
+def first_rows(table: "pa.Table") -> SafeMarkdown:
     """The first rows of a table, at most five, with at most sixteen columns and short cells.
 
     Columns that say where a row came from are the last ones, so they are the first to go.
@@ -76,6 +77,8 @@ def first_rows(table: pa.Table) -> SafeMarkdown:
 
 
 def _value(scalar: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415 - chooses its memory when it is imported (memory.py)
+
     try:
         return scalar.as_py()
     except (ValueError, OverflowError, ArithmeticError):  # such as a day of the year 0

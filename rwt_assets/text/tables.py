@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DIGEST_CHARACTERS: Final = 6
 
@@ -62,12 +63,14 @@ def further_names(members: Iterable[str]) -> dict[str, str]:
     return {name: one for name, one in names.items() if name not in taken}
 
 
-def unified_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+def unified_schema(schemas: Sequence["pa.Schema"]) -> "pa.Schema":
     """One schema for objects of a member: every column of any, in the order of their appearance.
 
     A column has the type that holds all its values; text, if there is no other. Columns that
     `merged_columns` takes for one have one type.
     """
+    import pyarrow as pa  # noqa: PLC0415 - chooses its memory when it is imported (memory.py)
+
     types: dict[bytes, pa.DataType] = {}
     names: dict[str, bytes] = {}
     for field in (field for schema in dict.fromkeys(schemas) for field in schema):
@@ -88,7 +91,9 @@ def merged_columns(names: Iterable[str]) -> dict[str, list[str]]:
     return {own[0]: own for own in same.values()}
 
 
-def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _common(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa  # noqa: PLC0415 - likewise
+
     if one == other:
         return one
     fields = [pa.schema([("column", kind)]) for kind in (one, other)]

@@ -12,9 +12,9 @@ from rwt_assets.component import ZipFeed, build_feed_definitions
 from rwt_assets.definitions import defs
 from rwt_assets.feed.accounts import target_access
 from rwt_assets.feed.feed import Feed
-from rwt_assets.graph.beta import accept_beta_features
 from rwt_assets.graph.feed_graph import FeedGraph
 from rwt_assets.orchestration.steps import ShardPlace
+from rwt_assets.runtime.beta_warnings import accept_beta_features
 from rwt_assets.runtime.errors import FeedError
 from rwt_assets_tests.declared import declared_feed
 from rwt_assets_tests.stand_ins import InMemoryObjectStore

@@ -226,10 +226,8 @@ def test_a_command_whose_reader_has_gone_says_nothing_of_it(shop, monkeypatch):
 
 LOGGED = f"""
 import logging
-from rwt_assets.runtime import json_logs
-from rwt_assets.text import fit_logs
-json_logs.set_up()
-fit_logs.set_up()
+from rwt_assets.runtime import configure_process
+configure_process()
 text = {ONE_LINE!r} + "\\n" + {ESCAPES!r}
 log = logging.getLogger("library")
 log.warning(text)

@@ -45,7 +45,7 @@ from rwt_assets.runtime import (
     CAUSE_TAG,
     ArchiveMissingError,
     SupersededError,
-    give_back_large_pieces,
+    configure_process,
 )
 from rwt_assets.shard import manifest_etag, read_manifest, unpack_archive, write_manifest
 from rwt_assets.storage import ObjectStore
@@ -125,7 +125,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         enriched_shards: dg.ResourceParam[EnrichedShardIOManager],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         began = monotonic()
-        give_back_large_pieces()
+        configure_process()
         catalog = FeedCatalog(context.instance, feed)
         with explained(context, catalog):
             as_of = catalog.newest_event()

@@ -26,7 +26,7 @@ from rwt_assets.orchestration.steps import (
     shards_type,
 )
 from rwt_assets.resources import ObjectStoreResource, SecretsResource
-from rwt_assets.runtime import ATTEMPT_TAG, PARENT_RUN_TAG, give_back_large_pieces
+from rwt_assets.runtime import ATTEMPT_TAG, PARENT_RUN_TAG, configure_process
 from rwt_assets.shard import remade_runs, shard_runs
 
 
@@ -69,7 +69,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
     ) -> EnrichedShards:
         keys, store = context.partition_keys, object_store.objects_at(accesses(feed))
         catalog = FeedCatalog(context.instance, feed)
-        give_back_large_pieces()
+        configure_process()
 
         def describe(partition_key: str, metadata: Mapping[str, Any]) -> None:
             with range_in_work(keys):

@@ -32,7 +32,6 @@ from dagster_pandas.constraints import (
 
 from rwt_assets.contract import NAME_TYPE
 from rwt_assets.feed import MemberRule
-from rwt_assets.graph import accept_beta_features
 from rwt_assets.values import (
     ARCHIVE,
     CRC32,
@@ -43,8 +42,6 @@ from rwt_assets.values import (
     arrow_type,
     whole_match,
 )
-
-accept_beta_features()
 
 SHOWN = 5
 

@@ -13,8 +13,8 @@ from rwt_assets.orchestration.steps.enriched import EnrichedShard
 from rwt_assets.orchestration.steps.frames import member_frame_type
 from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, ParquetShards
 from rwt_assets.resources.object_store import S3ObjectStoreResource
+from rwt_assets.runtime import configure_process
 from rwt_assets.runtime.concurrency import map_ahead
-from rwt_assets.runtime.memory import give_back_large_pieces
 from rwt_assets.shard.processing import manifest_etag, shard_runs, write_manifest
 from rwt_assets.shard.unpacking import unpack_archive
 from rwt_assets.storage.notifications import ArchiveRevision
@@ -59,7 +59,7 @@ def _work(declared: Feed) -> Callable[[], int]:
     store = resource.objects()  # the scripts make their client beforehand, too
 
     def work() -> int:
-        give_back_large_pieces()
+        configure_process()
         head = store.head(SOURCE, ARCHIVE)
         revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
         enriched = EnrichedWhileSplitting(declared, manager, "bench")
