@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DOCS_READY := .venv/.ready-for-docs
-UV_SYNC := VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync --active --frozen --inexact --system-certs --no-python-downloads --compile-bytecode --quiet
+UV_SYNC := VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync --active --frozen --inexact --all-extras --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,7 +37,7 @@ long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL
 test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
 	VIRTUAL_ENV="$(CURDIR)/.venv-oldest" $(BIN)/uv pip install --quiet --system-certs \
-		--editable . --group dev --constraints rwt_assets_tests/oldest-dagster.txt
+		--editable '.[local,metrics,query,zip]' --group dev --constraints rwt_assets_tests/oldest-dagster.txt
 	.venv-oldest/bin/pytest rwt_assets_tests/assets $(ARGS)
 
 # Without check-yaml: of several files of one component type it validates whichever the directory

@@ -394,7 +394,7 @@ def run_request(
 
 @contextmanager
 def _beta_features_accepted() -> Iterator[None]:
-    """In a test, the warning filters are those of pytest, not those of `beta_warnings`."""
+    """In a test, the warning filters are those of pytest and not those that a process has."""
     with warnings.catch_warnings():
         accept_beta_features()
         yield

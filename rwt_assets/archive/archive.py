@@ -42,6 +42,7 @@ from rwt_assets.runtime import (
     MemberError,
     MemberPasswordError,
     MemberUnsupportedError,
+    MissingExtraError,
     NotAZipError,
 )
 from rwt_assets.storage import ByteRanges, Section
@@ -60,6 +61,7 @@ __all__ = [
 Kind = TypeVar("Kind", bound=MemberError)
 # Names and extra fields of a local header have 16 bits each; a descriptor may follow the data.
 AROUND_BYTES: Final = LOCAL_HEADER.size + 2 * 0xFFFF + 24
+THEN_AGAIN: Final = "Then materialize archive_manifest for this archive again."
 HOW_TO_UNLOCK: Final = (
     "Set the feed's source.password_variable and the environment variable that it names to the "
     "archive's password, then materialize archive_manifest for this archive again."
@@ -123,7 +125,8 @@ def read_member(
         Chunks of about a MiB, 15 MiB at most; never more than the directory says.
 
     Raises:
-        MemberUnsupportedError: a compression, encryption or kind of file that is not read here.
+        MemberUnsupportedError: a compression, encryption or kind of file that is not read here,
+            or not without the extra `zip`.
         MemberPasswordError: encrypted, and there is no password or another one.
         MemberCorruptError: truncated, or checksum or length disagree with the directory.
         LimitError: more bytes than the feed allows.
@@ -139,6 +142,11 @@ def read_member(
         raise _corrupt(member, where, why) from error
     except compression.UnsupportedError as error:
         raise _unsupported(member, where, str(error)) from error
+    except MissingExtraError as error:
+        raise _member_error(
+            MemberUnsupportedError, f"member {member.name!r} cannot be read: {error.what}", where,
+            f"{error.remedy} {THEN_AGAIN}",
+        ) from error  # fmt: skip
     except encryption.TamperedError as error:
         raise _corrupt(member, where, str(error)) from error
     except encryption.WrongPasswordError:

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol, cast
 
-from backports import zstd
-from inflate64 import Inflater
 from isal import igzip_lib
+
+from rwt_assets.runtime import from_extra
 
 CHUNK_BYTES: Final = 1 << 20
 INPUT_BYTES: Final = 256 << 10
@@ -34,7 +34,6 @@ DAMAGE: Final[tuple[type[Exception], ...]] = (
     zlib.error,
     cast("type[Exception]", igzip_lib.error),
     lzma.LZMAError,
-    zstd.ZstdError,
     OSError,
     EOFError,
     ValueError,
@@ -91,6 +90,7 @@ def decompressed(compressed: Iterable[bytes], method: int, size: int) -> Iterato
     Raises:
         DamagedError: no such stream.
         UnsupportedError: a method that is not read here.
+        MissingExtraError: one that is read with the extra `zip`.
     """
     if method == 0:
         return iter(compressed)
@@ -144,8 +144,6 @@ def _step(decompressor: Decompressor, data: bytes) -> bytes:
     except DAMAGE as error:
         if isinstance(error, lzma.LZMAError) and "Memory usage limit" in str(error):
             raise _too_much_memory() from error
-        if isinstance(error, zstd.ZstdError) and "memory" in str(error):
-            raise _too_much_memory() from error
         raise DamagedError(str(error)) from error
 
 
@@ -160,6 +158,8 @@ class _Deflate64:
     unused_data = b""
 
     def __init__(self) -> None:
+        with from_extra("zip", "its compression method 9 (Deflate64)"):
+            from inflate64 import Inflater  # noqa: PLC0415 - of an extra
         self._inflater: Any = Inflater()
 
     @property
@@ -168,6 +168,38 @@ class _Deflate64:
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:  # noqa: ARG002
         return bytes(self._inflater.inflate(data))
+
+
+class _Zstandard:
+    """`Decompressor` over a library with errors of its own."""
+
+    def __init__(self) -> None:
+        with from_extra("zip", "its compression method 93 (Zstandard)"):
+            from backports import zstd  # noqa: PLC0415 - of an extra
+        self._zstd = zstd.ZstdDecompressor(
+            options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+        )
+        self._error = zstd.ZstdError
+
+    @property
+    def eof(self) -> bool:
+        return self._zstd.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._zstd.needs_input
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zstd.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        try:
+            return self._zstd.decompress(data, max_length)
+        except self._error as error:
+            if "memory" in str(error):
+                raise _too_much_memory() from error
+            raise DamagedError(str(error)) from error
 
 
 class _Lzma:
@@ -233,10 +265,6 @@ def _deflate() -> Decompressor:
     return made
 
 
-def _zstandard() -> Decompressor:
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG})
-
-
 def _xz() -> Decompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_BYTES)
 
@@ -247,8 +275,8 @@ _MAKERS: Final[dict[int, Callable[[], Decompressor]]] = {
     8: _deflate,
     DEFLATE64: _Deflate64,
     12: bz2.BZ2Decompressor,
-    20: _zstandard,  # the number it had first
-    93: _zstandard,
+    20: _Zstandard,  # the number it had first
+    93: _Zstandard,
     95: _xz,
 }
 _JOINED: Final = frozenset({12, 20, 93, 95})  # parallel compressors write several streams

@@ -18,7 +18,8 @@ from hashlib import pbkdf2_hmac, sha1
 from typing import Final
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from rwt_assets.runtime import from_extra
 
 TRADITIONAL_HEADER: Final = 12
 AES_VERIFIER: Final = 2
@@ -146,6 +147,7 @@ def winzip_aes(
     Raises:
         WrongPasswordError: the verifier is another; it finds all but one of 65,536.
         TamperedError: too short, or the authentication code is another.
+        MissingExtraError: AES is read with the extra `zip`.
     """
     head_bytes = key_bytes // 2 + AES_VERIFIER
     left = compressed_bytes - head_bytes - AES_CODE
@@ -176,6 +178,12 @@ class _Aes:
     """AES in counter mode with a counter that WinZip writes little-endian, from 1."""
 
     def __init__(self, password: bytes, salt: bytes, key_bytes: int) -> None:
+        with from_extra("zip", "its encryption (WinZip AES)"):
+            from cryptography.hazmat.primitives.ciphers import (  # noqa: PLC0415 - of an extra
+                Cipher,
+                algorithms,
+                modes,
+            )
         keys = pbkdf2_hmac("sha1", password, salt, AES_ROUNDS, 2 * key_bytes + AES_VERIFIER)
         self.verifier = keys[-AES_VERIFIER:]
         self._code = hmac.new(keys[key_bytes : 2 * key_bytes], digestmod=sha1)

@@ -74,7 +74,7 @@ from rwt_assets.feed import Feed
 from rwt_assets.graph import refuse_unloadable
 from rwt_assets.quarantine import count_set_aside
 from rwt_assets.resources import connect_objects
-from rwt_assets.runtime import wants_json
+from rwt_assets.runtime import need, wants_json
 from rwt_assets.storage import ObjectStore
 from rwt_assets.terminal import (
     DEFAULT_STATE,
@@ -160,6 +160,7 @@ def demo(
     With --exit, status 0 only if the delivery reconciles.
     """
     with errors_told(), _stopped_by_signals():
+        need("local", "`rwt demo`", fate="Nothing was started.")
         refuse_unloadable(fate="Nothing was started.")
         feeds = declared_feeds()
         file = file or _sample(feeds, feed_name)
@@ -209,6 +210,7 @@ def up(
     """
     with errors_told(), _stopped_by_signals():
         refuse_password(context, "storage", storage)
+        need("local", "`rwt up`", fate="Nothing was started.")
         refuse_unloadable(fate="Nothing was started.")
         feeds = declared_feeds()
         with _stack(state, feeds, endpoint, storage) as stack:

@@ -24,6 +24,7 @@ from rwt_assets.monitoring import (
     metrics_server,
 )
 from rwt_assets.resources import connect_objects, connect_queue
+from rwt_assets.runtime import need
 from rwt_assets.terminal import DEFAULT_STATE, State, console, enter, errors_told, stop_with, tell
 
 FIRST_READING_SECONDS = 600.0
@@ -73,6 +74,8 @@ def metrics_command(  # noqa: PLR0913, PLR0917 - one for each option
     With --once or --json, status 1 if /healthz would answer 503.
     """
     with errors_told():
+        if not as_json:
+            need("metrics", "`rwt metrics`")
         if enter(state):
             webserver = webserver or _own_webserver(state)
         settles = 0.0 if once or as_json else SETTLES_SECONDS

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Annotated, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -18,6 +17,7 @@ from rwt_assets.delivery import Answer, python_values
 from rwt_assets.feed import Feed
 from rwt_assets.reading import QUERY_MEMORY_MB, QUERY_SECONDS, delivered_by, query
 from rwt_assets.resources import connect_objects
+from rwt_assets.runtime import need
 from rwt_assets.terminal import (
     CELL_AT_MOST,
     DEFAULT_STATE,
@@ -74,6 +74,9 @@ def query_command(  # noqa: PLR0913, PLR0917 - one for each option
     have been written until then.
     """
     with errors_told():
+        need("query", "`rwt query`")
+        import duckdb  # noqa: PLC0415 - of an extra
+
         enter(state)
         feeds = choose_all(declared_feeds(), feed_name)
         tables = delivered_by(connect_objects(*feeds), _wanted(feeds, keys or ()))

@@ -17,7 +17,11 @@ Needs the packages of the extra `cluster`.
 """
 
 import dagster as dg
-from dagster_celery.launcher import CeleryRunLauncher
+
+from rwt_assets.runtime import from_extra
+
+with from_extra("cluster", "the run launcher of a cluster"):
+    from dagster_celery.launcher import CeleryRunLauncher
 
 from rwt_assets.dagster_internals.launching import CheckRunHealthResult, WorkerStatus
 

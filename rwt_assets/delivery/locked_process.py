@@ -27,14 +27,16 @@ from pathlib import Path
 from threading import TIMEOUT_MAX, Event, Timer
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from rwt_assets.delivery.locked_sql import LOCK, refuse_all_but_reading, shut
 from rwt_assets.runtime import QueryError, StackError
+
+if TYPE_CHECKING:
+    import duckdb
 
 START_SECONDS: Final = 60.0
 LATER_SECONDS: Final = 5  # after which a process ends that nobody is left to end
@@ -174,6 +176,8 @@ class LockedProcess:
             QueryError: it took too long or too much memory, or was refused.
             duckdb.Error: the statement is wrong.
         """
+        import duckdb  # noqa: PLC0415 - of an extra
+
         if self._child is None:
             self._child = _Child(self._tables, self._raised)
         child, whole = self._child, False
@@ -303,6 +307,8 @@ class _Child:
 
     def _told(self, told: Mapping[str, Any]) -> Exception:
         """The error that the process tells of."""
+        import duckdb  # noqa: PLC0415 - of an extra
+
         text = str(told["text"])
         if told["kind"] == "refused":
             what, where, fate, remedy = told["parts"]
@@ -350,7 +356,9 @@ def _bound(megabytes: int) -> None:
             resource.setrlimit(limit, (least, least))
 
 
-def _open(tables: LockedTables) -> duckdb.DuckDBPyConnection:
+def _open(tables: LockedTables) -> "duckdb.DuckDBPyConnection":
+    import duckdb  # noqa: PLC0415 - of an extra
+
     connection = duckdb.connect()
     shut(
         connection,
@@ -367,7 +375,7 @@ def _open(tables: LockedTables) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _answers(opened: duckdb.DuckDBPyConnection, question: _Question) -> Iterator[pa.RecordBatch]:
+def _answers(opened: "duckdb.DuckDBPyConnection", question: _Question) -> Iterator[pa.RecordBatch]:
     """What a statement gives: a batch without rows first, so that its columns are known."""
     if question.reads:
         refuse_all_but_reading(question.sql)
@@ -408,6 +416,8 @@ def _framed(batch: pa.RecordBatch) -> bytes:
 
 def _described(error: Exception) -> dict[str, Any]:
     """An error, as it is told; what it quotes may be long."""
+    import duckdb  # noqa: PLC0415 - of an extra
+
     text = str(error)[:ERROR_CHARACTERS]
     told: dict[str, Any] = {"kind": "other", "name": type(error).__name__, "text": text}
     if isinstance(error, QueryError):

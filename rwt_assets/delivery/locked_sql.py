@@ -7,18 +7,19 @@ What does not: which tables there are (`delivered.py`, `table_checks.py`). DuckD
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import duckdb
+from rwt_assets.runtime import QueryError, from_extra
 
-from rwt_assets.runtime import QueryError
+if TYPE_CHECKING:
+    import duckdb
 
 LOCK: Final = "set lock_configuration = true"
 SPILLED_AT_MOST: Final = "20GB"
 
 
 def shut(
-    connection: duckdb.DuckDBPyConnection,
+    connection: "duckdb.DuckDBPyConnection",
     *,
     memory: str,
     threads: int,
@@ -60,7 +61,11 @@ def refuse_all_but_reading(sql: str) -> None:
     Raises:
         QueryError: it is several, none, or one that does something else.
         duckdb.Error: it is no SQL.
+        MissingExtraError: DuckDB is not installed.
     """
+    with from_extra("query", "SQL"):
+        import duckdb  # noqa: PLC0415 - of an extra
+
     kinds = [one.type for one in duckdb.extract_statements(sql)]
     if kinds == [duckdb.StatementType.EXPLAIN]:
         kinds = [_explained(sql)]  # EXPLAIN ANALYZE carries out what it explains
@@ -74,8 +79,10 @@ def refuse_all_but_reading(sql: str) -> None:
     )
 
 
-def _explained(sql: str) -> duckdb.StatementType:
+def _explained(sql: str) -> "duckdb.StatementType":
     """The kind of the statement after EXPLAIN and its options: the first rest that is one."""
+    import duckdb  # noqa: PLC0415 - of an extra
+
     for start, _ in duckdb.tokenize(sql):  # in bytes; a comment is one, too
         try:
             (statement,) = duckdb.extract_statements(sql.encode()[start:].decode())

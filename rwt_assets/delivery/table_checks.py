@@ -10,11 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import duckdb
 import pyarrow.parquet as pq
-from duckdb.func import PythonUDFType
 
 from rwt_assets.delivery.completeness import Finding, named_by
 from rwt_assets.delivery.locked_process import LockedProcess, LockedTables, Raised, python_values
@@ -29,10 +27,13 @@ from rwt_assets.feed import (
     stated_groups,
 )
 from rwt_assets.member import name_key
-from rwt_assets.runtime import QueryError, is_shortage
+from rwt_assets.runtime import QueryError, from_extra, is_shortage
 from rwt_assets.shard import table_without_rows
 from rwt_assets.text import EXACT, matches, quoted, table_names
 from rwt_assets.values import exact_sum, exactly_added, same_values, written
+
+if TYPE_CHECKING:
+    import duckdb
 
 SHOWN: Final = 5
 CELL_CHARACTERS: Final = 60
@@ -47,6 +48,7 @@ TOLD: Final = Raised(
     more_time="Give the check more `seconds`, or ask for less.",
     more_memory="Have the check ask for less.",
 )
+NOT_DELIVERED: Final = "The archive was not delivered."
 
 Tables = Mapping[str, Sequence[Path]]  # Parquet files by member
 
@@ -80,7 +82,13 @@ def find_in_rows(
         manifest: of the archive.
         tables: the Parquet that would be delivered, by member; all in `folder`.
         folder: may be written to, for what does not fit in memory.
+
+    Raises:
+        MissingExtraError: DuckDB is not installed.
     """
+    with from_extra("query", "what is asked of the rows of an archive", fate=NOT_DELIVERED):
+        import duckdb  # noqa: PLC0415 - of an extra
+
     tables = {**tables, **_without_rows(feed, manifest, tables, folder)}
     with closing(duckdb.connect()) as connection:
         asker = _Asker(connection, tables, folder)
@@ -115,7 +123,11 @@ def _without_rows(
 class _Asker:
     """Puts questions to the tables of one archive."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: Tables, folder: Path) -> None:
+    def __init__(
+        self, connection: "duckdb.DuckDBPyConnection", tables: Tables, folder: Path
+    ) -> None:
+        from duckdb.func import PythonUDFType  # noqa: PLC0415 - of an extra
+
         self._connection = connection
         self._views: dict[str, str] = {}
         self._columns: dict[str, dict[str, str]] = {}
@@ -149,6 +161,8 @@ class _Asker:
     def _dangling(
         self, report: MemberReport, name: str, target: str, feed: Feed, manifest: ArchiveManifest
     ) -> Iterator[str]:
+        import duckdb  # noqa: PLC0415 - of an extra
+
         column = self._column(report.name, name, feed)
         if column is None:
             rule = feed.rule_for(report.rule_name)
@@ -254,6 +268,8 @@ def _view(name: str, files: Iterable[Path]) -> str:
 
 def _checked(check: Check, process: LockedProcess) -> Iterator[Finding]:
     """The rows that a declared statement finds wrong."""
+    import duckdb  # noqa: PLC0415 - of an extra
+
     sql = check.sql.strip().rstrip(";")
     count, first = 0, list[tuple[Any, ...]]()
     try:

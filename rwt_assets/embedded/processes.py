@@ -15,10 +15,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
-import psutil
+from rwt_assets.runtime import StackError, from_extra
 
-from rwt_assets.runtime import StackError
+if TYPE_CHECKING:
+    import psutil
 
 STACK_VARIABLE = "RWT_STACK"
 SOCKET_VARIABLE = "RWT_RUN_SOCKET"  # path of the run server's socket
@@ -139,7 +141,13 @@ def end_leftovers(state: Path, *, sparing: int = 0, seconds: float = 5.0) -> int
         state: the state folder.
         sparing: process id of one that is left alone.
         seconds: how long they get to end by themselves.
+
+    Raises:
+        MissingExtraError: psutil is not installed.
     """
+    with from_extra("local", "the stack of this machine"):
+        import psutil  # noqa: PLC0415 - of an extra
+
     found = [process for process in leftovers(state) if process.pid != sparing]
     _signal_all(found, psutil.Process.terminate)
     _, alive = psutil.wait_procs(found, seconds)
@@ -148,8 +156,11 @@ def end_leftovers(state: Path, *, sparing: int = 0, seconds: float = 5.0) -> int
     return len(found)
 
 
-def leftovers(state: Path) -> list[psutil.Process]:
+def leftovers(state: Path) -> "list[psutil.Process]":
     """Every other process that carries this state folder in its environment."""
+    with from_extra("local", "the stack of this machine"):
+        import psutil  # noqa: PLC0415 - of an extra
+
     mine = os.getpid()
     found = []
     for process in psutil.process_iter():
@@ -162,8 +173,10 @@ def leftovers(state: Path) -> list[psutil.Process]:
 
 
 def _signal_all(
-    processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]
+    processes: "Iterable[psutil.Process]", send: "Callable[[psutil.Process], None]"
 ) -> None:
+    import psutil  # noqa: PLC0415 - of an extra
+
     for process in processes:
         try:
             send(process)

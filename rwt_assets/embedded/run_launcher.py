@@ -8,10 +8,9 @@ is what the run launchers of its own integrations are made of.
 import os
 import signal
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
-import psutil
 
 from rwt_assets.dagster_internals.launching import (
     CheckRunHealthResult,
@@ -25,6 +24,10 @@ from rwt_assets.dagster_internals.launching import (
 )
 from rwt_assets.embedded.processes import SOCKET_VARIABLE
 from rwt_assets.embedded.run_server import request_run
+from rwt_assets.runtime import from_extra
+
+if TYPE_CHECKING:
+    import psutil
 
 PROCESS_TAG = "rwt/process"
 
@@ -68,6 +71,8 @@ class ForkingRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             msg = f"run {run.run_id} does not say which code it belongs to"
             raise dg.DagsterInvariantViolationError(msg)
         arguments = ExecuteRunArgs(origin, run.run_id, self._instance.get_ref())
+        with from_extra("local", "a run of the stack of this machine"):
+            import psutil  # noqa: PLC0415 - of an extra
         pid = request_run(self._address, serialize_value(arguments))
         try:
             began = psutil.Process(pid).create_time()
@@ -97,7 +102,10 @@ class ForkingRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
-def _process(run: dg.DagsterRun) -> psutil.Process | None:
+def _process(run: dg.DagsterRun) -> "psutil.Process | None":
+    with from_extra("local", "a run of the stack of this machine"):
+        import psutil  # noqa: PLC0415 - of an extra
+
     pid, _, began = run.tags.get(PROCESS_TAG, "").partition(" ")
     if not pid:
         return None

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Final, Literal, Self
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rwt_assets.runtime import MissingExtraError, need
 from rwt_assets.text import matches
 from rwt_assets.values import check_pattern
 
@@ -58,13 +58,26 @@ def parse_reference(target: str) -> tuple[str, str]:
 def _references(references: dict[str, str]) -> dict[str, str]:
     for target in references.values():
         parse_reference(target)
+    if references:
+        _need_query("a reference")
     return references
+
+
+def _need_query(what: str) -> None:
+    """Refuse a setting that is asked of the rows by DuckDB, where that is not installed."""
+    try:
+        need("query", what, fate="")
+    except MissingExtraError as error:
+        raise ValueError(str(error)) from error
 
 
 References = Annotated[dict[str, str], AfterValidator(_references)]
 
 
 def _one_select(sql: str) -> str:
+    _need_query("a check in SQL")
+    import duckdb  # noqa: PLC0415 - of an extra
+
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
@@ -105,7 +118,8 @@ def check_trailer(pattern: str) -> str:
     Raises:
         ValueError: it is not so.
     """
-    stated_groups(pattern)
+    if any(name.startswith(SUM) for name in stated_groups(pattern)):
+        _need_query("a sum that a trailer states")
     return pattern
 
 
@@ -167,6 +181,12 @@ class Volume(_Declaration):
     nulls_more: float = Field(default=0.2, ge=0, le=1)
 
 
+def _sums(sums: dict[str, str]) -> dict[str, str]:
+    if sums:
+        _need_query("a sum that a control file states")
+    return sums
+
+
 class ControlColumns(_Declaration):
     """The columns of a control file that is a table; only `member` is needed.
 
@@ -180,7 +200,7 @@ class ControlColumns(_Declaration):
     md5: str = ""
     sha1: str = ""
     sha256: str = ""
-    sums: dict[str, str] = Field(default_factory=dict)
+    sums: Annotated[dict[str, str], AfterValidator(_sums)] = Field(default_factory=dict)
 
 
 class Control(_Declaration):
@@ -217,6 +237,8 @@ class Control(_Declaration):
             if {*known} <= {"member"}:
                 msg = f"line needs a group named one of {', '.join(GROUPS[1:])} or sum_<column>"
                 raise ValueError(msg)
+            if any(name.startswith(SUM) for name in known):
+                _need_query("a sum that a control file states")
         return self
 
     def takes(self, member: str) -> bool:

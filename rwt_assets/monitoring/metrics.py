@@ -12,18 +12,15 @@ trace` tell them.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, Literal, get_args
-
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from rwt_assets.catalog import CountedStage, ShardState
 from rwt_assets.monitoring.readings import BUCKETS, DeliveryTally, FeedReading, Reading
+from rwt_assets.runtime import from_extra
 from rwt_assets.status import Problem, ProblemKind
+
+if TYPE_CHECKING:
+    from prometheus_client.core import HistogramMetricFamily, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +121,22 @@ FIGURES: Final = (
 LATENCY: Final = "rwt_delivery_seconds"
 
 
-def families(reading: Reading | None, problems: Sequence[Problem]) -> Iterator[Metric]:
+def families(reading: Reading | None, problems: Sequence[Problem]) -> Iterator["Metric"]:
     """All metrics, for a collector of prometheus_client.
 
     Args:
         reading: the latest one; None if there is none yet, which leaves its metrics out.
         problems: of the reading, and those that were found since.
+
+    Raises:
+        MissingExtraError: prometheus_client is not installed.
     """
+    with from_extra("metrics", "a page of metrics"):
+        from prometheus_client.core import (  # noqa: PLC0415 - of an extra
+            CounterMetricFamily,
+            GaugeMetricFamily,
+        )
+
     samples = _health(problems, healthy=reading is not None and not problems) | (
         {} if reading is None else _samples(reading)
     )
@@ -199,7 +205,9 @@ def _of_feed(found: FeedReading) -> Iterator[tuple[str, tuple[str, ...], float]]
         yield "rwt_dead_letters", (), queue.dead_letters
 
 
-def _latency(tallies: dict[str, DeliveryTally]) -> HistogramMetricFamily:
+def _latency(tallies: dict[str, DeliveryTally]) -> "HistogramMetricFamily":
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - of an extra
+
     (figure,) = (one for one in FIGURES if one.name == LATENCY)
     family = HistogramMetricFamily(figure.name, figure.told, labels=figure.labels)
     bounds = [*(str(float(bound)) for bound in BUCKETS), "+Inf"]

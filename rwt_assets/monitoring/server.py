@@ -15,20 +15,20 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread
 from time import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
-from prometheus_client.core import Metric
-from prometheus_client.exposition import ThreadingWSGIServer
-from prometheus_client.registry import Collector
-
 from rwt_assets.monitoring.metrics import families
+from rwt_assets.runtime import from_extra
 from rwt_assets.status import Problem, stale_reading
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
     from rwt_assets.monitoring.readings import Reading, Readings
 
@@ -45,7 +45,7 @@ class _QuietHandler(WSGIRequestHandler):
         """Log nothing."""
 
 
-class Watcher(Collector):
+class Watcher:
     """Takes readings in a thread of its own and knows the latest; a context manager.
 
     Args:
@@ -97,7 +97,7 @@ class Watcher(Collector):
         with self._lock:
             return self._latest
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The metrics of the latest reading, as prometheus_client asks for them."""
         return families(self.latest(), self.problems())
 
@@ -125,7 +125,14 @@ class Watcher(Collector):
 
 
 def exposition(watcher: Watcher) -> bytes:
-    """The metrics as text."""
+    """The metrics as text.
+
+    Raises:
+        MissingExtraError: prometheus_client is not installed.
+    """
+    with from_extra("metrics", "a page of metrics"):
+        from prometheus_client import generate_latest  # noqa: PLC0415 - of an extra
+
     return generate_latest(_registry(watcher))
 
 
@@ -147,7 +154,12 @@ def metrics_server(watcher: Watcher, *, host: str, port: int) -> WSGIServer:
 
     Raises:
         OSError: the port is taken.
+        MissingExtraError: prometheus_client is not installed.
     """
+    with from_extra("metrics", "a page of metrics"):
+        from prometheus_client import make_wsgi_app  # noqa: PLC0415 - of an extra
+        from prometheus_client.exposition import ThreadingWSGIServer  # noqa: PLC0415 - likewise
+
     metrics = make_wsgi_app(_registry(watcher))
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -165,7 +177,9 @@ def metrics_server(watcher: Watcher, *, host: str, port: int) -> WSGIServer:
     return make_server(host, port, application, ThreadingWSGIServer, handler_class=_QuietHandler)
 
 
-def _registry(watcher: Watcher) -> CollectorRegistry:
+def _registry(watcher: Watcher) -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - of an extra
+
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(watcher)
+    registry.register(cast("Collector", watcher))  # it only asks for `collect`
     return registry

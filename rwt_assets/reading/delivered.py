@@ -38,7 +38,7 @@ from rwt_assets.documents import Delivery, Layout
 from rwt_assets.feed import Feed, target_access
 from rwt_assets.orchestration.steps import to_frame
 from rwt_assets.resources import connect_objects, session_of
-from rwt_assets.runtime import ArchiveMissingError, FeedError, StackError, map_ahead
+from rwt_assets.runtime import ArchiveMissingError, FeedError, StackError, map_ahead, need
 from rwt_assets.storage import ObjectStore
 from rwt_assets.text import further_names, merged_columns, quoted, table_names, unified_schema
 
@@ -199,7 +199,9 @@ def query(
     Raises:
         QueryError: it is no single statement that reads, or it took too much time or memory.
         duckdb.Error: the statement is wrong.
+        MissingExtraError: DuckDB is not installed.
     """
+    need("query", "SQL over deliveries")
     # The folder is this user's alone (0700), as are the rows that may be written there.
     with TemporaryDirectory(prefix="rwt-query-") as folder:
         opened = _opened(tables, Path(folder), memory_mb)

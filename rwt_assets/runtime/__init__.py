@@ -28,6 +28,7 @@ from rwt_assets.runtime.errors import (
     MemberPasswordError,
     MemberSchemaError,
     MemberUnsupportedError,
+    MissingExtraError,
     NoMatchingMemberError,
     NoReadableMemberError,
     NotAZipError,
@@ -41,6 +42,7 @@ from rwt_assets.runtime.errors import (
     SupersededError,
     ToleranceError,
 )
+from rwt_assets.runtime.extras import from_extra, missing_extra, need
 from rwt_assets.runtime.json_logs import wants_json
 from rwt_assets.runtime.machine_faults import is_shortage, says_shortage
 from rwt_assets.runtime.memory import give_back_small_pieces
@@ -112,6 +114,7 @@ __all__ = [
     "MemberPasswordError",
     "MemberSchemaError",
     "MemberUnsupportedError",
+    "MissingExtraError",
     "NoMatchingMemberError",
     "NoReadableMemberError",
     "NotAZipError",
@@ -128,9 +131,12 @@ __all__ = [
     "accept_beta_features",
     "configure_process",
     "current_project",
+    "from_extra",
     "give_back_small_pieces",
     "is_shortage",
     "map_ahead",
+    "missing_extra",
+    "need",
     "read_ahead",
     "says_shortage",
     "unnamed_file",

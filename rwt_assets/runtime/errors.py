@@ -6,6 +6,7 @@ business of the asset, sensor or command that meets them.
     RwtError
     ├── FeedError                  the declaration of a feed cannot be right
     ├── CodeLocationError          Dagster cannot load the project's definitions
+    ├── MissingExtraError          it needs packages that an extra of this one brings
     ├── PartitionKeyError          a text is no partition key of ours
     ├── NotificationError          a queue message is no S3 event
     ├── ArchiveError               the archive as a whole cannot be read
@@ -94,6 +95,10 @@ class CodeLocationError(RwtError):
     """Dagster cannot load the project's definitions: no feed of the project works."""
 
     in_lines = True
+
+
+class MissingExtraError(RwtError):
+    """It needs packages that are not installed: `pip install 'rwt_assets[<extra>]'` brings them."""
 
 
 class PartitionKeyError(RwtError):

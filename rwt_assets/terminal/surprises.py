@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from rwt_assets.runtime import configure_process
+from rwt_assets.runtime import configure_process, missing_extra
 from rwt_assets.terminal.terminal import Screen
 from rwt_assets.text import told, traceback_of, visible_lines
 
@@ -53,7 +53,11 @@ def surprises_told() -> Iterator[None]:
             raise
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise  # whoever read the output has gone; Click ends the command
-        _tell(error)
+        missing = missing_extra(error)
+        if missing is None:
+            _tell(error)
+        else:
+            Screen(stderr=True).print(str(missing), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
 
 
