@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_postgres import PostgresEventLogStorage
 
 from rwt_assets.dagster_internals.storage import ConfigurableClassData
 from rwt_assets.embedded.event_batches import can_be_batched, insert_into_index
+from rwt_assets.runtime import from_extra
+
+with from_extra("postgresql", "the event log in PostgreSQL"):
+    from dagster_postgres import PostgresEventLogStorage
 
 
 class BatchingPostgresEventLogStorage(PostgresEventLogStorage):

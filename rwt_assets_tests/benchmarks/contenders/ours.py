@@ -1,4 +1,9 @@
+# ruff: noqa: E402 - a code location is set up before Arrow is imported, too
 """Ours: what the assets do, by the functions that they call, without Dagster around them."""
+
+from rwt_assets.runtime import configure_process
+
+configure_process()
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -13,7 +18,6 @@ from rwt_assets.orchestration.steps.enriched import EnrichedShard
 from rwt_assets.orchestration.steps.frames import member_frame_type
 from rwt_assets.orchestration.steps.parquet_io_manager import AHEAD, WORKERS, ParquetShards
 from rwt_assets.resources.object_store import S3ObjectStoreResource
-from rwt_assets.runtime import configure_process
 from rwt_assets.runtime.concurrency import map_ahead
 from rwt_assets.shard.processing import manifest_etag, shard_runs, write_manifest
 from rwt_assets.shard.unpacking import unpack_archive
@@ -59,7 +63,6 @@ def _work(declared: Feed) -> Callable[[], int]:
     store = resource.objects()  # the scripts make their client beforehand, too
 
     def work() -> int:
-        configure_process()
         head = store.head(SOURCE, ARCHIVE)
         revision = ArchiveRevision(SOURCE, ARCHIVE, head.etag, head.size)
         enriched = EnrichedWhileSplitting(declared, manager, "bench")
