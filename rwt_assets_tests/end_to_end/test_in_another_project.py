@@ -114,6 +114,19 @@ def test_the_component_is_listed_and_ones_own_assets_depend_on_those_of_a_feed(p
     assert assets["shard_report"]["dependency_keys"] == ["sales/enriched_shard"]
 
 
+def test_loading_its_definitions_sets_up_the_process(project):
+    told = project.run(
+        project.python, "-c",
+        "import logging, warnings, dagster as dg\n"
+        "from shopping.definitions import defs\n"
+        "before = logging.getLogRecordFactory().__name__\n"
+        "warnings.simplefilter('error', dg.BetaWarning)\n"
+        "defs().get_repository_def()\n"
+        "print(before, logging.getLogRecordFactory().__name__)",
+    )  # fmt: skip
+    assert told.split() == ["LogRecord", "FitRecord"]
+
+
 def test_the_commands_know_the_feeds_of_the_project_in_which_they_are_typed(project):
     told = project.run(
         project.python, "-c",

@@ -10,6 +10,7 @@ below.
 import re
 import shutil
 import subprocess
+import tomllib
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
@@ -25,6 +26,7 @@ from dagster._core.instance import InstanceRef
 from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 
+from rwt_assets.runtime.memory import POOL_VARIABLE, SYSTEM
 from rwt_assets_tests.end_to_end.documented_commands import PROJECT
 
 DEPLOY = PROJECT / "docs" / "deploy"
@@ -106,6 +108,15 @@ def test_what_the_container_file_copies_is_there_and_not_left_out():
     for source in sources:
         assert (PROJECT / source).exists()
         assert any(source == one or source.startswith(f"{one}/") for one in kept)
+
+
+def test_the_image_has_what_the_shipped_feeds_and_its_processes_need_and_no_local_server():
+    text = (DEPLOY / "Containerfile").read_text()
+    extras = re.search(r'^ARG EXTRAS="(.+)"$', text, re.MULTILINE)[1].split()
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert {*extras} <= {*declared["optional-dependencies"]}
+    assert {*extras} == {"postgresql", "metrics", "query", "zip"}
+    assert f"{POOL_VARIABLE}={SYSTEM}" in text
 
 
 def test_the_port_of_the_code_server_is_the_same_everywhere():

@@ -57,6 +57,7 @@ def test_the_demo_is_made_and_started_in_a_folder_with_spaces(folder):
     pip, uv, rwt = make(folder, "demo", "ARGS=--exit", "STATE=my state")
     assert pip.startswith("['pip', 'install'")
     assert uv.startswith("['uv', 'sync'")
+    assert "'--all-extras'" in uv
     assert uv.endswith(f" {folder}/.venv")
     assert rwt.startswith("['rwt', 'demo', '--state', 'my state', '--exit']")
     (again,) = make(folder, "up")[3:]
