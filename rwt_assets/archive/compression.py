@@ -158,7 +158,7 @@ class _Deflate64:
     unused_data = b""
 
     def __init__(self) -> None:
-        with from_extra("zip", "its compression method 9 (Deflate64)"):
+        with from_extra("zip", "its compression (Deflate64)"):
             from inflate64 import Inflater  # noqa: PLC0415 - of an extra
         self._inflater: Any = Inflater()
 
@@ -174,7 +174,7 @@ class _Zstandard:
     """`Decompressor` over a library with errors of its own."""
 
     def __init__(self) -> None:
-        with from_extra("zip", "its compression method 93 (Zstandard)"):
+        with from_extra("zip", "its compression (Zstandard)"):
             from backports import zstd  # noqa: PLC0415 - of an extra
         self._zstd = zstd.ZstdDecompressor(
             options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
