@@ -83,6 +83,20 @@ def test_an_older_revision_that_comes_late_changes_nothing(shop):
     assert recorded(shop) == [("shop/a.zip", "new")]
 
 
+@pytest.mark.parametrize(
+    ("time", "newest"),
+    [("12:00:00.000", "other"), ("11:59:59.999", "e1"), ("12:00:00.699", "other")],
+)
+def test_a_time_of_whole_seconds_is_late_only_before_the_second_on_record(shop, time, newest):
+    """The event on record has fractions and a sequencer; the other has none, as a listing."""
+    shop.queue.put(created("shop/a.zip").replace("12:00:00.000", "12:00:00.700"))
+    listed = created("shop/a.zip", etag="other", sequencer=None).replace("12:00:00.000", time)
+    shop.queue.put(listed)
+    report = take(shop)
+    assert recorded(shop)[-1] == ("shop/a.zip", newest)
+    assert report.unchanged == (newest == "e1")
+
+
 def test_what_is_not_ours_stays_in_the_queue_and_is_told(shop):
     shop.queue.put("what is this")
     shop.queue.put(created("other/a.zip"))

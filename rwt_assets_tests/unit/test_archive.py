@@ -117,6 +117,29 @@ def test_limits_hold_before_bytes_are_yielded(limits, says):
     assert source.streams == 0
 
 
+def both_sizes(size):
+    """An archive of two members that come to `size` bytes, the first of one byte less."""
+    return Ranges(make_zip({"a.txt": b"0" * (size - 1), "b.txt": b"1"}))
+
+
+def test_bytes_up_to_the_limit_of_the_archive_are_taken_and_one_more_is_not():
+    assert len(unpack(both_sizes(1000), Limits(archive_bytes=1000))) == 2
+    with pytest.raises(LimitError, match=r"1001 bytes unpacked.*limits\.archive_bytes"):
+        unpack(both_sizes(1001), Limits(archive_bytes=1000))
+
+
+def test_bytes_up_to_the_limit_of_a_member_are_taken_and_one_more_is_not():
+    assert len(unpack(both_sizes(1001), Limits(member_bytes=1000))) == 2
+    with pytest.raises(LimitError, match=r"limits\.member_bytes"):
+        unpack(both_sizes(1002), Limits(member_bytes=1000))
+
+
+def test_as_many_members_as_the_limit_are_taken_and_one_more_is_not():
+    assert len(unpack(both_sizes(10), Limits(members=2))) == 2
+    with pytest.raises(LimitError, match=r"limits\.members"):
+        unpack(both_sizes(10), Limits(members=1))
+
+
 def test_a_member_that_is_longer_than_it_says_is_cut_off():
     body = bytearray(make_zip({"a.txt": b"0" * 5000}))
     offset = body.index(b"PK\x01\x02") + 24

@@ -5,6 +5,7 @@ import io
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from rwt_assets.member.dialect import CsvDialect
 from rwt_assets.member.records import find_records
 from rwt_assets.runtime.errors import LimitError, MemberHeaderError
 from rwt_assets.shard import member_rows, splitting
-from rwt_assets.shard.splitting import MemberSplitter
+from rwt_assets.shard.splitting import MemberSplitter, parts
 
 RFC_4180 = Dialect(
     encoding="utf-8", delimiter=",", quote='"', escape="none", trailing_delimiter=False
@@ -198,6 +199,18 @@ def test_limits_name_their_setting():
         split(b"a,b\n1,x\n1,y\n1,z\n", limits=Limits(split_values=2))
     with pytest.raises(LimitError, match=r"limits\.record_bytes"):
         split(b'a,b\n"' + b"x" * (9 << 20), limits=Limits(record_bytes=1000), chunk=1 << 20)
+
+
+@pytest.mark.parametrize(("more", "rows"), [(0, [[0, 1, 2, 3]]), (1, [[0, 1, 2], [3]])])
+def test_records_of_exactly_16_mib_are_one_part_and_one_byte_more_is_the_next(more, rows):
+    records = [b"x" * (4 << 20)] * 3 + [b"x" * ((4 << 20) + more)]
+    tables = [
+        pa.table({"record": pa.array([record], pa.large_binary()), "row": [number]})
+        for number, record in enumerate(records)
+    ]
+    found = list(parts(iter(tables), b"header\n"))
+    assert [part.row_numbers.tolist() for part in found] == rows
+    assert b"".join(part.data.removeprefix(b"header\n") for part in found) == b"".join(records)
 
 
 def test_much_data_is_cut_into_parts_and_no_row_is_lost(monkeypatch):
