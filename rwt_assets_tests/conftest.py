@@ -7,12 +7,15 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, settings
 
+from rwt_assets_tests.quick_instances import make_instances_in_memory_quick
+
 # Machines are shared: how long one example takes says nothing about the code.
 settings.register_profile("rwt", deadline=None, derandomize=True, max_examples=25)
 settings.register_profile(
     "fuzz", deadline=None, max_examples=150_000, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rwt"))
+make_instances_in_memory_quick()
 
 
 @pytest.hookimpl(tryfirst=True)
