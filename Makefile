@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test long test-oldest lint audit docs format bench fuzz soak readers cluster upgrade screenshots clean
+.PHONY: help demo up test test-all long test-oldest lint audit docs format bench fuzz soak readers cluster upgrade screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -21,15 +21,19 @@ demo: $(READY) ## start everything, send a real archive through, show the result
 up: $(READY) ## start everything: S3, SQS, webserver, daemon
 	$(BIN)/rwt up --state "$(STATE)"
 
-# Those that start no server run two at a time, the others one by one.
-test: $(READY) ## all tests (ARGS="-k name" for some)
+# A file stays in one process, so that what it starts is started once. The folders that start
+# servers come before `unit`, whose many small files fill the end.
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15
+
+test: $(READY) ## the tests of every day, in five minutes (ARGS="-k name" for some of all)
 ifeq ($(ARGS),)
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not endpoint and not end_to_end and not browser and not long"
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15 \
-		-m "(endpoint or end_to_end or browser) and not long"
+	$(BIN)/pytest $(TWO_AT_A_TIME) -m "not extended and not long"
 else
 	$(BIN)/pytest $(ARGS)
 endif
+
+test-all: $(READY) ## those and the extended ones: browser, wheel, contracts of servers, more cases
+	$(BIN)/pytest $(TWO_AT_A_TIME) -m "not long" $(ARGS)
 
 long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL, a soak, more cases (40 minutes)
 	$(BIN)/pytest --numprocesses 2 --dist load --durations=15 -m long $(ARGS)

@@ -20,11 +20,13 @@ make_instances_in_memory_quick()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a test that is marked `mostly_long`, every so manyth case stays in `make test`."""
+    """Of a test that is marked `mostly_long`, the first case is for `make test`.
+
+    Every so manyth is for `make test-all`, and the others are for `make long`.
+    """
     seen: defaultdict[str, count[int]] = defaultdict(count)
     for item in items:
         mark = item.get_closest_marker("mostly_long")
-        if mark is not None:
-            place = next(seen[item.nodeid.partition("[")[0]])
-            if place % mark.kwargs["one_in"]:
-                item.add_marker(pytest.mark.long)
+        if mark is not None and (place := next(seen[item.nodeid.partition("[")[0]])):
+            often = place % mark.kwargs["one_in"] == 0
+            item.add_marker(pytest.mark.extended if often else pytest.mark.long)

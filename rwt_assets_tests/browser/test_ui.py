@@ -13,6 +13,7 @@ from rwt_assets_tests.hostile import IMAGE
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.extended,
     pytest.mark.timeout(600),
     pytest.mark.skipif(not CHROMIUM.exists(), reason=MISSING),
 ]

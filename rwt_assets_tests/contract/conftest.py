@@ -40,11 +40,14 @@ SHORT_PATIENCE_SECONDS = 2.0
 FAILURES = (AssertionError, pytest.fail.Exception, ClientError)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A test that its server is known to fail has to fail."""
+    """These tests are of the servers; one that its server is known to fail has to fail."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and (known := _difference_of(item)):
-            item.add_marker(pytest.mark.xfail(strict=True, raises=FAILURES, reason=known.does))
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.extended)
+            if known := _difference_of(item):
+                item.add_marker(pytest.mark.xfail(strict=True, raises=FAILURES, reason=known.does))
 
 
 def _difference_of(item):

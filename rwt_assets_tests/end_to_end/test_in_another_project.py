@@ -17,7 +17,7 @@ import pytest
 import rwt_assets
 from rwt_assets_tests.end_to_end.documented_commands import is_shown, steps_of
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.extended]
 REPOSITORY = Path(rwt_assets.__file__).parent.parent
 REPORT = """
 import dagster as dg

@@ -96,6 +96,7 @@ def test_bad_archives_fail_with_a_reason_and_stop_nobody(stack):
     assert not standing.forgotten
 
 
+@pytest.mark.extended
 def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
     """Its CSV is taken away between splitting and enriching, while the daemon holds still.
 
@@ -151,6 +152,7 @@ def test_a_shard_that_fails_each_time_is_tried_so_often_and_then_shown(stack):
     stack.wait_for(settled(stack, [archive]), WAIT_SECONDS)
 
 
+@pytest.mark.extended
 def test_a_worker_that_was_taken_for_lost_and_goes_on_changes_nothing_newer(stack):
     """SIGSTOP while it writes shards; its run is marked as failed, as by run monitoring; SIGCONT.
 
@@ -228,6 +230,7 @@ mutation Backfill($params: LaunchBackfillParams!) {
 """
 
 
+@pytest.mark.extended
 def test_a_backfill_from_the_ui_takes_many_shards_in_one_run(stack):
     archive = "gtfs/backfill.zip"
     stack.upload("backfill.zip", timetable(trips=3, stops=6))
@@ -320,6 +323,7 @@ def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
     assert f"a stack already runs at {stack.record.ui_url}" in second.stderr.replace("\n", " ")
 
 
+@pytest.mark.extended
 def test_metrics_and_health_of_the_running_stack_are_served_until_sigterm(stack):
     stack.upload("watched.zip", timetable(trips=2, stops=2))
     found = {}
@@ -361,6 +365,7 @@ def test_the_ui_shows_the_graph_the_check_and_the_automation(stack):
     assert labels["archive_manifest"] == {"label": "code changed"}
 
 
+@pytest.mark.extended
 def test_everything_comes_back_after_everything_was_killed(tmp_path_factory, stack):
     """Declared last: it kills the stack of this module and starts it again."""
     trips, stops = 2_000, 300
@@ -390,6 +395,7 @@ def test_everything_comes_back_after_everything_was_killed(tmp_path_factory, sta
     stack.wait_for(settled(stack, ["gtfs/after.zip"]), WAIT_SECONDS)
 
 
+@pytest.mark.extended
 def test_status_counts_nothing_forgotten(stack):
     standing = stack.ask(take_standing)
     assert json.dumps([entry.reason for entry in standing.forgotten]) == "[]"

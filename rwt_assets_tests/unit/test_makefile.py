@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rwt_assets_tests import conftest
+
 PROJECT = Path(__file__).parents[2]
 # Stands in for every program of the environment: writes down how it was called.
 PROGRAM = """#!{python}
@@ -18,7 +20,7 @@ with open({told!r}, "a") as told:
 MAKES_THE_ENVIRONMENT = """#!/bin/sh
 mkdir -p .venv/bin
 cp program .venv/bin/pip; cp program .venv/bin/uv; cp program .venv/bin/rwt; cp program .venv/bin/dg
-for name in ruff mypy lint-imports hadolint cfn-lint; do cp program .venv/bin/$name; done
+for name in pytest ruff mypy lint-imports hadolint cfn-lint; do cp program .venv/bin/$name; done
 """
 
 
@@ -67,3 +69,43 @@ def test_the_demo_is_made_and_started_in_a_folder_with_spaces(folder):
     make(folder, "clean", "STATE=my state")
     assert not (folder / "my state").exists()
     assert not (folder / ".venv").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("target", "expression"),
+    [("test", "not extended and not long"), ("test-all", "not long"), ("long", "long")],
+)
+def test_tests_of_every_day_are_a_part_of_all_and_the_long_ones_are_the_rest(
+    folder, target, expression
+):
+    (pytest_,) = [one for one in make(folder, target) if one.startswith("['pytest'")]
+    assert f"'-m', '{expression}'" in pytest_
+
+
+def test_ci_runs_all_tests_but_the_long_ones():
+    assert "make test-all\n" in (PROJECT / ".ci" / "run").read_text()
+
+
+class Case:
+    """One case of a test that is marked `mostly_long(one_in=3)`."""
+
+    def __init__(self, number):
+        self.nodeid = f"test_x.py::test_of[{number}]"
+        self.marks = []
+
+    def get_closest_marker(self, name):
+        return pytest.mark.mostly_long(one_in=3).mark if name == "mostly_long" else None
+
+    def add_marker(self, mark):
+        self.marks.append(mark.name)
+
+
+def test_of_many_cases_the_first_is_of_every_day_and_one_in_so_many_of_all():
+    cases = [Case(number) for number in range(7)]
+    conftest.pytest_collection_modifyitems(cases)
+    assert [case.marks for case in cases] == [
+        *([], ["long"], ["long"]),
+        *(["extended"], ["long"], ["long"]),
+        ["extended"],
+    ]
