@@ -108,6 +108,7 @@ def test_a_shard_that_is_removed_by_hand_is_seen_after_some_minutes(full, monkey
     assert left == ["2026-01-02"]
 
 
+@pytest.mark.extended
 def test_many_archives_that_change_at_once_are_all_seen(full):
     for name in ARCHIVES[:4]:
         full.drop(name, NEWER)

@@ -16,6 +16,8 @@ from rwt_assets.graph.loading import refuse_unloadable, refuse_unloaded
 from rwt_assets.runtime.errors import CodeLocationError
 from rwt_assets.testing import InMemoryFeed
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 DEFINITIONS = """
 from pathlib import Path
 

@@ -11,6 +11,8 @@ from rwt_assets.feed.feed import Feed
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import Shop, stored_shop
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 ORDERS = "order,customer,amount\n1,a,10.50\n2,b,20.25\n3,a,5\n"
 CUSTOMERS = "id,name\na,Ann\nb,Bob\n"
 BOTH = {"orders.csv": ORDERS, "customers.csv": CUSTOMERS}

@@ -457,6 +457,7 @@ def rwt(*arguments, status=0):
     return result
 
 
+@pytest.mark.extended
 def test_the_command_writes_a_file_or_standard_output(deployment: Shop, tmp_path):
     deployment.deliver("a.zip", make_zip({"sales.csv": BAD, "sales2.csv": "nothing\nhere\n"}))
     result = rwt("quarantine", "export", ARCHIVE, "--output", "rows.csv")

@@ -35,6 +35,8 @@ from rwt_assets_tests.assets.test_deliveries import (
     replay,
 )
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 LAYOUT = Layout("rwt/shop")
 MANIFEST, DELIVERY = LAYOUT.manifest(KEY), LAYOUT.delivery(KEY)
 FLIPS = {

@@ -15,6 +15,8 @@ from rwt_assets.orchestration.steps.parquet_io_manager import ShardMetadata
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, stored_shop
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 SALES = "item,day,price\npen,2026-01-01,1.50\nink,2026-01-02,dear\n"
 WIDER = "item,day,price,note\npen,2026-01-01,1.50,x\nink,2026-01-02,dear,y\n"
 

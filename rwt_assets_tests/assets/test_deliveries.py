@@ -27,6 +27,8 @@ from rwt_assets.runtime.errors import ArchiveMissingError, DeliveryError
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, stored_shop
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 KEY = "shop/a.zip"
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(hours=20)

@@ -78,6 +78,7 @@ def test_rollback_says_what_is_current_now(shop):
     )
 
 
+@pytest.mark.extended
 def test_collect_counts_what_goes_and_then_it_is_gone(shop, monkeypatch):
     assert rwt("collect", "--dry-run").endswith("0 objects with 0 bytes would be removed.\n")
     feed = shop.feed.model_copy(update={"keep_former_hours": 0})
@@ -97,6 +98,7 @@ def test_collect_counts_what_goes_and_then_it_is_gone(shop, monkeypatch):
     assert "not in the catalog" in rwt("collect", "gtfs/b.zip", status=1)
 
 
+@pytest.mark.extended
 def test_verify_tells_each_fault_and_what_to_do(shop):
     made = delivery(shop)
     things = len(made.objects) + len(made.quarantine_keys)
@@ -122,6 +124,7 @@ def test_verify_tells_each_fault_and_what_to_do(shop):
     assert "is not in the catalog" in rwt("replay", "gtfs/b.zip", status=1)
 
 
+@pytest.mark.extended
 def test_verify_tells_a_delivery_that_is_gone(shop):
     document = Layout(shop.feed.target.prefix).delivery(KEY)
     shop.objects.delete("rwt-results", [document])

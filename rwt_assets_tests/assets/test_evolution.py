@@ -19,6 +19,8 @@ from rwt_assets.shard import splitting
 from rwt_assets.shard.processing import read_manifest
 from rwt_assets_tests.archives import make_zip
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 GOOD = "item,day,price\npen,2026-01-01,1.50\n"
 NEW = 'item,day,note,price,"a ""b"""\npen,2026-01-01,"x, ""y""",1,\nink,2026-01-01,,2,z\n'
 MISSING = "item,day\npen,2026-01-01\n"

@@ -228,6 +228,7 @@ def test_every_command_and_every_switch_is_tried(shop, tmp_path):
     assert {one: left for one in APP if (left := {*APP[one]} - seen[one])} == {}
 
 
+@pytest.mark.extended
 def test_every_command_shows_it_and_nothing_acts(spent, answered, tmp_path):
     wrong = []
     for words, *arguments, shown in tried(spent, tmp_path):

@@ -17,6 +17,8 @@ from rwt_assets.runtime.machine_faults import is_shortage
 from rwt_assets.testing import InMemoryFeed, InMemoryObjects
 from rwt_assets_tests.assets.conftest import FEED
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 ROWS = "item,day,price\n" + "".join(f"pen,2026-01-{day:02d},{day}\n" for day in range(1, 4))
 LARGE = "item,day,price\n" + f"{'x' * 2000},2026-01-01,1\n" * 1_000
 REFUSED = "item,day,price\n" + f"{'x' * 60_000},no day,1\n" * 100

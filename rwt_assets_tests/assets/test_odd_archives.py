@@ -15,6 +15,8 @@ from rwt_assets.resources.secrets import EnvironmentSecretsResource, SecretsReso
 from rwt_assets_tests.assets.conftest import FEED, Shop
 from rwt_assets_tests.odd_archives import STORED, Entry, archive
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 GOOD = b"item,day,price\npen,2026-01-01,1.50\n"
 ONE_SALE = Entry("sales.csv", GOOD)
 WORD = "Xyzzy-9000-plugh"

@@ -19,6 +19,8 @@ from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, Shop
 from rwt_assets_tests.stand_ins import InMemoryIOManager, run_request
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 SALES = "item,day,price\npen,2026-01-01,1.50\nink,2026-01-02,7\npen,2026-01-02,x\n"
 ITEMS = '"item","name"\npen,"a ""good"" pen"\nink,Ink\n'
 FIRST, SECOND = (f"shop/a.zip|sales.csv|day=2026-01-0{day}" for day in (1, 2))

@@ -22,6 +22,8 @@ from rwt_assets.status.progress import ArchiveFacts, Event, ShardFacts, Stage
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import FEED, SALES, Shop
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 ARCHIVE = make_zip({"sales.csv": SALES})
 MONTH = timedelta(days=30)
 IN_A_YEAR = datetime.now(UTC) + timedelta(days=365)

@@ -121,6 +121,7 @@ class Delivered:
         )
 
 
+@pytest.mark.extended
 @settings(
     max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

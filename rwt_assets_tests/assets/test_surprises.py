@@ -35,6 +35,8 @@ from rwt_assets_tests.hostile import (
 )
 from rwt_assets_tests.own_enrichments import Untellable
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 LINES = f"{MARKUP}\n{ONE_LINE}\r\n{ESCAPES}"
 
 

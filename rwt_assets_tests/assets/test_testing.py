@@ -174,6 +174,7 @@ def test_among_several_declared_feeds_one_has_to_be_named():
         assert gtfs.feed.name == "gtfs"
 
 
+@pytest.mark.extended
 def test_the_example_of_the_documentation_passes_in_a_project_of_somebody_else(project):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", PROJECT / "docs" / "examples" / "test_feed.py"],

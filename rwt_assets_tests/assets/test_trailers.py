@@ -14,6 +14,8 @@ from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.assets.conftest import Shop
 from rwt_assets_tests.assets.test_completeness import feed, results
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 BODY = "order,customer,amount\n1,a,10.50\n2,b,20.25\n3,a,5\n"
 ROWS = r"TRAILER\|(?P<rows>\d+)"
 BOTH = r"^END;(?P<rows>[\d.]*);(?P<sum_amount>.*)$"

@@ -11,6 +11,8 @@ from rwt_assets.operations.replay import count_quarantined
 from rwt_assets_tests.archives import make_zip
 from rwt_assets_tests.odd_archives import Entry, archive
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 GOOD = "item,day,price\npen,2026-01-01,1.50\nink,2026-01-02,7\n"
 MANY = {f"sales{number}.csv": "item,price\npen,1\n" for number in range(40)}
 

@@ -12,7 +12,7 @@ from rwt_assets_tests.archives import timetable
 from rwt_assets_tests.end_to_end.running_stack import RunningStack
 from rwt_assets_tests.listening import beyond_loopback, listening
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.extended, pytest.mark.timeout(900)]
 MARK = "what-the-server-need-not-know"
 
 

@@ -78,5 +78,6 @@ def queue(sqs):
 
 @pytest.fixture
 def instance():
-    with dg.instance_for_test() as made:
+    """In memory: what is tested here is what goes to the endpoint, not what Dagster stores."""
+    with dg.DagsterInstance.ephemeral() as made:
         yield made

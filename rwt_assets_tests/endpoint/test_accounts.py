@@ -277,6 +277,7 @@ def test_without_roles_there_are_none_to_print(home, feed, monkeypatch):
     assert "--roles" not in rwt("aws", "setup", "--policy").stderr
 
 
+@pytest.mark.extended
 def test_each_request_for_archives_says_that_the_requester_pays(
     feed, server, provisioned, instance, accounts, tmp_path, monkeypatch
 ):

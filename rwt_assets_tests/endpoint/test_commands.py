@@ -89,6 +89,7 @@ BROKEN = make_zip(
 )
 
 
+@pytest.mark.extended
 def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, feed):
     assert "Nothing is quarantined." in rwt("quarantine", "list").stdout
     assert "Nothing is quarantined." in rwt("quarantine", "replay").stdout
@@ -120,6 +121,7 @@ def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, fe
     assert "gtfs/b.zip: nothing of it is quarantined" in clean.stderr
 
 
+@pytest.mark.extended
 def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkeypatch):
     s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=BROKEN)
     assert rwt("sweep").exit_code == 0
@@ -192,6 +194,7 @@ def test_the_status_of_a_submit_that_waits_says_what_became_of_the_archives(
     assert ("was not delivered: no member" in sent.stderr) is (status == 1)
 
 
+@pytest.mark.extended
 def test_who_submits_a_failed_archive_again_waits_for_the_new_attempt(submit, feed):
     assert submit(a=UNREADABLE).exit_code == 1
     again = submit(a=UNREADABLE)
@@ -219,6 +222,7 @@ def test_files_that_would_replace_each_other_are_refused_before_any_is_uploaded(
     assert rwt("submit", "--feed", "gtfs", files[0], files[0]).exit_code == 2
 
 
+@pytest.mark.extended
 def test_old_archives_are_retired_and_what_was_written_of_them_is_removed(home, s3, feed):
     s3.put_object(Bucket="rwt-incoming", Key="gtfs/a.zip", Body=timetable(trips=2, stops=2))
     assert rwt("sweep").exit_code == 0

@@ -169,6 +169,7 @@ def test_every_recipe_gives_the_rows_of_an_ugly_archive(everything):
         assert "never" in rows[0], recipe
 
 
+@pytest.mark.extended
 def test_every_recipe_gives_the_rows_of_archives_with_other_columns(everything):
     partner, read = everything(UGLY)
     first, later = first_archive(rejected=REFUSED), later_archive()
@@ -198,6 +199,7 @@ def test_rwt_query_writes_the_rows_of_an_ugly_archive_as_csv(everything, tmp_pat
     assert [tuple(row) for row in rows] == wanted
 
 
+@pytest.mark.extended
 def test_a_shard_whose_rows_were_all_refused_changes_no_recipe(everything):
     partner, read = everything(UGLY)
     partner.upload(FIRST, first_archive())
@@ -208,6 +210,7 @@ def test_a_shard_whose_rows_were_all_refused_changes_no_recipe(everything):
     assert {recipe: comparable(rows) for recipe, rows in read([FIRST]).items()} == clean
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", ["by_kind", "by_kind_arrow"])
 def test_an_own_function_may_give_a_column_another_type_for_each_shard(everything, name):
     frame = "arrow" if name.endswith("arrow") else "pandas"

@@ -19,6 +19,7 @@ from rwt_assets_tests.stand_ins import run_request
 
 pytestmark = [
     pytest.mark.endpoint,
+    pytest.mark.mostly_long(one_in=1),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 

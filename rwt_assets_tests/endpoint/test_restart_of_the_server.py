@@ -13,6 +13,7 @@ from rwt_assets_tests.declared import declared_feed
 
 pytestmark = [
     pytest.mark.endpoint,
+    pytest.mark.extended,
     # boto3 keeps connections open for the next call and has no moment to close them.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]

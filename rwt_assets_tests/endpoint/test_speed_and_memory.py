@@ -22,6 +22,7 @@ from rwt_assets_tests.odd_archives import Entry, archive
 
 pytestmark = [
     pytest.mark.endpoint,
+    pytest.mark.extended,
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 

@@ -25,6 +25,7 @@ from rwt_assets.testing import carry_out, make_archive
 
 pytestmark = [
     pytest.mark.endpoint,
+    pytest.mark.mostly_long(one_in=1),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 # Everything that S3 takes and that a path, an URL, a form, XML or a template reads otherwise.

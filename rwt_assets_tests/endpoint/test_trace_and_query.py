@@ -44,6 +44,7 @@ def test_an_archive_is_traced_from_its_message_to_its_objects_runs_and_checks(de
     assert one["shards"] == [first]
 
 
+@pytest.mark.extended
 def test_what_nobody_knows_is_said_to_be_unknown(delivered):
     unknown = rwt("trace", "gtfs/other.zip")
     assert unknown.exit_code == 1
@@ -72,6 +73,7 @@ def test_delivered_rows_are_queried_by_sql(delivered):
     assert away.exit_code == 1
 
 
+@pytest.mark.extended
 def test_tables_of_one_name_are_told_apart_by_their_feeds(delivered, feed, monkeypatch):
     source = feed.source.model_copy(update={"prefix": "other/"})
     other = feed.model_copy(update={"name": "other", "source": source})  # with the same deliveries
@@ -90,6 +92,7 @@ def test_tables_of_one_name_are_told_apart_by_their_feeds(delivered, feed, monke
     assert "Name it: --feed gtfs or --feed other." in " ".join(nobody.stderr.split())
 
 
+@pytest.mark.extended
 def test_a_consumer_reads_exactly_one_revision(delivered, s3, feed):
     first = read_delivery(KEY, "stop_times.txt")
     assert len(first) == 6

@@ -15,6 +15,8 @@ from rwt_assets.embedded.storage import storage_settings
 from rwt_assets.graph.reporting import REPORTED_TOGETHER, report_materializations
 from rwt_assets_tests.benchmarks.databases import database
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 ASSET = dg.AssetKey("a")
 DEFINITION = dg.StaticPartitionsDefinition([str(number) for number in range(10)])
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -189,6 +191,7 @@ def test_a_batch_that_fails_leaves_nothing_behind(instance, monkeypatch):
     assert sorted(ids(instance)) == ["1", "2", "3"]
 
 
+@pytest.mark.extended
 def test_a_process_killed_amid_a_batch_leaves_all_of_it_or_nothing(home):
     process = multiprocessing.get_context("spawn").Process(target=report_and_die, args=(home,))
     process.start()
@@ -208,6 +211,7 @@ def report_and_die(home):
         report_materializations(instance, materializations(range(50)))
 
 
+@pytest.mark.extended
 def test_batches_of_two_processes_are_whole_and_not_mixed(home):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=report_some, args=(home, name)) for name in "xy"]

@@ -22,6 +22,8 @@ from rwt_assets_tests.mutations import mutate, seeds
 from rwt_assets_tests.odd_archives import Entry
 from rwt_assets_tests.odd_archives import archive as odd_archive
 
+pytestmark = pytest.mark.mostly_long(one_in=1)
+
 SESAME = "open up"
 VARIABLE = "SHOP_PASSWORD"
 SALES = "ticket,day,price\n" + "".join(f"T{n},2024-01-0{n % 3 + 1},{n}.5\n" for n in range(30))

@@ -247,6 +247,7 @@ def test_bytes_by_chance_are_no_structure(data):
 # --- archives of macOS, which has no Zip64 ---
 
 
+@pytest.mark.extended
 def test_a_count_of_more_than_65535_entries_may_have_begun_again():
     entries = [Entry(f"{number}", b"", STORED) for number in range(65_539)]
     body = archive(entries, count=65_539 % 65_536)
