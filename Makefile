@@ -1,6 +1,6 @@
 # `make help` lists the targets. Only Python 3.11 to 3.13 with pip, git and make are needed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-all long test-oldest lint audit docs format bench fuzz soak readers cluster upgrade screenshots clean
+.PHONY: help demo up test test-all long test-oldest lint audit docs format bench fuzz soak readers cluster upgrade mutants screenshots clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -10,6 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DOCS_READY := .venv/.ready-for-docs
+MUTANTS_READY := .venv/.ready-for-mutants
 UV_SYNC := VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync --active --frozen --inexact --all-extras --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
@@ -91,11 +92,15 @@ fuzz: $(READY) ## 150,000 messages, 600,000 damaged archives and texts, 200,000 
 		rwt_assets_tests/unit/test_values_fuzz.py \
 		rwt_assets_tests/unit/test_delivered_bytes.py -k surprise
 
+mutants: $(MUTANTS_READY) ## change a room in small ways and see which change no test finds (hours; ARGS="'rwt_assets.archive.zip_budget*'")
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+
 screenshots: $(READY) ## take the pictures of the documentation again (needs Chromium)
 	$(BIN)/python -m rwt_assets_tests.browser.screenshots
 
 clean: ## remove the environment and all local state
-	rm -rf .venv .venv-oldest "$(STATE)"
+	rm -rf .venv .venv-oldest mutants "$(STATE)"
 
 $(READY): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }
@@ -106,4 +111,8 @@ $(READY): pyproject.toml uv.lock
 
 $(DOCS_READY): $(READY)
 	$(UV_SYNC) --group docs
+	@touch $@
+
+$(MUTANTS_READY): $(READY)
+	$(UV_SYNC) --group mutants
 	@touch $@
