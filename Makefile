@@ -52,6 +52,7 @@ lint: $(READY) ## ruff, mypy, contracts of imports, linters of docs/deploy, Dags
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m rwt_assets_tests.words
 	$(BIN)/hadolint docs/deploy/Containerfile
 	$(BIN)/cfn-lint docs/deploy/ecs/stack.yaml
 	VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
