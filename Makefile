@@ -76,7 +76,7 @@ cluster: $(READY) ## PostgreSQL, RabbitMQ and three Celery workers here: a demo,
 	rwt_assets_tests/cluster/install_servers.sh
 	$(BIN)/python -m rwt_assets_tests.cluster $(ARGS)
 
-soak: $(READY) ## 500 archives while things are killed, fail and are declared anew (ARGS="--archives 60" for less)
+soak: $(READY) ## 500 archives while things are killed, fail and are declared again (ARGS="--archives 60" for less)
 	$(BIN)/python -m rwt_assets_tests.end_to_end.soak $(ARGS)
 
 readers: $(READY) ## 50 rounds of re-uploads, replays and refusals while others read (ARGS="--rounds 6" for less)

@@ -29,12 +29,12 @@ MEMBERS = """\
       # split_by: day
       # The column whose CRC-32 is added; without it the member's first.
       # key_column: id
-      # Rows that break these are set aside, with the reason. Other columns are kept as text.
+      # Rows that break these are quarantined, with the reason. Other columns are kept as text.
       # columns:
       #   id: { nullable: false }
       #   day: { type: date, nullable: false }
       #   price: { type: number, minimum: 0 }
-  # What may be set aside before the delivery fails; without it, anything.
+  # What may be quarantined before the delivery fails; without it, anything.
   # tolerance: { ratio: 0.01 }
 """
 

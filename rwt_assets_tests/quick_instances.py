@@ -1,6 +1,6 @@
 """Dagster's instances in memory, made and asked in two thirds of the time.
 
-A delivery in memory makes about 700 queries of the event log, and Dagster opens the database anew
+A delivery in memory makes about 700 queries of the event log, and Dagster opens the database again
 for each. A storage has a lock around each query, so one connection is enough. And it looks
 through all its migrations to stamp a database that is never migrated.
 """

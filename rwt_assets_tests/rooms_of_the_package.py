@@ -100,7 +100,7 @@ def private_section() -> str:
 
 
 def page_with_rooms() -> str:
-    """docs/architecture.md with the parts that are made made anew."""
+    """docs/architecture.md with the parts that are made made again."""
     text = PAGE.read_text(encoding="utf-8")
     text = _replaced(text, BEGIN, rooms_section(), END)
     return _replaced(text, PRIVATE_BEGIN, private_section(), PRIVATE_END)

@@ -124,7 +124,7 @@ def check_for_csv_file(
     materialization = asset_event.asset_materialization
     if materialization is None:
         raise TypeError("an asset sensor is given materializations only")
-    # Metadata is wrapped when it is stored, hence `.value`.
+    # Metadata is wrapped when it is stored, so `.value`.
     bucket = materialization.metadata["s3_bucket"].value
     key = materialization.metadata["s3_key"].value
     ops = {

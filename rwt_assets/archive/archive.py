@@ -367,7 +367,7 @@ def _defect_error(member: ZipMember, defect: Defect, where: str) -> MemberError 
     return LimitError(
         f"member {member.name!r} was not read: {defect.why}",
         where=where,
-        fate="The whole member was set aside; the others were processed.",
+        fate="The whole member was quarantined; the others were processed.",
         remedy="If it is right, raise limits.name_bytes of the feed.",
     )
 
@@ -394,5 +394,5 @@ def _no_password(member: ZipMember, where: str, why: str) -> MemberPasswordError
 
 
 def _member_error(kind: type[Kind], what: str, where: str, remedy: str) -> Kind:
-    fate = "The whole member was set aside; the others were processed."
+    fate = "The whole member was quarantined; the others were processed."
     return kind(what, where=where, fate=fate, remedy=remedy)

@@ -96,7 +96,7 @@ def nothing_reads(address: str, feeds: Sequence[Feed]) -> FeedError:
         f"no feed would read it: {reads}",
         where=address,
         fate="Nothing was uploaded.",
-        remedy="Rename the file, or mend source.suffix of the feed.",
+        remedy="Rename the file, or fix source.suffix of the feed.",
     )
 
 

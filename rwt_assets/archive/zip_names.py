@@ -1,4 +1,4 @@
-"""What the members of a ZIP archive are called, whoever wrote the archive.
+"""What the members of a ZIP archive are called, no matter who wrote the archive.
 
 What belongs here: from a name's bytes to text, names that are told apart, and names that are
 no data. What does not: which names a feed takes (`feed.py`) and how objects are named

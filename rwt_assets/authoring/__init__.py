@@ -1,4 +1,4 @@
-"""Help for whoever writes a feed: infer a declaration from an archive, preview what it gives.
+"""Help for anyone who writes a feed: infer a declaration from an archive, preview what it gives.
 
 A preview goes the same way as the pipeline, without a store.
 """

@@ -3,7 +3,7 @@
 What belongs here: which members are tables, which of them are of one kind, and the declaration
 that takes them. What does not: types of columns (`table_profile.py`) and quoting
 (`declaration.py`). Members are read by the pipeline's own code, and what was found is held
-against a preview: a rule under which the archive itself would be set aside is made looser.
+against a preview: a rule under which the archive itself would be quarantined is made looser.
 """
 
 import re
@@ -70,7 +70,7 @@ class NoTable:
 class Inference:
     """A declaration and what is known of it.
 
-    `rows_rejected` are records of the sample that are no rows; they would be set aside by any
+    `rows_rejected` are records of the sample that are no rows; they would be quarantined by any
     declaration. `sample` is what the feed would make of the sample.
     """
 
@@ -361,7 +361,7 @@ def _escaped(text: str) -> str:
 
 
 def _loosened(sample: Sample, rules: Sequence[_Rule]) -> tuple[Feed, Preview]:
-    """The feed, after rules under which its own sample would be set aside were made looser."""
+    """The feed, after rules under which its own sample would be quarantined were made looser."""
     for number in range(ROUNDS + 1):
         feed = Feed.model_validate({**sample.frame, "members": [*map(_attributes, rules)]})
         found = preview_archive(

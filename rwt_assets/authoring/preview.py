@@ -2,7 +2,7 @@
 
 What belongs here: the pipeline's own way of an archive (`unpacking.py`, in one pass), with a
 file in the place of S3, and what is told of it. What does not: how it is shown
-(`feed.py`), and any rule of its own: what would be delivered, ignored or set aside is
+(`feed.py`), and any rule of its own: what would be delivered, ignored or quarantined is
 decided by the code that does it, so that a preview and the pipeline cannot disagree.
 """
 
@@ -137,17 +137,17 @@ class Preview:
 
     @property
     def rows_quarantined(self) -> int:
-        """Rows that would be set aside."""
+        """Rows that would be quarantined."""
         return sum(one.rows_quarantined for one in self.members)
 
     @property
     def members_broken(self) -> int:
-        """Members that would be set aside whole."""
+        """Members that would be quarantined whole."""
         return sum(one.outcome == "broken" for one in self.members)
 
     @property
     def everything_delivered(self) -> bool:
-        """Whether the archive would be delivered with nothing set aside."""
+        """Whether the archive would be delivered with nothing quarantined."""
         told = self.failure or self.not_noticed
         return not (told or self.findings or self.rows_quarantined or self.members_broken)
 
@@ -173,7 +173,7 @@ def preview_archive(
     key = f"{feed.source.prefix}{file.name}"
     store = LocalArchive(file, key, on_read)
     revision = ArchiveRevision(feed.source.bucket, key, LOCAL, file.stat().st_size)
-    # In one pass the same rows come out and are set aside; see `one_pass.py`.
+    # In one pass the same rows come out and are quarantined; see `one_pass.py`.
     way = feed.model_copy(update={"one_pass": True, "keep_shards": False})
     not_noticed = "" if feed.reads(feed.source.bucket, key) else _not_noticed(feed, file)
     with TemporaryDirectory(prefix="rwt-preview-") as folder:
@@ -216,7 +216,7 @@ def _preview(  # noqa: PLR0913, PLR0917 - what a preview is made of
     account = Account(manifest, generation, shards.objects, missing=())
     beyond = "; ".join(map(str, breaches(account.set_aside, feed.tolerance)))
     if beyond and not failure:
-        failure = f"More is set aside than the feed tolerates: {beyond}."
+        failure = f"More is quarantined than the feed tolerates: {beyond}."
     found = find_incomplete(feed, account)
     if asks_rows(feed, manifest):
         found += find_in_rows(feed, manifest, shards.files, folder)
@@ -372,7 +372,7 @@ class LocalArchive:
         self._examples: dict[tuple[str, str], list[QuarantineEntry]] = {}
 
     def examples(self, member: str, rule: str) -> tuple[QuarantineEntry, ...]:
-        """The first entries that a rule set aside in a member."""
+        """The first entries that a rule quarantined in a member."""
         return tuple(self._examples.get((member, rule), ()))
 
     def head(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectHead:
@@ -385,7 +385,7 @@ class LocalArchive:
     def read(
         self, bucket: str, key: str, start: int = 0, end: int | None = None, *, etag: str = ""
     ) -> bytes:
-        """Bytes of the file. It is opened anew: threads read at a time."""
+        """Bytes of the file. It is opened again: threads read at a time."""
         self._refuse_others(bucket, key, etag)
         with self._file.open("rb") as body:
             body.seek(start)

@@ -1,11 +1,11 @@
 """What keeps a feed from working: every connection tried, and what to do about each.
 
-What belongs here: looking. What does not: what a refusal means (`doctor_findings.py`), mending it
+What belongs here: looking. What does not: what a refusal means (`doctor_findings.py`), fixing it
 (`provisioning.py`) and showing it (`aws.py`). Rules: Amazon S3 User Guide, "Granting
 permissions to publish event notification messages to a destination".
 
 What belongs to another account (a bucket that is reached by a role, a queue with an owner) is its
-owner's to mend: the remedy says what to ask for, with the statement to copy.
+owner's to fix: the remedy says what to ask for, with the statement to copy.
 
 Nothing is changed but one small object under `<target prefix>/.doctor/`, which is removed again.
 Credentials are never shown.
@@ -73,7 +73,7 @@ def examine(
         sqs: likewise.
 
     Returns:
-        Findings in the order in which they should be mended. Without credentials or a region
+        Findings in the order in which they should be fixed. Without credentials or a region
         there is nothing to look at beyond them.
     """
     try:
@@ -157,8 +157,8 @@ class _Patient:
                 and self._asks_to_pay(listing)
             ):
                 raise WrongError(
-                    f"{error.operation_name} is denied to whoever does not pay: the bucket has its "
-                    "requesters pay",
+                    f"{error.operation_name} is denied to anyone who does not pay: the bucket "
+                    "has its requesters pay",
                     "Set source.requester_pays to true; then your account pays for requests and "
                     "transfer.",
                 ) from error
@@ -167,7 +167,7 @@ class _Patient:
         return f"can be listed; s3://{source.bucket}/{source.prefix} {some}"
 
     def _asks_to_pay(self, listing: Mapping[str, Any]) -> bool:
-        """Whether what was denied is allowed to whoever pays: one listing, of one key."""
+        """Whether what was denied is allowed to anyone who pays: one listing, of one key."""
         try:
             self._s3.list_objects_v2(**listing, RequestPayer="requester")
         except (ClientError, BotoCoreError):

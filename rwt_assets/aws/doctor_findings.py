@@ -190,4 +190,4 @@ def allow(operation: str) -> str:
     action, of_the_pipeline = action_for(operation)
     if of_the_pipeline:
         return f"Allow {action}: `rwt aws setup --policy` prints all that the pipeline needs."
-    return f"Allow {action} to whoever runs the doctor; the pipeline does without it."
+    return f"Allow {action} to anyone who runs the doctor; the pipeline does without it."

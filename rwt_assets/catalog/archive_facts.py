@@ -1,13 +1,13 @@
-"""The facts of a feed's archives, read so that those at rest cost nothing.
+"""The facts of a feed's archives, read so that those settled cost nothing.
 
 What belongs here: which partitions are read again at each look. What does not: the queries
 (`catalog.py`) and what the facts mean (`progress.py`). Dagster documentation: "Dagster
 instance" (internals).
 
-An archive is at rest when it is delivered and needs nothing. It leaves that state only by an
-event on one of its partitions: so each process remembers the facts of archives at rest, asks
-for the events that came since, and reads anew the archives that these are about. Everything is
-read anew after some minutes, in case a partition was removed by hand, or an event became
+An archive is settled when it is delivered and needs nothing. It leaves that state only by an
+event on one of its partitions: so each process remembers the facts of settled archives, asks
+for the events that came since, and reads again the archives that these are about. Everything is
+read again after some minutes, in case a partition was removed by hand, or an event became
 visible later than one with a higher number, as two transactions of PostgreSQL can have it.
 """
 
@@ -33,7 +33,7 @@ OBSERVATION: Final = dg.DagsterEventType.ASSET_OBSERVATION
 
 @dataclass(slots=True)
 class _Memory:
-    """What a process knows of the archives at rest of one feed.
+    """What a process knows of the settled archives of one feed.
 
     `marks` are when it looked and the newest event then: the first is older than `SETTLES_SECONDS`,
     so that no event with a lower number can become visible any more.
@@ -71,7 +71,7 @@ def read_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
 
 
 def read_open_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
-    """The facts of the archives that are not at rest, in the order of their registration.
+    """The facts of the archives that are not settled, in the order of their registration.
 
     Those that a run of dispatch works on are without their shards: while it works they need
     nothing, and reading thousands of shards at each look would slow it down.
@@ -83,7 +83,7 @@ def read_open_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
 def _look(
     catalog: "FeedCatalog", *, shards_in_work: bool = True
 ) -> tuple[Sequence[str], dict[str, ArchiveFacts], Mapping[str, ArchiveFacts]]:
-    """All archives, the facts of those that were read now, and of those at rest."""
+    """All archives, the facts of those that were read now, and of those settled."""
     memory = _memory(catalog)
     with memory.lock:
         now = monotonic()

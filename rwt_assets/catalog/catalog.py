@@ -283,7 +283,7 @@ class FeedCatalog:
     def mark_retired(self, archive: ArchiveFacts, *, keep_data: bool) -> None:
         """Put on record that it goes, first: the sweep sees its ZIP, and it was not forgotten.
 
-        Until a newer event of the archive, whoever works on it gives up.
+        Until a newer event of the archive, every run that works on it gives up.
         """
         self.instance.report_runless_asset_event(
             dg.AssetObservation(
@@ -441,11 +441,11 @@ class FeedCatalog:
         return read_facts(self)
 
     def look(self) -> Look:
-        """The same, those at rest apart from the others."""
+        """The same, those settled apart from the others."""
         return read_all_facts(self)
 
     def open_facts(self) -> list[ArchiveFacts]:
-        """The facts of the archives that are not at rest; those at rest need nothing."""
+        """The facts of the archives that are not settled; those settled need nothing."""
         return read_open_facts(self)
 
     def storage_name(self) -> str:
@@ -463,7 +463,7 @@ class FeedCatalog:
         return self.instance.get_latest_storage_id_by_partition(key, kind, None, number).keys()
 
     def forget_events(self) -> None:
-        """Read anew what events say: some were removed, and SQLite gives their numbers again."""
+        """Read again what events say: some were removed, and SQLite gives their numbers again."""
         _EVENTS.clear()
 
     def runs_under_way(self) -> tuple[dict[str, Stage], bool]:

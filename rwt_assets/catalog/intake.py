@@ -202,7 +202,7 @@ def _record_announced(
     """Record a revision that is new; one on record, or older than that, changes nothing.
 
     So a message may come twice and in any order. The same content uploaded again is taken in
-    again if its archive was retired or has failed, or a person has rolled back from it: whoever
+    again if its archive was retired or has failed, or a person has rolled back from it: anyone who
     uploads it asks for it.
     """
     known = catalog.latest_revision(revision.key)

@@ -64,7 +64,7 @@ def look_for_documents(
 def other_on_record(catalog: "FeedCatalog") -> Callable[[Delivery], str]:
     """Says of a document which other delivery is on record as the current one of its archive.
 
-    A document is written before its event. So of an archive that is not at rest nothing is said,
+    A document is written before its event. So of an archive that is not settled nothing is said,
     nor of one that is not in the catalog; then it is "", as if the document is the one on record.
     """
 

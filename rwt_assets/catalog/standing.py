@@ -100,7 +100,7 @@ def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -
 
 
 def count_standing(catalog: FeedCatalog) -> StandingCounts:
-    """The same in numbers; archives at rest are counted and not listed."""
+    """The same in numbers; settled archives are counted and not listed."""
     look = catalog.look()
     lists = _lists(catalog, look, PATIENCE_SECONDS)
     counts = Counter[Verdict]({verdict: len(entries) for verdict, entries in lists.items()})
@@ -143,7 +143,7 @@ def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:
 
 
 def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, list[Entry]]:
-    """The lists of a standing, without the archives at rest."""
+    """The lists of a standing, without the settled archives."""
     lists: dict[Verdict, list[Entry]] = {"done": [], "waiting": [], "failed": [], "forgotten": []}
     busy = any(archive.running for archive in look.others.values())
     for archive in look.others.values():
@@ -226,7 +226,7 @@ def left_out(catalog: FeedCatalog) -> dict[str, float]:
 def left_out_since(catalog: FeedCatalog, partition_key: str) -> float | None:
     """Since when consumers do not get the newest content of an archive, with nothing under way.
 
-    Then whoever uploads that content again, later than this, asks for it.
+    Then anyone who uploads that content again, later than this, asks for it.
 
     Returns:
         When a person rolled back to another revision or began to retire the archive, in seconds

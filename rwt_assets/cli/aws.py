@@ -96,14 +96,14 @@ def doctor(
     feed_name: FeedName = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Try every connection that the feeds need, and say what to mend.
+    """Try every connection that the feeds need, and say what to fix.
 
     For example:
 
         rwt doctor
         rwt doctor --feed gtfs
 
-    Status 1 if there is anything to mend, or if the definitions of the project do not load.
+    Status 1 if there is anything to fix, or if the definitions of the project do not load.
     """
     with errors_told():
         check_loads(state, here=enter(state), fate="No connection was tried.")

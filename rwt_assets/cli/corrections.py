@@ -126,7 +126,7 @@ def import_command(
             )
             if done.restored:
                 console.print(
-                    f"{done.restored:,} rows have cells that a spreadsheet wrote anew, such as 7 "
+                    f"{done.restored:,} rows have cells that a spreadsheet wrote again, such as 7 "
                     "for 007: these cells stay as they were.",
                     markup=False,
                 )

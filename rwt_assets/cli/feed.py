@@ -254,7 +254,7 @@ def _member_table(found: Preview) -> Table:
     table = Table()
     table.add_column("member", overflow="fold")
     table.add_column("is")
-    for name in ("rows", "set aside", "shards"):
+    for name in ("rows", "quarantined", "shards"):
         table.add_column(name, justify="right")
     table.add_column("why", overflow="fold")
     for one in found.members:

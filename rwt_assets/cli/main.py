@@ -14,7 +14,7 @@
     rwt metrics   figures for Prometheus, and whether all is well
     rwt retry     have what failed tried again
     rwt quarantine list, replay
-                  what was set aside and why, and processed again
+                  what was quarantined and why, and processed again
     rwt replay    have archives processed again
     rwt rollback  make a former delivery current again
     rwt collect   remove what no delivery needs any more
@@ -22,7 +22,7 @@
     rwt dead-letters list, redrive
                   messages that were delivered too often
     rwt aws setup make buckets, queues and notifications where they are missing
-    rwt doctor    try every connection, and say what to mend
+    rwt doctor    try every connection, and say what to fix
 
 What belongs here: what a person types and sees. What does not: work that a sensor or an asset
 does too. All but `demo`, `up` and `feed` work on a deployment where DAGSTER_HOME is set, in the
@@ -114,7 +114,7 @@ app = typer.Typer(
         "a terminal only. `--json` is there for scripts."
     ),
 )
-BEGIN, LOOK, MEND = "Begin", "Look", "Mend"
+BEGIN, LOOK, MEND = "Begin", "Look", "Fix"
 DECLARE, DEPLOY = "Declare a feed", "Deploy"
 
 SAMPLES = Path(__file__).parents[1] / "embedded" / "samples"

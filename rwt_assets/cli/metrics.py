@@ -60,7 +60,7 @@ def metrics_command(  # noqa: PLR0913, PLR0917 - one for each option
     ] = False,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Serve /metrics for Prometheus and /healthz for whoever restarts things.
+    """Serve /metrics for Prometheus and /healthz for anyone who restarts things.
 
     /healthz answers 200, or 503 with the reasons: a daemon is silent, a code location does not
     load, the endpoint or Dagster's storage is away. SIGTERM and Ctrl-C end it with status 0.

@@ -1,4 +1,4 @@
-"""`rwt quarantine`: what was set aside and why, and processed again after the feed was mended."""
+"""`rwt quarantine`: what was quarantined and why, and processed again after the feed was fixed."""
 
 import json
 from collections.abc import Collection
@@ -32,7 +32,7 @@ from rwt_assets.text import command
 quarantine_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Rows and members that were set aside, with the reason.",
+    help="Rows and members that were quarantined, with the reason.",
 )
 Keys = Annotated[
     list[str] | None,
@@ -40,7 +40,7 @@ Keys = Annotated[
 ]
 Rule = Annotated[
     str,
-    typer.Option("--rule", help="Only what this rule set aside; `*` and `?` stand for anything."),
+    typer.Option("--rule", help="Only what this rule quarantined; `*` and `?` stand for anything."),
 ]
 LOOK_SECONDS = 0.5
 SHORT = 160
@@ -57,7 +57,7 @@ def show(  # noqa: PLR0913, PLR0917 - one for each option
     ] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with whole texts.")] = False,
 ) -> None:
-    """Archives with something set aside, by member and rule; with --archive, what it is.
+    """Archives with something quarantined, by member and rule; with --archive, what it is.
 
     For example:
 
@@ -98,7 +98,7 @@ def replay(
         bool, typer.Option("--wait", help="Wait for the deliveries; status 1 if one fails.")
     ] = False,
 ) -> None:
-    """Process archives again that have something set aside, after the feed was mended.
+    """Process archives again that have something quarantined, after the feed was fixed.
 
     For example:
 
@@ -174,7 +174,7 @@ def _show(
 def _amount(found: SetAside) -> str:
     return (
         f"{found.rows:,} of {found.rows_read:,} rows and {found.members} of "
-        f"{found.members_read} members set aside"
+        f"{found.members_read} members quarantined"
     )
 
 
@@ -198,7 +198,7 @@ def _tell_end(found: dict[str, list[dict[str, Any]]], keys: Collection[str], lim
     if not keys and any(len(own) == limit for own in found.values()):
         console.print(f"The first {limit} archives of a feed; see --limit.")
     if archives:
-        console.print("After the feed was mended: `rwt quarantine replay`")
+        console.print("After the feed was fixed: `rwt quarantine replay`")
 
 
 def _tell_asked(asked: Asked) -> None:

@@ -94,7 +94,7 @@ def _show(found: Trace, shards_shown: int) -> None:
         console.print(f"Revision {found.delivered}{name} is delivered{reason}", markup=False)
     if found.members:
         console.print(f"Revision {found.revision} was split into:", markup=False)
-        members = Table("member", "outcome", "rows read", "set aside", "shards", "reason")
+        members = Table("member", "outcome", "rows read", "quarantined", "shards", "reason")
         for member in found.members:
             members.add_row(
                 member.member,
@@ -123,7 +123,7 @@ def _show(found: Trace, shards_shown: int) -> None:
 
 
 def _show_shard(shard: TracedShard) -> None:
-    aside = f", {shard.rows_quarantined:,} set aside" if shard.rows_quarantined else ""
+    aside = f", {shard.rows_quarantined:,} quarantined" if shard.rows_quarantined else ""
     fate = "" if shard.rows_enriched is None else f", {shard.rows_enriched:,} enriched{aside}"
     console.print(f"{shard.partition_key}  {shard.rows:,} rows{fate}", markup=False)
     for uri in (*shard.csv, shard.parquet, shard.quarantine):

@@ -60,7 +60,7 @@ QUARANTINE_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """Something set aside: a row, or a member as a whole (then `row` is None).
+    """Something quarantined: a row, or a member as a whole (then `row` is None).
 
     `line` is the physical line in the member (header = 1), `row` the ordinal of the record
     (first below the header = 1), `rows` how many rows the entry stands for, `text` the raw
@@ -98,7 +98,7 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
         ArchiveSchemaError: columns are new or missing for which the archive fails.
         MemberHeaderError: a column that is needed is missing, or all of several that are declared,
             or one is there that we add.
-        MemberSchemaError: columns are new or missing for which the member is set aside.
+        MemberSchemaError: columns are new or missing for which the member is quarantined.
     """
     evolution = rule.evolution
     found = f"it has {', '.join(map(repr, columns))}"
@@ -136,14 +136,14 @@ def new_columns(columns: Sequence[str], rule: MemberRule) -> list[str]:
 
 _FATES: Final[dict[type[RwtError], str]] = {
     ArchiveSchemaError: "Nothing of the archive is delivered.",
-    MemberHeaderError: "The whole member was set aside; the others were processed.",
-    MemberSchemaError: "The whole member was set aside; the others were processed.",
+    MemberHeaderError: "The whole member was quarantined; the others were processed.",
+    MemberSchemaError: "The whole member was quarantined; the others were processed.",
 }
 _REMEDIES: Final = {
     "missing": "Ask the sender, or set evolution.missing_columns of the feed.",
     "new": "Declare it in the feed's columns, or set evolution.new_columns.",
-    "needed": "Ask the sender, or mend the feed's split_by, key_column, unique or columns.",
-    "none": "Ask the sender, or mend delimiter, header or skip_lines of the dialect, or columns.",
+    "needed": "Ask the sender, or fix the feed's split_by, key_column, unique or columns.",
+    "none": "Ask the sender, or fix delimiter, header or skip_lines of the dialect, or columns.",
     "taken": "Ask the sender to give the column another name.",
     "ours": "Ask the sender to give the column another name.",
 }
@@ -174,7 +174,7 @@ class ShardContract:
     def apply(
         self, table: pa.Table, row_numbers: np.ndarray, *, within: Any = None
     ) -> ContractResult:
-        """Give declared columns their types; set aside rows that do not fit.
+        """Give declared columns their types; quarantined rows that do not fit.
 
         Args:
             table: text columns. In a declared column an empty field is null; other columns
@@ -228,7 +228,7 @@ class ShardContract:
                 f"the member {problem}",
                 where=self._where,
                 fate="The shard was not enriched.",
-                remedy="Mend the feed's columns, or ask the sender.",
+                remedy="Fix the feed's columns, or ask the sender.",
             )
 
     def _typed(self, table: pa.Table, row_numbers: np.ndarray) -> tuple[pa.Table, list[Fault]]:
@@ -325,7 +325,7 @@ def _quoted(texts: Any) -> Any:
 
 
 def count_by_rule(entries: Iterable[QuarantineEntry]) -> dict[str, int]:
-    """How many rows were set aside by each rule."""
+    """How many rows were quarantined by each rule."""
     counts: dict[str, int] = {}
     for entry in entries:
         if entry.rows:

@@ -58,7 +58,7 @@ def enrich(
             f"the member {problem}",
             where=f"{archive}, member {member!r}",
             fate="The shard was not enriched.",
-            remedy="Mend the feed's key_column, or ask the sender.",
+            remedy="Fix the feed's key_column, or ask the sender.",
         )
     rows = table.num_rows
     return (

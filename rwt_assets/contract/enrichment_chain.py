@@ -147,7 +147,7 @@ class EnrichmentChain:
             f"the enrichment {one.use} {problem}",
             where=self._where,
             fate="Nothing of the member was delivered; what was delivered before is as it was.",
-            remedy="Mend the function or the feed's enrichments, then run `rwt retry`.",
+            remedy="Fix the function or the feed's enrichments, then run `rwt retry`.",
         )
 
 

@@ -86,7 +86,7 @@ def parse_delivery(target: Target, place: str, body: bytes) -> Delivery:
             f"in the place of this document is that of {delivery.key}",
             where=where,
             fate="Nothing was changed.",
-            remedy="Run `rwt replay` for the archive of this place, which writes it anew.",
+            remedy="Run `rwt replay` for the archive of this place, which writes it again.",
         )
     return delivery
 

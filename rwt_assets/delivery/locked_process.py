@@ -139,7 +139,7 @@ def python_values(column: pa.Array) -> list[Any]:
 class LockedProcess:
     """Answers questions about tables, each within its own time.
 
-    The process is started by the first question, and anew by the one after a limit was exceeded.
+    The process is started by the first question, and again by the one after a limit was exceeded.
     """
 
     def __init__(self, tables: LockedTables, raised: Raised) -> None:
@@ -252,7 +252,7 @@ class _Child:
             timer.cancel()
 
     def refuse_late(self) -> None:
-        """Raise if the time is over, whoever took it."""
+        """Raise if the time is over, no matter who took it."""
         if self._late.is_set() or monotonic() > self._until:
             raise self._too_late()
 

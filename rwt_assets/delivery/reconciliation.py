@@ -54,7 +54,7 @@ class Account:
 
     @property
     def rows_quarantined(self) -> int:
-        """Rows set aside, when the archive was split and when its shards were enriched."""
+        """Rows quarantined, when the archive was split and when its shards were enriched."""
         return self.manifest.rows_quarantined + sum(one.rows_quarantined for one in self.objects)
 
     @property
@@ -64,7 +64,7 @@ class Account:
 
     @property
     def quarantine_keys(self) -> tuple[str, ...]:
-        """The objects in which what was set aside lies."""
+        """The objects in which what was quarantined lies."""
         own = [one.quarantine_key for one in self.objects if one.quarantine_key is not None]
         return (*self.manifest.quarantine_keys, *own)
 

@@ -42,7 +42,7 @@ def verdict(account: Account) -> SafeMarkdown:
     members = f", {broken} of {account.set_aside.members_read} members whole" if broken else ""
     counted = (
         f"{account.rows_enriched:,} of {read:,} rows are enriched, "
-        f"{aside:,} ({share:.2%}) set aside{members}. {told}"
+        f"{aside:,} ({share:.2%}) quarantined{members}. {told}"
     ).rstrip()
     return SafeMarkdown.of("**Adds up, with quarantine.** {}", counted)
 

@@ -141,7 +141,7 @@ def verify_document(  # noqa: PLR0913 - each says one thing about the work
             delivery = parse_delivery(feed.target, key, body)
         except DocumentDamagedError as error:
             archive = next((one for one in known if layout.delivery(one) == key), key)
-            remedy = f"Run `{command('rwt replay', archive)}`, which writes it anew."
+            remedy = f"Run `{command('rwt replay', archive)}`, which writes it again."
             return Verified(1, faults=(Fault(archive, error.what, error.where, remedy),))
         verification = _Verification(store, feed, delivery, delivery.key in known, depth, seen)
         verification.hold_to_record(recorded(delivery))
@@ -228,7 +228,7 @@ _NONE: Final = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class _There:
-    """What lies in an object: rows of a shard with their numbers, or what was set aside."""
+    """What lies in an object: rows of a shard with their numbers, or what was quarantined."""
 
     rows: int = 0
     numbers: np.ndarray = field(default_factory=lambda: _NONE)

@@ -4,7 +4,7 @@ What belongs here: reading footers, and the checksum that is kept in them. What 
 figures are held to (`reconciliation.py`, `verification.py`). Rule: Parquet format specification,
 "File format".
 
-A footer is written last. So it can keep the CRC-32 of all bytes before it, and whoever has read
+A footer is written last. So it can keep the CRC-32 of all bytes before it, and anyone who has read
 the footer goes on from there to the CRC-32 of the whole object, without having read the rest.
 
 What a footer says of itself has a seal: 32 binary digits, chosen so that the CRC-32 of the footer's

@@ -41,7 +41,7 @@ class _StoredDocument(_Document):
             f"the document cannot be read: {found}",
             where=where,
             fate="Nothing was changed.",
-            remedy="Run `rwt replay` for its archive, which writes it anew.",
+            remedy="Run `rwt replay` for its archive, which writes it again.",
         )
 
 
@@ -211,7 +211,7 @@ class ArchiveManifest(_StoredDocument):
 
     @property
     def rows_quarantined(self) -> int:
-        """Records that were set aside while the archive was split."""
+        """Records that were quarantined while the archive was split."""
         return sum(member.rows_quarantined for member in self.members)
 
 

@@ -104,7 +104,7 @@ def record_schemas(
 ) -> tuple[KindFinding, ...]:
     """Hold an archive's members against the known schemas, and keep what is new.
 
-    Members that were set aside are compared too, as far as their columns are known, but what
+    Members that were quarantined are compared too, as far as their columns are known, but what
     they have is not kept as known. At most one read and one write for each rule of the feed.
 
     Args:

@@ -5,7 +5,7 @@ does not: what is stored, which is all Dagster's. Dagster documentation: "dagste
 (`event_log_storage`), "Environment variables" (`DAGSTER_EVENT_BATCH_SIZE`). SQLite documentation:
 "Write-Ahead Logging" and "PRAGMA synchronous".
 
-Dagster's own storage opens its databases anew for each event and waits for the disk at each
+Dagster's own storage opens its databases again for each event and waits for the disk at each
 commit; with some thousand shards that is most of what an archive takes. Here a connection is
 kept for the index and for the runs used last, and commits wait for the disk at checkpoints
 only. No process that dies loses an event by that; a computer that loses power may lose the

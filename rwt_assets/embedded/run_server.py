@@ -82,7 +82,7 @@ def serve(address: str) -> NoReturn:
             connection = listener.accept()
             arguments = connection.recv_bytes().decode()
         except (OSError, EOFError):
-            continue  # whoever asked is gone
+            continue  # anyone who asked is gone
         if _code_stamp() != code:
             # A person edited the code or a feed: runs must not execute the old one.
             connection.send_bytes(json.dumps(RESTARTING).encode())

@@ -3,11 +3,11 @@
 What belongs here: starting and stopping it. What does not: buckets and queues
 (`provisioning.py`). The demo keeps its state in a folder; tests keep it in memory.
 
-After a SIGKILL its objects are there, but queues, messages and settings are gone: whoever
+After a SIGKILL its objects are there, but queues, messages and settings are gone: anyone who
 starts it provisions and sweeps afterwards.
 
-It listens on loopback alone and gets none of the credentials of whoever starts it; what it answers
-to whom is in `loopback_server.py`.
+It listens on loopback alone and gets no credentials of the person who starts it; what it answers to
+whom is in `loopback_server.py`.
 """
 
 import os
@@ -26,7 +26,7 @@ DEFAULT_PORT = 4566
 REGION = "us-east-1"
 START_SECONDS = 60.0
 SAVE_SECONDS = 30.0
-# All that the server gets of the environment of whoever starts it: no credentials, no tokens.
+# All that the server gets of the environment of anyone who starts it: no credentials, no tokens.
 INHERITED: Final = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "LC_ALL", "TZ")
 # What ministack starts beside S3 and SQS: an MQTT broker and SFTP, both on 0.0.0.0, and the removal
 # of Docker containers that an earlier ministack, which may be another person's, has made.

@@ -15,7 +15,7 @@ on loopback.
 With the endpoint of a server that somebody else runs, there is no `server/`: the stack waits
 until that server answers, makes what the feeds lack, and leaves it alone from then on. If it
 goes away, what needs it fails and is tried again. If it comes back without queues and settings,
-whoever started it again runs `rwt sweep` after making them again.
+anyone who started it again runs `rwt sweep` after making them again.
 
 Dagster documentation: "Dagster OSS deployment architecture", "Workspace file".
 """

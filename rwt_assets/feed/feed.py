@@ -150,7 +150,7 @@ class Dialect(_Declaration):
     begins no field.
 
     With `quotes: strict` a record that has a quote where RFC 4180 has none, or one that is never
-    closed, is set aside, and the next line is read as if nothing had been before it; `lenient`
+    closed, is quarantined, and the next line is read as if nothing had been before it; `lenient`
     takes a quote within an unquoted field for a character, and what follows a closing quote for
     the rest of the field. `blank_lines: row` makes a row with an empty field of a blank line in a
     member of one column; `skip` leaves it out.
@@ -360,7 +360,7 @@ class Source(_Declaration):
 
     `queue` is the queue's name; of a queue in another account it is its URL or its ARN. `role` is
     taken for each call to the bucket, and for none to the queue. With `requester_pays` each call to
-    the bucket says that whoever calls pays for it, as a bucket with Requester Pays asks.
+    the bucket says that anyone who calls pays for it, as a bucket with Requester Pays asks.
     """
 
     bucket: Bucket
@@ -512,7 +512,7 @@ class Feed(_Declaration):
     for.
 
     `keep_former_hours` is how long the objects of a former delivery stay after another took its
-    place: as long `rwt rollback` can make it current again, and whoever is reading it can end.
+    place: as long `rwt rollback` can make it current again, and anyone who is reading it can end.
 
     `owners` (`someone@example.com` or `team:name`) and `tags` are shown with every asset of the
     feed; the catalog can be searched by them.

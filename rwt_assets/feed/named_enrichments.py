@@ -107,7 +107,7 @@ class OwnFunction(_Enrichment):
     """A function of one's own, `package.module.function`: from a DataFrame to a DataFrame.
 
     With `frame: arrow` it is from a `pyarrow.Table` to one, which costs no conversion. `version`
-    is changed by whoever changes what the function does: shards of the version before are stale.
+    is changed by anyone who changes what the function does: shards of the version before are stale.
     `columns` are the types of columns that it makes: what it returns is given these types. A column
     that is null in every row has no type of its own, so one that may be is declared here.
     """

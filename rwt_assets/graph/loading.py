@@ -102,7 +102,7 @@ def _unloadable(what: str, reason: str, fate: str) -> CodeLocationError:
         f"the definitions of the project do not load: {reason}",
         where=what,
         fate=f"{fate} While they do not load, no archive is taken in or processed.",
-        remedy="Mend what is named; `dg check defs` shows the whole error.",
+        remedy="Fix what is named; `dg check defs` shows the whole error.",
     )
 
 

@@ -255,7 +255,7 @@ class _Judge:
         return cache(partial(likelihood, self.text))
 
     def _has_header(self, rows: list[list[str]]) -> bool:
-        """Needed columns are there, or names above values; what is needed may be named anew."""
+        """Needed columns are there, or names above values; what is needed may be named again."""
         if self.declared.header != AUTO:
             return bool(self.declared.header)
         if not rows or self.needed:

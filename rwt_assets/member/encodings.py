@@ -159,8 +159,8 @@ def to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The same text in UTF-8, without a byte order mark.
 
     What is no text in `encoding` becomes bytes that are no UTF-8, at its place, so that the
-    record which has it is set aside and the others are not. EBCDIC ends lines with its NEL (0x15),
-    which becomes LF.
+    record which has it is quarantined and the others are not. EBCDIC ends lines with its NEL
+    (0x15), which becomes LF.
     """
     begun = False
     held = b""

@@ -22,7 +22,7 @@ _LOOK_ALIKE: Final = str.maketrans(
     "abekmhopctyxijs" + "abezhiknoptyx",
 )
 _BRACKETS: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")  # a unit: price [EUR]
-_FATE = "The whole member was set aside; the others were processed."
+_FATE = "The whole member was quarantined; the others were processed."
 
 
 def name_key(name: str) -> str:
@@ -117,7 +117,7 @@ def _letters(name: str) -> str:
 
 
 def _error(what: str, names: Sequence[str], where: str, more: str = "") -> MemberHeaderError:
-    remedy = "Ask the sender, or mend the feed's dialect, split_by, key_column or columns"
+    remedy = "Ask the sender, or fix the feed's dialect, split_by, key_column or columns"
     return MemberHeaderError(
         f"{what}; it has {', '.join(map(repr, names))}",
         where=where,

@@ -1,7 +1,7 @@
 """What stands before a table or between its rows and is none of it: titles, statements, comments.
 
 What belongs here: whether lines may be left out. What does not: how a row is split (`dialect.py`).
-A line is left out only where it can be no row: what is doubtful stays, and is set aside as a row
+A line is left out only where it can be no row: what is doubtful stays, and is quarantined as a row
 that does not fit.
 """
 

@@ -54,7 +54,7 @@ FIGURES: Final = (
         "Deliveries on record, those that were replaced since included.",
     ),
     Figure("rwt_rows_delivered_total", "counter", ("feed",), "Rows of all deliveries."),
-    Figure("rwt_rows_quarantined_total", "counter", ("feed",), "Rows that deliveries set aside."),
+    Figure("rwt_rows_quarantined_total", "counter", ("feed",), "Rows that deliveries quarantined."),
     Figure("rwt_bytes_delivered_total", "counter", ("feed",), "Bytes of Parquet of deliveries."),
     Figure(
         "rwt_delivery_seconds",

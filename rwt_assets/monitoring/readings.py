@@ -4,7 +4,7 @@ What belongs here: taking one, cheaply. What does not: judging it (`health.py`),
 (`metrics.py`, `server.py`). Dagster documentation: "Dagster instance" (internals), "Dagster
 daemon"; Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS".
 
-A reading costs one look at the catalog, in which archives at rest cost nothing, the deliveries that
+A reading costs one look at the catalog, in which settled archives cost nothing, the deliveries that
 came since the last reading, a count for each status of runs, and two requests to SQS for each feed.
 S3 and the webserver are asked once a minute.
 """

@@ -115,7 +115,7 @@ class Watcher:
                         )
                         self._stop.wait(pause)
             except Exception as error:
-                # Whatever a database or its driver raises; the next look opens it anew.
+                # Whatever a database or its driver raises; the next look opens it again.
                 log.exception("a reading failed")
                 problem = Problem("storage", f"Dagster's storage: {type(error).__name__}")
                 with self._lock:

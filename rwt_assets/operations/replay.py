@@ -1,17 +1,17 @@
 """Which archives have something in quarantine, and having them processed again.
 
 What belongs here: finding them in the catalog, and asking for them again. What does not:
-counting what was set aside (`quarantine.py`) and the runs (`dispatch.py`).
+counting what was quarantined (`quarantine.py`) and the runs (`dispatch.py`).
 
-A replay is the whole way again from the split of the same revision, whatever was set aside.
-Enriching again would be enough for rows that broke the contract, but what is mended may be the
+A replay is the whole way again from the split of the same revision, whatever was quarantined.
+Enriching again would be enough for rows that broke the contract, but what is fixed may be the
 dialect, the split column or a limit as well, and one way that is always right is better than
 two of which one is sometimes wrong. It is put on record as an observation of
 `archive_manifest` (Dagster documentation: "Asset observations"), from which `progress.locate`
 sees that a split is needed; so it is bounded, tried and shown as every other step.
 
 Finding costs one look at the catalog, as `rwt status` does. Two documents are read of each
-archive that has something set aside; of one that was not delivered, also the footers of its
+archive that has something quarantined; of one that was not delivered, also the footers of its
 Parquet objects. No quarantine is read.
 """
 
@@ -41,7 +41,7 @@ WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """An archive with something set aside, and the objects in which that lies."""
+    """An archive with something quarantined, and the objects in which that lies."""
 
     facts: ArchiveFacts
     found: SetAside
@@ -49,7 +49,7 @@ class Quarantined:
 
     @property
     def delivered(self) -> bool:
-        """Whether a delivery names what was set aside; it does not if it was refused."""
+        """Whether a delivery names what was quarantined; it does not if it was refused."""
         return self.facts.delivered
 
 
@@ -71,12 +71,12 @@ class Asked:
 
     @property
     def all(self) -> set[str]:
-        """Every archive that has something set aside."""
+        """Every archive that has something quarantined."""
         return {*self.again, *self.before, *self.left, *self.rolled_back, *self.no_room}
 
 
 def count_quarantined(catalog: FeedCatalog) -> int:
-    """How many archives have something set aside, as far as the catalog alone says."""
+    """How many archives have something quarantined, as far as the catalog alone says."""
     newest = [one.delivery if one.delivered else one.manifest for one in catalog.facts()]
     return sum(event is not None and event.set_aside > 0 for event in newest)
 
@@ -84,13 +84,13 @@ def count_quarantined(catalog: FeedCatalog) -> int:
 def find_quarantined(
     catalog: FeedCatalog, store: ObjectStore, *, archives: Collection[str] = (), rule: str = ""
 ) -> Iterator[Quarantined]:
-    """The archives with something set aside, in the order of their arrival.
+    """The archives with something quarantined, in the order of their arrival.
 
     Args:
         catalog: of the feed.
         store: where its documents lie.
         archives: object keys; all if empty.
-        rule: only with something that this rule set aside.
+        rule: only with something that this rule quarantined.
     """
     wanted = {archive_partition_key(archive) for archive in archives}
     candidates = [
@@ -107,7 +107,7 @@ def find_quarantined(
 def ask_again(
     catalog: FeedCatalog, store: ObjectStore, *, archives: Collection[str] = (), rule: str = ""
 ) -> Asked:
-    """Have archives with something set aside processed again, as many as there is room for.
+    """Have archives with something quarantined processed again, as many as there is room for.
 
     Asking twice asks once. Arguments are those of `find_quarantined`.
     """
@@ -202,7 +202,7 @@ def _delivery(store: ObjectStore, target: Target, archive: str) -> Delivery | No
 
 
 def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) -> Quarantined:
-    """Count what was set aside, by the delivery where there is one, else by what is there."""
+    """Count what was quarantined, by the delivery where there is one, else by what is there."""
     feed, archive = catalog.feed, parse_archive_partition_key(facts.partition_key)
     delivery = _delivery(store, feed.target, archive) if facts.delivered else None
     if delivery is not None and delivery.members:
@@ -212,7 +212,7 @@ def _look_into(catalog: FeedCatalog, store: ObjectStore, facts: ArchiveFacts) ->
     if delivery is not None and delivery.revision == manifest.revision:
         found = count_set_aside(manifest, delivery.objects)
         return Quarantined(facts, found, delivery.quarantine_keys)
-    # It may have been made before the declaration was mended: so by the version that made it.
+    # It may have been made before the declaration was fixed: so by the version that made it.
     made_by = catalog.enriched_by(manifest.shards[0].partition_key) if manifest.shards else ""
     generation = generation_of(manifest, made_by or enrichment_version(feed))
     account = take_account(manifest, generation, partial(stored_parquet, store, feed.target))

@@ -45,7 +45,7 @@ class Imported:
         rows: that take the place of others from now on.
         unchanged: that were left as they were given out, or are corrected so already.
         asked: whether the archive is processed again.
-        restored: rows with cells that a spreadsheet had written anew, which stay as they were.
+        restored: rows with cells that a spreadsheet had written again, which stay as they were.
     """
 
     archive: str
@@ -117,7 +117,7 @@ def import_rows(
 
 
 def _refuse_in_work(catalog: FeedCatalog, archive: str, where: str) -> bool:
-    """Raise if the archive is not at rest; whether it waits to be split again."""
+    """Raise if the archive is not settled; whether it waits to be split again."""
     look, key = catalog.look(), archive_partition_key(archive)
     facts = look.others.get(key) or look.at_rest.get(key)
     if facts is None:
@@ -235,15 +235,15 @@ class _Judgement:
         source = given_out if given_out is not None else before
         known = {} if source is None else source.fields
         blamed = "" if entry is None else entry.rule.rpartition(": ")[0]
-        anew = {
+        again = {
             name: known[name]
             for name, text in row.fields.items()
             if name != blamed and name in known and is_saved_anew(known[name], text)
         }
-        if not anew:
+        if not again:
             return row
         self.restored.add(_place(row))
-        return replace(row, fields={**row.fields, **anew})
+        return replace(row, fields={**row.fields, **again})
 
     def _entries(self, wanted: set[Place]) -> Mapping[Place, QuarantineEntry]:
         """What of these rows lies in quarantine now."""

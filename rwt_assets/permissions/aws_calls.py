@@ -27,7 +27,7 @@ class Place(StrEnum):
     QUEUE = "queue"
     DEAD_LETTERS = "dead letters"
     ROLE = "role of a bucket"
-    CALLER = "whoever calls"
+    CALLER = "anyone who calls"
 
 
 class Who(StrEnum):
@@ -35,8 +35,8 @@ class Who(StrEnum):
 
     PIPELINE = "pipeline"
     OPERATORS = "people who send dead letters through again"
-    DOCTOR = "whoever runs the doctor; the pipeline does without it"
-    SET_UP = "whoever sets up, examines or submits, with rights of their own"
+    DOCTOR = "anyone who runs the doctor; the pipeline does without it"
+    SET_UP = "anyone who sets up, examines or submits, with rights of their own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ CALLS: Final[tuple[Call, ...]] = (
         sqs_ChangeMessageVisibility="ChangeMessageVisibilityBatch",
         sqs_StartMessageMoveTask="StartMessageMoveTask",
     ),
-    # SQS moves messages with the rights of whoever has it do so, and without it `send` does.
+    # SQS moves messages with the rights of anyone who has it do so, and without it `send` does.
     *_all(Place.QUEUE, Who.OPERATORS, sqs_SendMessage="SendMessage"),
     *_all(Place.ROLE, Who.PIPELINE, sts_AssumeRole="AssumeRole"),
     *_all(Place.TARGET, Who.DOCTOR, s3_GetEncryptionConfiguration="GetBucketEncryption"),

@@ -11,7 +11,7 @@ Amazon SQS Developer Guide, "Learn how to configure a dead-letter queue redrive 
 Keys of AWS KMS are in it where the feed names them (`kms_key`, `queue_kms_key`): Amazon S3 User
 Guide, "Using server-side encryption with AWS KMS keys"; Amazon SQS Developer Guide, "Configuring
 AWS KMS permissions". What the key's own policy has to say, to S3 for its announcements too, is for
-whoever has the key.
+anyone who has the key.
 """
 
 import re
@@ -42,7 +42,8 @@ def least_policy(feeds: Iterable[Feed], *, region: str, account: str) -> dict[st
 
     Setting up (`provisioning.py`) needs more than this, and so do some checks of the doctor.
     The statements whose Sid has "Operators" are for people who look at dead letters or send them
-    through again, those with "Doctor" for whoever runs the doctor; the pipeline runs without them.
+    through again, those with "Doctor" for anyone who runs the doctor; the pipeline runs
+    without them.
     What a bucket needs that is reached by a role is in that role's policy (`roles.py`).
 
     Args:

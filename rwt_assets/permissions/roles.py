@@ -14,7 +14,7 @@ from rwt_assets.permissions.aws_calls import Place, Who, actions
 from rwt_assets.permissions.permissions import VERSION, sid_of, source_statements, target_statements
 from rwt_assets.runtime import FeedError
 
-# What the doctor alone asks of a bucket, of all that whoever sets up may do.
+# What the doctor alone asks of a bucket, of all that anyone who sets up may do.
 EXAMINED = ("s3:GetBucketVersioning", "s3:GetBucketNotification")
 
 

@@ -1,7 +1,7 @@
-"""What was set aside of an archive: how much, by which rule, and the entries themselves.
+"""What was quarantined of an archive: how much, by which rule, and the entries themselves.
 
 What belongs here: counting, reading and telling what lies in quarantine, and whether it is
-more than a feed tolerates. What does not: setting aside (`contract.py`, `splitting.py`) and
+more than a feed tolerates. What does not: quarantining (`contract.py`, `splitting.py`) and
 having it tried again (`replay.py`). Rule: Parquet format specification, "File format".
 
 Counts come from the documents of an archive, so a list of them reads no quarantine; only the
@@ -34,9 +34,9 @@ SAMPLE = 5
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Rows of one member that one rule set aside.
+    """Rows of one member that one rule quarantined.
 
-    `reason` is that of a member which was set aside whole; then `rows` are those that were
+    `reason` is that of a member which was quarantined whole; then `rows` are those that were
     read of it before, often none.
     """
 
@@ -48,7 +48,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """What was set aside of one revision. `members` were set aside whole."""
+    """What was quarantined of one revision. `members` were quarantined whole."""
 
     archive: str
     revision: str
@@ -65,7 +65,7 @@ class SetAside:
 
     @property
     def ratio(self) -> float:
-        """Rows set aside to rows read."""
+        """Rows quarantined to rows read."""
         return self.rows / self.rows_read if self.rows_read else 0.0
 
     @property
@@ -77,7 +77,7 @@ class SetAside:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def of_rule(self, rule: str) -> tuple[Broken, ...]:
-        """What this rule set aside; all for "". A rule may be a pattern of `fnmatch`."""
+        """What this rule quarantined; all for "". A rule may be a pattern of `fnmatch`."""
         return tuple(one for one in self.broken if matches(one.rule, rule))
 
 
@@ -96,7 +96,7 @@ class Breach:
 def count_set_aside(
     manifest: ArchiveManifest | Delivery, objects: Iterable[EnrichedObject]
 ) -> SetAside:
-    """Count what was set aside when an archive was split and when its shards were enriched.
+    """Count what was quarantined when an archive was split and when its shards were enriched.
 
     Args:
         manifest: what was split; a delivery has the reports of its members, too.
@@ -128,9 +128,9 @@ def count_set_aside(
 
 
 def count_delivered(delivery: Delivery) -> SetAside:
-    """Count what a delivery has set aside, by its document alone.
+    """Count what a delivery has quarantined, by its document alone.
 
-    One of a version before generations does not say what was set aside by member when the archive
+    One of a version before generations does not say what was quarantined by member when the archive
     was split; that counts as unknown.
     """
     found = count_set_aside(delivery, delivery.objects)
@@ -204,7 +204,7 @@ def _cut_marked(entry: QuarantineEntry, *, whole_texts: bool) -> QuarantineEntry
 
 
 def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> SafeMarkdown:
-    """What was set aside, as Markdown: by member and rule, some reasons, and how to see all."""
+    """What was quarantined, as Markdown: by member and rule, some reasons, and how to see all."""
     rows = [
         (one.member, one.rule, f"{'whole member, ' if one.reason else ''}{one.rows}")
         for one in found.broken[:SHOWN]
@@ -214,7 +214,7 @@ def quarantine_report(found: SetAside, sample: Sequence[QuarantineEntry]) -> Saf
     all_of_it = command_in_markdown("rwt quarantine list --archive", found.archive)
     return SafeMarkdown.lines(
         [
-            markdown_table(("member", "rule", "rows set aside:"), rows),
+            markdown_table(("member", "rule", "rows quarantined:"), rows),
             NO_MARKDOWN,
             *(SafeMarkdown.of("- {}: {}", place_of(entry), entry.reason) for entry in sample),
             NO_MARKDOWN,

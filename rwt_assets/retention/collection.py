@@ -9,7 +9,7 @@ keeps everything: it was retired with its data.
 
 A run or a person may switch to another delivery at any time, so the order matters. Objects are
 listed before documents are read: what is written later was not listed. The document of a former
-delivery is removed before its objects, and `delivery.json` is read again in between. Whoever makes
+delivery is removed before its objects, and `delivery.json` is read again in between. Who makes
 a former delivery current looks for its document after the switch (`rollback.py`): so either
 that document is gone and the switch is taken back, or this sees another `delivery.json` and
 leaves everything. A run that delivers a split of long ago looks for its objects after its switch,

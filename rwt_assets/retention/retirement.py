@@ -74,7 +74,7 @@ def parse_age(text: str) -> timedelta:
 
 
 def is_old(facts: ArchiveFacts, before: float) -> bool:
-    """Whether an archive may go: delivered, at rest, and not since this time (since 1970).
+    """Whether an archive may go: delivered, settled, and not since this time (since 1970).
 
     One that waits or failed is never old: nobody has had anything of it yet.
     """

@@ -31,7 +31,7 @@ business of the asset, sensor or command that meets them.
     ├── EnrichmentError            a feed's own enrichment fails, or does what it may not
     ├── LimitError                 a limit of the feed was exceeded
     ├── DeliveryError              the delivery does not reconcile
-    │   ├── ToleranceError         more was set aside than the feed tolerates
+    │   ├── ToleranceError         more was quarantined than the feed tolerates
     │   └── IncompleteError        the archive has not what its feed or its sender says
     ├── CorrectionError            corrected rows that cannot be taken back
     ├── QueryError                 a statement that may not run, or took too long
@@ -208,7 +208,7 @@ class DeliveryError(RwtError):
 
 
 class ToleranceError(DeliveryError):
-    """More was set aside than the feed tolerates."""
+    """More was quarantined than the feed tolerates."""
 
     terminal = True
 

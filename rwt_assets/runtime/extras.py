@@ -60,7 +60,7 @@ def need(extra: Extra, what: str, *, fate: str = NOTHING_DONE) -> None:
 
 
 def missing_extra(error: BaseException) -> MissingExtraError | None:
-    """The sentence for an error that comes of a missing extra, whoever imported; else None.
+    """The sentence for an error that comes of a missing extra, no matter who imported; else None.
 
     Dagster imports by itself what a `dagster.yaml` names, such as `dagster_postgres`.
     """

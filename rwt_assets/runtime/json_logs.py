@@ -86,7 +86,7 @@ def redacted(text: str) -> str:
 
 
 class JsonLogger(logging.Logger):
-    """A logger whose handlers for streams write JSON, whoever adds them."""
+    """A logger whose handlers for streams write JSON, no matter who adds them."""
 
     def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - the name of logging
         """Add a handler, with the format in place of its own."""

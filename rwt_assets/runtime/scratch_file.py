@@ -1,4 +1,4 @@
-"""A file without a name for rows that do not fit into memory, gone with whoever holds it.
+"""A file without a name for rows that do not fit into memory, gone with anyone who holds it.
 
 What belongs here: making it and letting it go. What does not: what is written to it.
 """

@@ -51,7 +51,7 @@ class GroupedRows:
     (`TMPDIR`). It is gone with this object and whatever is still to be read of it, and with the
     process, however that ends.
 
-    `held_bytes` are in memory; whoever adds rows says when they go to the disk.
+    `held_bytes` are in memory; anyone who adds rows says when they go to the disk.
     """
 
     def __init__(self) -> None:

@@ -168,7 +168,7 @@ class MemberRows:
             raise EncodingGuessError(
                 f"it begins as {self.dialect.encoding} and goes on in UTF-8",
                 where=self._where,
-                fate="The whole member was set aside; the others were processed.",
+                fate="The whole member was quarantined; the others were processed.",
                 remedy="Declare dialect.encoding of the feed.",
             )
         if self._lines - self._body_line == self.rows_read - self._rest_rows:
@@ -234,7 +234,7 @@ class MemberRows:
             raise MemberNotTextError(
                 f"the member is {told}",
                 where=self._where,
-                fate="The whole member was set aside; the others were processed.",
+                fate="The whole member was quarantined; the others were processed.",
                 remedy=remedy,
             )
 
@@ -409,7 +409,7 @@ class MemberRows:
             raise LimitError(
                 f"the member has {len(names)} columns, the feed's limit is {self._limits.columns}",
                 where=self._where,
-                fate="The whole member was set aside; the others were processed.",
+                fate="The whole member was quarantined; the others were processed.",
                 remedy="If it is right, raise limits.columns of the feed.",
             )
         where = f"{self._where}, line {self._lines}"
@@ -537,15 +537,15 @@ class MemberRows:
         return MemberHeaderError(
             f"{what}{found}",
             where=f"{self._where}, line {self._lines}",
-            fate="The whole member was set aside; the others were processed.",
-            remedy="Ask the sender, or mend the feed's dialect, split_by, key_column or columns.",
+            fate="The whole member was quarantined; the others were processed.",
+            remedy="Ask the sender, or fix the feed's dialect, split_by, key_column or columns.",
         )
 
     def _too_long(self) -> LimitError:
         return LimitError(
             f"a record is longer than {self._limits.record_bytes} bytes",
             where=f"{self._where}, after line {self._lines}",
-            fate="The whole member was set aside; the others were processed.",
+            fate="The whole member was quarantined; the others were processed.",
             remedy="Look for a quote that is never closed, or raise limits.record_bytes.",
         )
 

@@ -1,7 +1,7 @@
 """From a shard to its enriched tables: fetched part by part, or as one pass hands it over.
 
 What belongs here: the order of things: fetch, parse, hold to the contract, enrich, keep what
-was set aside. What does not: the rules themselves (`contract.py`, `enrichment.py`), reading an
+was quarantined. What does not: the rules themselves (`contract.py`, `enrichment.py`), reading an
 archive in one pass (`one_pass.py`) and where the result goes (`parquet_io_manager.py`).
 """
 

@@ -184,7 +184,7 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
             f"the archive has no member that feed {feed.name} takes ({patterns}); it has {names}",
             where=where,
             fate="Nothing of it was processed.",
-            remedy="Upload a complete archive under the same key, or mend the feed's patterns.",
+            remedy="Upload a complete archive under the same key, or fix the feed's patterns.",
         )
     members = (*(one.report for one in done), *ignored)
     broken = [(one.report.name, one.broken) for one in done if one.broken is not None]
@@ -222,7 +222,7 @@ def _nothing_readable(
         f"no member that feed {feed.name} takes can be read: {', '.join(told)}",
         where=where,
         fate="Nothing of it is delivered; the delivery before, if any, stays.",
-        remedy="Upload a complete archive under the same key, or mend the feed and `rwt retry`.",
+        remedy="Upload a complete archive under the same key, or fix the feed and `rwt retry`.",
     )
     error.members = members
     return error
@@ -326,7 +326,7 @@ class _Unpacker:
             before.numbers.flush()
 
     def write_quarantine(self) -> tuple[str, ...]:
-        """Write what was set aside; the keys of what was written."""
+        """Write what was quarantined; the keys of what was written."""
         bucket, archive = self._feed.target.bucket, self._revision.key
 
         def key_of(checksum: str) -> str:
@@ -340,7 +340,7 @@ class _Unpacker:
         return () if key is None else (key,)
 
     def _set_aside(self) -> Iterator[pa.Table]:
-        """What was set aside of each member, in their order, as it is kept."""
+        """What was quarantined of each member, in their order, as it is kept."""
         archive, revision = self._revision.key, self._revision.revision
         for one in self.done:
             if one.whole is not None:

@@ -15,7 +15,7 @@ ProblemKind = Literal["storage", "daemon", "code_location", "endpoint", "stale"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that stops the work until it is mended: what kind of thing, and a sentence."""
+    """Something that stops the work until it is fixed: what kind of thing, and a sentence."""
 
     kind: ProblemKind
     reason: str

@@ -174,7 +174,7 @@ class Position:
 
     @property
     def open_need(self) -> Need | None:
-        """What is not done yet, whoever asks for it."""
+        """What is not done yet, no matter who asks for it."""
         return self.need or self.left_to_automation
 
 

@@ -1,4 +1,4 @@
-"""What the pipeline asks of an object store, whoever provides it.
+"""What the pipeline asks of an object store, no matter who provides it.
 
 What belongs here: the protocol, and the view of one object as byte ranges that the archive
 reader works on. What does not: S3 (`object_store.py`) and the in-memory store of

@@ -52,7 +52,7 @@ def surprises_told() -> Iterator[None]:
                 error.message = visible_lines(message)  # type: ignore[attr-defined]
             raise
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            raise  # whoever read the output has gone; Click ends the command
+            raise  # anyone who read the output has gone; Click ends the command
         missing = missing_extra(error)
         if missing is None:
             _tell(error)

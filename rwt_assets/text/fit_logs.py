@@ -1,4 +1,4 @@
-"""Lines of logs in which nothing acts, whoever writes them.
+"""Lines of logs in which nothing acts, no matter who writes them.
 
 What belongs here: having this process write out what an exception nobody expected, or a library,
 quotes of others. What does not: what is logged, for which `visible` is there; logs as JSON
@@ -28,7 +28,7 @@ class FitRecord(logging.LogRecord):
         if self.exc_info and self.exc_info[0] is not None:
             text = _FORMATTER.formatException(self.exc_info)
             if not is_visible(text):
-                # Handlers of Dagster write the exception itself anew, so it goes.
+                # Handlers of Dagster write the exception itself again, so it goes.
                 self.exc_text, self.exc_info = visible_lines(text), None
 
 

@@ -5,7 +5,7 @@ the others (`contract.py`). Rule: keys are equal as in Apache Arrow's compute fu
 ("Compute Functions", `dictionary_encode`), and null equals null; Python documentation,
 "hash()", for where earlier keys are looked for.
 
-Keys are kept exactly, so no row is set aside because of a hash. The memory is the keys
+Keys are kept exactly, so no row is quarantined because of a hash. The memory is the keys
 themselves and, from a shard's second part on, 24 bytes a row; a part then takes some 0.5 s for
 a million rows more, about the same however much came before.
 """

@@ -22,7 +22,7 @@ ARCHIVES = [f"{name}.zip" for name in "abcdef"]
 
 @pytest.fixture
 def full(shop, monkeypatch):
-    """Six delivered archives at rest, which this process knows; events are looked at once."""
+    """Six delivered settled archives, which this process knows; events are looked at once."""
     monkeypatch.setattr(archive_facts, "OVERLAP", 0)
     monkeypatch.setattr(archive_facts, "SETTLES_SECONDS", 0.0)
     for name in ARCHIVES:

@@ -279,8 +279,8 @@ CODES = "item,day,price\n007,2026-01-01,1\n007,2026-01-01,x\n008,2026-01-02,y\n"
 
 def test_what_a_spreadsheet_made_of_cells_that_nobody_touched_is_not_taken(shop):
     shop.deliver("a.zip", make_zip({"sales.csv": CODES}))
-    anew = {"item": "7", "day": "01.01.2026"}
-    done = take_back(shop, corrected(shop, {2: {**anew, "price": "2"}, 3: {"item": "8"}}))
+    again = {"item": "7", "day": "01.01.2026"}
+    done = take_back(shop, corrected(shop, {2: {**again, "price": "2"}, 3: {"item": "8"}}))
     assert done == Imported(ARCHIVE, 1, 1, asked=True, restored=2)
     assert sold(shop) == [(1, "007", 1), (2, "007", 2)]
     assert account(shop) == (3, 2, 1, 1)

@@ -262,7 +262,7 @@ def test_a_strict_feed_splits_anew(shop):
 
 
 def test_versions_do_not_depend_on_what_is_written_out(shop):
-    """A new setting at its default makes nothing anew: these hashes must not change by it."""
+    """A new setting at its default makes nothing again: these hashes must not change by it."""
     short = shop.feed.model_dump(mode="json", exclude_defaults=True)
     assert splitting_version(Feed.model_validate(short)) == splitting_version(shop.feed)
     assert enrichment_version(Feed.model_validate(short)) == enrichment_version(shop.feed)

@@ -1,4 +1,4 @@
-"""Partners, and whoever can write to the queue, send texts that act where they are not escaped.
+"""Partners, and anyone who can write to the queue, send texts that act where they are not escaped.
 
 What becomes of them on record, in messages, figures and files; the commands are in
 `test_foreign_text_in_commands.py`, exceptions in `test_surprises.py`.

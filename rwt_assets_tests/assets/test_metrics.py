@@ -65,7 +65,7 @@ def daemons(shop, monkeypatch):
 
 @pytest.fixture
 def busy(shop):
-    """Two deliveries, one with a row set aside; one archive that failed, one that waits."""
+    """Two deliveries, one with a row quarantined; one archive that failed, one that waits."""
     shop.feed = shop.feed.model_copy(update={"attempts": 1, "expected_every_hours": 24})
     shop.definitions = build_feed_definitions(
         shop.feed, object_store=shop.store, queue_client=shop.client

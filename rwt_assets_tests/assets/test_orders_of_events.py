@@ -214,9 +214,9 @@ def test_the_same_bytes_are_processed_again_after_a_failure_and_a_rollback(stric
     strict.deliver("a.zip", R2)
     strict.deliver("a.zip", R1, ends="failed")
     assert back(strict).rows_enriched == 3
-    mended = with_parquet(strict.redeclared(FEED))
-    mended.deliver("a.zip", R1)
-    assert current(mended).revision == mended.objects.etag("incoming", KEY)
+    fixed = with_parquet(strict.redeclared(FEED))
+    fixed.deliver("a.zip", R1)
+    assert current(fixed).revision == fixed.objects.etag("incoming", KEY)
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["announced", "found by the sweep"])

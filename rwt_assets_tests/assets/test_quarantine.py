@@ -1,4 +1,4 @@
-"""What is set aside is counted, bounded, told, and delivered after the feed was mended."""
+"""What is quarantined is counted, bounded, told, and delivered after the feed was fixed."""
 
 from time import time
 
@@ -31,7 +31,7 @@ def reopened(shop, **changed):
     return stored(shop.redeclared(shop.feed.model_copy(update=changed)))
 
 
-def mended(shop):
+def fixed(shop):
     """A feed that takes any price, and tolerates anything."""
     sales, others = shop.feed.members
     columns = {
@@ -202,7 +202,7 @@ def test_a_replay_after_the_feed_was_mended_delivers_all_rows(shop):
     archive = shop.deliver("a.zip", make_zip({"sales.csv": BAD.replace("ink,2026-01-02\n", "")}))
     before = delivery_of(shop, archive)
     assert counts_of(shop, archive) == (2, 1, 1)
-    better = mended(shop)
+    better = fixed(shop)
     assert better.dispatch() == [], "dispatch alone asks for nothing"
     assert list(asked(better).again) == [archive]
     steps = [result.job_def.name for result in better.dispatch()]
@@ -220,7 +220,7 @@ def test_what_was_refused_by_tolerance_is_delivered_by_a_replay(strict):
     body = make_zip({"sales.csv": BAD.replace("ink,2026-01-02\n", "pen,2026-01-01,-1\n")})
     archive = strict.deliver("a.zip", body, ends="failed")
     assert len(take_standing(strict.catalog).failed) == 1
-    better = mended(strict)
+    better = fixed(strict)
     assert list(asked(better).again) == [archive]
     better.dispatch()
     assert counts_of(better, archive) == (3, 3, 0)

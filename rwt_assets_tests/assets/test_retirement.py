@@ -73,7 +73,7 @@ def mentions(shop, name):
 
 
 def three_revisions(shop, name="a.zip"):
-    """Of different members, the second with something set aside; the last one was replayed."""
+    """Of different members, the second with something quarantined; the last one was replayed."""
     for members in (
         {"sales_2026-01-01.csv": SALES, "first.csv": "a,b\n1,2\n"},
         {"sales.csv": SALES + "hat,2026-01-04,oops\nhat,1\n", "second.csv": "a,b\n1,2\n3\n"},

@@ -32,7 +32,7 @@ EURO = {"trailer": r"T(?P<sum_amount_eur>\d+)", "columns": {}, "split_by": None}
 WHOLE = [
     ({"trailer": ROWS}, f"{BODY}TRAILER|3\n"),
     ({"trailer": ROWS}, f"{BODY}\nTRAILER|0000003"),
-    ({"trailer": ROWS}, f"{BODY}4,a,no number\nTRAILER|4"),  # sent, and then set aside
+    ({"trailer": ROWS}, f"{BODY}4,a,no number\nTRAILER|4"),  # sent, and then quarantined
     ({"trailer": BOTH, "columns": COLUMNS}, f"{BODY}END;3;35.75\r\n"),
     ({"trailer": BOTH, "columns": COLUMNS}, "order,customer,amount\nEND;0;0\n"),
     (GERMAN, "order;customer;amount\n1;a;1.000,50\n2;b;-0,25\nEND;2;1.000,25\n"),

@@ -101,7 +101,7 @@ class FaultyProxy:
         request.add_done_callback(self._requests.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Whoever is at either end may go away at any time; that ends this request only.
+        # Anyone who is at either end may go away at any time; that ends this request only.
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             try:
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Whoever reads a delivery reads one upload, whole, whatever happens to the archive meanwhile."""
+"""A reader of a delivery reads one upload, whole, whatever happens to the archive meanwhile."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Counts the requests that pass, whoever makes them: boto3, obstore or pyarrow.
+"""Counts the requests that pass, no matter who makes them: boto3, obstore or pyarrow.
 
 What belongs here: what a request is, as S3 charges for it. What does not: how many there may
 be. Amazon S3 User Guide, "Billing and usage reporting": PUT, COPY, POST and LIST cost alike, GET

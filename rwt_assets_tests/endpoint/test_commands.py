@@ -100,7 +100,7 @@ def test_quarantine_is_listed_by_member_and_rule_and_entry_by_entry(home, s3, fe
     assert "archives with something in quarantine 1: `rwt quarantine list`" in rwt("status").stdout
 
     listed = rwt("quarantine", "list").stdout
-    assert "gtfs: gtfs/a.zip  delivered, 2 of 3 rows and 1 of 2 members set aside" in listed
+    assert "gtfs: gtfs/a.zip  delivered, 2 of 3 rows and 1 of 2 members quarantined" in listed
     assert "stops.txt  stop_lat: minimum: 1 rows" in listed
     assert "stop_times.txt  MemberHeaderError: the member, " in listed
     assert "gtfs/b.zip" not in listed
@@ -128,7 +128,7 @@ def test_a_replay_says_what_it_asked_for_and_waits_for_it(home, s3, feed, monkey
     dispatch(feed)
     asked = rwt("quarantine", "replay", "--rule", "stop_lat: minimum")
     assert (
-        "gtfs/a.zip: is processed again; 2 of 3 rows and 1 of 2 members set aside" in asked.stdout
+        "gtfs/a.zip: is processed again; 2 of 3 rows and 1 of 2 members quarantined" in asked.stdout
     )
     assert "Follow them in `rwt status`" in asked.stdout
     monkeypatch.setattr("rwt_assets.cli.quarantine.sleep", lambda _: dispatch(feed))

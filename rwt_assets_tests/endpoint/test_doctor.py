@@ -1,4 +1,4 @@
-"""Each thing the doctor looks at, broken for real or by a stubbed refusal, and mended."""
+"""Each thing the doctor looks at, broken for real or by a stubbed refusal, and fixed."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -163,7 +163,7 @@ def test_what_only_the_doctor_asks_is_not_sought_in_the_policy_of_the_pipeline(
     refuse(s3, operation)
     (finding,) = ill().values()
     assert finding.found == f"{operation} is denied"
-    assert finding.remedy.startswith(f"Allow {action} to whoever runs the doctor")
+    assert finding.remedy.startswith(f"Allow {action} to anyone who runs the doctor")
 
 
 def test_a_probe_that_cannot_be_deleted_is_named(ill, provisioned, s3):

@@ -61,9 +61,9 @@ DIALECTS = st.builds(
 @given(TEXTS, DIALECTS, st.sampled_from([None, "END"]), st.integers(1, 60), st.integers(1, 60))
 @example('1,"\n2,"', RULE.dialect, None, 1, 1)
 def test_lines_are_rows_or_accounted_for_whatever_the_batches(text, dialect, trailer, chunk, batch):
-    """physical = header + skipped + blank + comments + trailer + joined + rows, good or set aside.
+    """physical = header + skipped + blank + comments + trailer + joined + rows, good or not.
 
-    And the same rows come out, and the same are set aside, in whatever pieces the text comes.
+    And the same rows come out, and the same are quarantined, in whatever pieces the text comes.
     """
     data = f"a,b\n{text}".encode()
     rule = MemberRule(include=("*",), dialect=dialect, trailer=trailer)

@@ -24,7 +24,7 @@ CARS = ("Year", "Make", "Model", "Description", "Price")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a file comes to: its columns, rows that are read and rows that are set aside."""
+    """What a file comes to: its columns, rows that are read and rows that are quarantined."""
 
     columns: tuple[str, ...]
     rows: int

@@ -47,7 +47,9 @@ def test_one_line_says_that_everything_went_through():
 
 def test_or_how_much_did_not():
     first = delivery_report(account({"mon": 3}, {"mon": 1})).splitlines()[0]
-    assert first == "**Adds up, with quarantine.** 3 of 4 rows are enriched, 1 (25.00%) set aside."
+    assert (
+        first == "**Adds up, with quarantine.** 3 of 4 rows are enriched, 1 (25.00%) quarantined."
+    )
 
 
 def test_or_that_it_does_not_add_up():

@@ -1,4 +1,4 @@
-"""A table is read as a person would read it, and what is doubtful is set aside, never left out."""
+"""A table is read as a person would, and what is doubtful is quarantined, never left out."""
 
 import pytest
 from hypothesis import assume, given

@@ -186,7 +186,7 @@ def test_a_header_narrower_than_most_rows_is_no_title(file):
 
 
 def test_members_that_are_no_tables_are_named_and_not_taken(file):
-    prose = "Dear all,\n\nhere it is, with thanks, as ever.\n\nYours, A, B, C\n"
+    prose = "Dear all,\n\nhere it is, with thanks, as usual.\n\nYours, A, B, C\n"
     found = infer(file({"sales.csv": SALES, "read.me": prose, "._x.csv": "x", "dir/": ""}))
     assert {one.name for one in found.not_taken} == {"read.me", "._x.csv", "dir/"}
     assert "#   read.me: " in found.text

@@ -20,7 +20,9 @@ with open({told!r}, "a") as told:
 MAKES_THE_ENVIRONMENT = """#!/bin/sh
 mkdir -p .venv/bin
 cp program .venv/bin/pip; cp program .venv/bin/uv; cp program .venv/bin/rwt; cp program .venv/bin/dg
-for name in pytest ruff mypy lint-imports python hadolint cfn-lint; do cp program .venv/bin/$name; done
+for name in pytest ruff mypy lint-imports python hadolint cfn-lint; do
+  cp program .venv/bin/$name
+done
 """
 
 

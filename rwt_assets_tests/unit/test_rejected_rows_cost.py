@@ -16,7 +16,7 @@ BY_STRUCTURE = [rule for rule in BAD if not rule.startswith(("qty", "split"))]
 
 
 def reading(data):
-    """Read a member; what it set aside."""
+    """Read a member; what it quarantined."""
     (rule,) = Feed.model_validate(declaration("ragged_row")).members
     rows = MemberRows(rule, Limits(), where="here", all_fields=True)
     for _ in rows.batches([data]):
@@ -25,7 +25,7 @@ def reading(data):
 
 
 def enriching(data, named):
-    """Take a member the whole way to enriched tables; what was set aside of it."""
+    """Take a member the whole way to enriched tables; what was quarantined of it."""
     (rule,) = Feed.model_validate(declaration(named)).members
     way = OnePass(rule, Limits(), archive="a", member="m", where="here", check=lambda _table: None)
     rejected = 0

@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet has written anew are told from cells that a person has corrected."""
+"""Cells that a spreadsheet has written again are told from cells that a person has corrected."""
 
 import pytest
 from hypothesis import given

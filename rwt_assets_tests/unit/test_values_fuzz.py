@@ -1,4 +1,4 @@
-"""Every text of every column is typed or set aside, by itself, whatever stands around it."""
+"""Every text of every column is typed or quarantined, by itself, whatever stands around it."""
 
 import csv
 import io

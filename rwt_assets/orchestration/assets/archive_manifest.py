@@ -113,7 +113,7 @@ def archive_manifest_asset(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=code_changed(),
         description=(
             "What one revision of an archive consists of: its members, its shards and what was "
-            "set aside. Materializing it unpacks and splits the archive, registers one partition "
+            "quarantined. Materializing it unpacks and splits the archive, registers one partition "
             "a shard and reports it as `csv_shard`."
         ),
     )

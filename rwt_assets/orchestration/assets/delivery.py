@@ -1,7 +1,7 @@
 """Asset `delivery`: the archive as a whole, reconciled; what a consumer waits for.
 
 What belongs here: what Dagster is told of it. What does not: the account (`reconciliation.py`)
-and what was set aside (`quarantine.py`). Dagster documentation: "Asset checks".
+and what was quarantined (`quarantine.py`). Dagster documentation: "Asset checks".
 """
 
 from collections.abc import Sequence
@@ -180,7 +180,7 @@ def deliver_newest_split(  # noqa: PLR0913 - each says one thing about the work
     Raises:
         DeliveryError: the account does not add up. Shards without an object are reported again.
         ToleranceError: more is quarantined than the feed tolerates.
-        ShardDamagedError: what was set aside by the split is not there as it was written.
+        ShardDamagedError: what was quarantined by the split is not there as it was written.
         IncompleteError: the archive is not as expected, and the feed does not let it through.
         SupersededError: a newer revision arrived, or another split or delivery has ended meanwhile,
             or objects of this one were collected.
@@ -235,7 +235,7 @@ def _is_under_way(catalog: FeedCatalog, run_id: str) -> bool:
 
 
 def refuse_damaged_quarantine(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> None:
-    """Look whether what was set aside when the archive was split lies as it was written.
+    """Look whether what was quarantined when the archive was split lies as it was written.
 
     Raises:
         ShardDamagedError: it does not; another split makes it again under another key.
@@ -328,7 +328,7 @@ def not_tolerated(account: Account, beyond: Sequence[Breach]) -> ToleranceError:
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
         fate="No delivery was written; the one before, if any, is as it was.",
         remedy=(
-            f"See `{command('rwt quarantine list --archive', manifest.key)}`; mend the feed and "
+            f"See `{command('rwt quarantine list --archive', manifest.key)}`; fix the feed and "
             f"run `{command('rwt quarantine replay --archive', manifest.key)}`, or raise "
             f"{settings} of the feed and run `{command('rwt retry', manifest.key)}`."
         ),
@@ -351,7 +351,7 @@ def _report_unexpected(catalog: FeedCatalog, archive: str, found: Sequence[Findi
 
 
 def _set_aside_metadata(store: ObjectStore, feed: Feed, account: Account) -> dict[str, Any]:
-    """What was set aside, with the reasons of a few entries: one small read, if anything was."""
+    """What was quarantined, with the reasons of a few entries: one small read, if anything was."""
     found = account.set_aside
     if not found.anything:
         return {}

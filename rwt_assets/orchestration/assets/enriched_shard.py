@@ -58,7 +58,7 @@ def enriched_shard_asset(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=reported_again_or_code_changed(),
         description=(
             "A shard's rows with their types, the CRC-32 of the key column and where each row "
-            "came from, as Parquet. Rows that break the contract are set aside with the reason."
+            "came from, as Parquet. Rows that break the contract are quarantined with the reason."
         ),
     )
     @fit_errors()

@@ -70,7 +70,7 @@ def refuse_incomplete(account: Account, found: Sequence[Finding]) -> None:
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
         fate="No delivery was written; the one before, if any, is as it was.",
         remedy=(
-            "Ask the sender for a whole archive under the same key; or mend what the feed expects "
+            "Ask the sender for a whole archive under the same key; or fix what the feed expects "
             f"and run `{command('rwt retry', manifest.key)}`."
         ),
     )
