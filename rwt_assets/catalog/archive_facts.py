@@ -147,7 +147,7 @@ def _read(
     catalog: "FeedCatalog",
     archives: Sequence[str],
     detailed: Sequence[str],
-    busy: Mapping[str, Stage],
+    busy: Mapping[str, tuple[Stage, str]],
     *,
     others: bool,
 ) -> dict[str, ArchiveFacts]:
@@ -198,7 +198,7 @@ def _read(
         elif any(shard.running for shard in shards):
             running = Stage.ENRICHING
         else:
-            running = busy.get(key)
+            running = busy[key][0] if key in busy else None
         facts[key] = ArchiveFacts(
             partition_key=key,
             arrived=arrived.get(key),
@@ -208,6 +208,7 @@ def _read(
             shards=shards,
             replay=replay.get(key),
             retired=retired.get(key),
+            run_id=busy[key][1] if key in busy else "",
         )
     return facts
 

@@ -466,8 +466,8 @@ class FeedCatalog:
         """Read again what events say: some were removed, and SQLite gives their numbers again."""
         _EVENTS.clear()
 
-    def runs_under_way(self) -> tuple[dict[str, Stage], bool]:
-        """What the unfinished runs that dispatch asked for do, by archive.
+    def runs_under_way(self) -> tuple[dict[str, tuple[Stage, str]], bool]:
+        """What the unfinished runs that dispatch asked for do, and which they are, by archive.
 
         Returns:
             That, and whether there are others, of which only their assets know what they do.
@@ -477,12 +477,12 @@ class FeedCatalog:
             Step.ENRICH.value: Stage.ENRICHING,
             Step.DELIVER.value: Stage.DELIVERING,
         }
-        busy: dict[str, Stage] = {}
+        busy: dict[str, tuple[Stage, str]] = {}
         others = False
         for run in self.instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED))):
             asked = run.tags.get(STEP_TAG) in stages and ARCHIVE_TAG in run.tags
             if asked and run.tags.get(FEED_TAG) == self.feed.name:
-                busy[run.tags[ARCHIVE_TAG]] = stages[run.tags[STEP_TAG]]
+                busy[run.tags[ARCHIVE_TAG]] = stages[run.tags[STEP_TAG]], run.run_id
             others |= not asked
         return busy, others
 

@@ -8,16 +8,28 @@ should never be one; the check exists to prove it.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from time import time
 from typing import Literal, get_args
 
 from rwt_assets.catalog.archive_facts import Look
 from rwt_assets.catalog.catalog import FeedCatalog
-from rwt_assets.status import ArchiveFacts, Need, Position, Stage, locate
+from rwt_assets.status import (
+    RUNS_UNDER_WAY,
+    ArchiveFacts,
+    ArchiveStatus,
+    Capacity,
+    Need,
+    Stage,
+    WaitKind,
+    arrival_of,
+    locate,
+    priority_of,
+    status_of,
+)
 
 PATIENCE_SECONDS = 900.0
-BEING_RETIRED = "it is being retired; `rwt retire` or `rwt collect` finishes what was cut short"
 StageName = Literal[
     "unknown", "arrived", "splitting", "enriching", "delivering", "delivered", "failed"
 ]
@@ -35,6 +47,7 @@ class Entry:
     asset: str
     partition_key: str
     reason: str
+    waits_for: WaitKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +62,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StandingCounts:
-    """How many partitions are in each of the lists, and those that a person has to look at."""
+    """How many partitions are in each list, what archives wait for, and what a person has to see."""
 
     counts: Counter[Verdict]
     failed: tuple[Entry, ...]
     forgotten: tuple[Entry, ...]
+    waits: Counter[WaitKind]
 
     def __str__(self) -> str:
         return ", ".join(f"{self.counts[verdict]} {verdict}" for verdict in get_args(Verdict))
@@ -105,7 +119,12 @@ def count_standing(catalog: FeedCatalog) -> StandingCounts:
     lists = _lists(catalog, look, PATIENCE_SECONDS)
     counts = Counter[Verdict]({verdict: len(entries) for verdict, entries in lists.items()})
     counts["done"] += sum(1 + len(archive.shards) for archive in look.at_rest.values())
-    return StandingCounts(counts, tuple(lists["failed"]), tuple(lists["forgotten"]))
+    waits = Counter(
+        entry.waits_for
+        for entry in lists["waiting"]
+        if entry.waits_for is not None and entry.asset == "zip_archive"
+    )
+    return StandingCounts(counts, tuple(lists["failed"]), tuple(lists["forgotten"]), waits)
 
 
 def count_stages(catalog: FeedCatalog) -> StageCounts:
@@ -119,11 +138,10 @@ def count_stages(catalog: FeedCatalog) -> StageCounts:
     shards = Counter[ShardState](
         {"enriched": sum(len(archive.shards) for archive in look.at_rest.values())}
     )
-    for archive in look.others.values():
-        position = locate(archive)
-        verdict, _ = _judge(catalog, archive, position, PATIENCE_SECONDS, busy=busy)
+    for archive, status in statuses(catalog, look):
+        verdict, _ = _judge(catalog, archive, status, PATIENCE_SECONDS, busy=busy)
         stuck = verdict if verdict in ("failed", "forgotten") else None
-        archives[stuck or position.stage.value] += 1
+        archives[stuck or locate(archive).stage.value] += 1
         for shard in archive.shards:
             enriched = shard.enriched is not None and not shard.stale
             shards["enriched" if enriched else stuck or "waiting"] += 1
@@ -135,8 +153,8 @@ def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:
     look = catalog.look()
     busy = any(archive.running for archive in look.others.values())
     counts = Counter(
-        _judge(catalog, archive, locate(archive), PATIENCE_SECONDS, busy=busy)[0]
-        for archive in look.others.values()
+        _judge(catalog, archive, status, PATIENCE_SECONDS, busy=busy)[0]
+        for archive, status in statuses(catalog, look)
     )
     counts["done"] += len(look.at_rest)
     return counts
@@ -146,9 +164,10 @@ def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, l
     """The lists of a standing, without the settled archives."""
     lists: dict[Verdict, list[Entry]] = {"done": [], "waiting": [], "failed": [], "forgotten": []}
     busy = any(archive.running for archive in look.others.values())
-    for archive in look.others.values():
-        verdict, reason = _judge(catalog, archive, locate(archive), patience, busy=busy)
-        lists[verdict].append(Entry("zip_archive", archive.partition_key, reason))
+    for archive, status in statuses(catalog, look):
+        verdict, reason = _judge(catalog, archive, status, patience, busy=busy)
+        kind = status.waits_for.kind if status.waits_for is not None else None
+        lists[verdict].append(Entry("zip_archive", archive.partition_key, reason, kind))
         for shard in archive.shards:
             if shard.enriched is not None and not shard.stale:
                 lists["done"].append(Entry("csv_shard", shard.partition_key, "enriched"))
@@ -249,13 +268,7 @@ def _left_out_since(catalog: FeedCatalog, facts: ArchiveFacts) -> float | None:
 
 def is_failed(catalog: FeedCatalog, facts: ArchiveFacts) -> bool:
     """Whether the next step of an archive has failed for good, by facts that were read."""
-    need = locate(facts).open_need
-    if need is None:
-        return False
-    attempts = catalog.attempts(facts.partition_key, need)
-    if not attempts.exhausted(catalog.feed.attempts):
-        return False
-    return not (attempts.damaged and needs_something_else(catalog, facts, need))
+    return _status(catalog, facts, Capacity([])).stage == "failed"
 
 
 def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgress:
@@ -276,38 +289,91 @@ def archives_progress(
 
 
 def _progress(catalog: FeedCatalog, facts: ArchiveFacts) -> ArchiveProgress:
-    position = locate(facts)
-    verdict, reason = _judge(catalog, facts, position, float("inf"), busy=True)
+    status = _status(catalog, facts, Capacity([]))
+    failed = status.stage == "failed"
     return ArchiveProgress(
-        stage="failed" if verdict == "failed" else position.stage.value,
+        stage="failed" if failed else locate(facts).stage.value,
         revision=facts.arrived.revision if facts.arrived else None,
         shards_found=len(facts.shards),
         shards_done=sum(not shard.stale and shard.enriched is not None for shard in facts.shards),
-        reason=reason if verdict == "failed" else "",
+        reason=status.reason if failed else "",
     )
 
 
-def _judge(  # noqa: PLR0911 - one return for each verdict and its reason
-    catalog: FeedCatalog, facts: ArchiveFacts, position: Position, patience: float, *, busy: bool
+def due_steps(
+    catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY
+) -> Iterator[tuple[ArchiveFacts, Need, int]]:
+    """What dispatch asks for now: archives by arrival, each with its step and which try it is.
+
+    None while `at_most` archives of the feed have a run under way or waiting, fewer for larger
+    ones, and none that is smaller than one that has waited too long (`priority.py`).
+    """
+    facts = catalog.open_facts()
+    capacity = _capacity(catalog, facts, at_most)
+    for archive in sorted(facts, key=arrival_of):
+        if capacity.full:
+            return
+        status = _status(catalog, archive, capacity, explain=False)
+        if status.is_due and status.need is not None:
+            yield archive, status.need, status.tried + 1
+
+
+def statuses(catalog: FeedCatalog, look: Look) -> Iterator[tuple[ArchiveFacts, ArchiveStatus]]:
+    """The status of each archive that is not at rest, in the order of arrival."""
+    capacity = _capacity(catalog, look.others.values(), RUNS_UNDER_WAY)
+    for archive in sorted(look.others.values(), key=arrival_of):
+        yield archive, _status(catalog, archive, capacity)
+
+
+def archive_status(catalog: FeedCatalog, partition_key: str) -> ArchiveStatus | None:
+    """The status of one archive among all others; None if nothing is known of it."""
+    look = catalog.look()
+    if partition_key in look.at_rest:
+        return ArchiveStatus(Stage.DELIVERED)
+    return next(
+        (s for one, s in statuses(catalog, look) if one.partition_key == partition_key), None
+    )
+
+
+def _capacity(catalog: FeedCatalog, facts: Iterable[ArchiveFacts], at_most: int) -> Capacity:
+    taken = [priority_of(archive) for archive in facts if archive.running is not None]
+    return Capacity(taken, catalog.held_back, at_most)
+
+
+def _status(
+    catalog: FeedCatalog, facts: ArchiveFacts, capacity: Capacity, *, explain: bool = True
+) -> ArchiveStatus:
+    return status_of(
+        facts,
+        lambda need: catalog.attempts(facts.partition_key, need),
+        capacity,
+        attempts_at_most=catalog.feed.attempts,
+        age_of=catalog.age_of,
+        changed=lambda need: needs_something_else(catalog, facts, need),
+        now=time(),
+        explain=explain,
+    )
+
+
+def _judge(
+    catalog: FeedCatalog, facts: ArchiveFacts, status: ArchiveStatus, patience: float, *, busy: bool
 ) -> tuple[Verdict, str]:
-    if facts.running is not None:
-        return "waiting", f"a run is {facts.running.value} it"
-    need = position.open_need
-    if need is not None:
-        attempts = catalog.attempts(facts.partition_key, need)
-        if attempts.exhausted(catalog.feed.attempts):
-            asked = attempts.damaged and needs_something_else(catalog, facts, need)
-            return ("waiting" if asked else "failed"), attempts.reason
-        if attempts.outage_at or busy or catalog.age_of(need) < patience:
-            whose = "" if position.need else ", which is declarative automation's"
-            outage = f"; an outage: {attempts.reason}" if attempts.outage_at else ""
-            return "waiting", f"to {need.step.value}{whose}{outage}"
-        return "forgotten", f"nobody asked to {need.step.value} it"
-    if facts.arrived is None:
-        return "forgotten", "registered, but no revision of it is on record"
-    if facts.being_retired:
-        return "waiting", BEING_RETIRED
-    return ("done", "delivered") if position.stage is Stage.DELIVERED else ("waiting", "")
+    """The list that an archive is in, and why. A step that nobody asked for is forgotten."""
+    need, wait = status.need, status.waits_for
+    if status.stage == "failed":
+        return "failed", status.reason
+    if need is None and wait is None:
+        if facts.arrived is None:
+            return "forgotten", "registered, but no revision of it is on record"
+        return "done", "delivered"
+    asks = need if wait is None or wait.kind == "automation" else None
+    if asks is not None and not (status.outage or busy or catalog.age_of(asks) < patience):
+        return "forgotten", f"nobody asked to {asks.step.value} it"
+    if wait is not None:
+        return "waiting", wait.sentence
+    outage = f"; an outage: {status.reason}" if status.outage else ""
+    step = need.step.value if need is not None else ""
+    return "waiting", f"to {step}: the next look of dispatch asks for it{outage}"
 
 
 def needs_something_else(catalog: FeedCatalog, facts: ArchiveFacts, need: Need) -> bool:

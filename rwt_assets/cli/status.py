@@ -28,6 +28,9 @@ SHOWN = 20
 
 def status_command(
     state: State = DEFAULT_STATE,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="What each archive waits for, a line each.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every reason.")] = False,
 ) -> None:
     """What is done, waits, failed or was forgotten.
@@ -35,6 +38,7 @@ def status_command(
     For example:
 
         rwt status
+        rwt status --waiting
         rwt status --json | jq '.gtfs.failed'
 
     Status 1 if anything was forgotten, which should never be, or if the definitions of the project
@@ -59,6 +63,8 @@ def status_command(
             console.print_json(json.dumps(both))
         else:
             _show_standings(standings)
+            if waiting:
+                _show_waiting(standings)
             _show_figures(figures)
             for name, archives in quarantined.items():
                 if archives:
@@ -87,6 +93,13 @@ def _show_standings(standings: dict[str, Standing]) -> None:
                 console.print(f"    {entry.reason}", markup=False)
             if len(entries) > SHOWN:
                 console.print(f"{verdict}: {len(entries) - SHOWN} more; see `rwt status --json`")
+
+
+def _show_waiting(standings: dict[str, Standing]) -> None:
+    for name, standing in standings.items():
+        for entry in standing.waiting:
+            if entry.asset == "zip_archive":
+                console.print(f"{name}: {entry.partition_key}: {entry.reason}", markup=False)
 
 
 def _figures(catalog: FeedCatalog) -> dict[str, int] | None:

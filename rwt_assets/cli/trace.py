@@ -76,7 +76,8 @@ def trace_command(
 def _show(found: Trace, shards_shown: int) -> None:
     progress = found.progress
     told = f" ({progress.reason})" if progress.reason else ""
-    console.print(f"{found.feed}: {found.archive}  {progress.stage}{told}", markup=False)
+    waits = f": {found.waits_for}" if found.waits_for else ""
+    console.print(f"{found.feed}: {found.archive}  {progress.stage}{told}{waits}", markup=False)
     arrivals = Table("revision", "recorded", "uploaded", "bytes", "via", "message")
     for one in found.arrivals:
         arrivals.add_row(

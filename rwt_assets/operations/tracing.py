@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from rwt_assets.catalog import ArchiveProgress, FeedCatalog, archive_progress
+from rwt_assets.catalog import ArchiveProgress, FeedCatalog, archive_progress, archive_status
 from rwt_assets.delivery import read_delivery
 from rwt_assets.documents import (
     ArchiveManifest,
@@ -118,6 +118,7 @@ class Trace:
     feed: str
     archive: str
     progress: ArchiveProgress
+    waits_for: str
     arrivals: tuple[TracedArrival, ...]
     stages: tuple[TracedStage, ...]
     revision: str
@@ -174,10 +175,12 @@ def trace_archive(
     runs = catalog.instance.get_run_records(
         dg.RunsFilter(tags={FEED_TAG: catalog.feed.name, ARCHIVE_TAG: partition_key})
     )
+    status = archive_status(catalog, partition_key)
     return Trace(
         feed=catalog.feed.name,
         archive=archive,
         progress=archive_progress(catalog, partition_key),
+        waits_for="" if status is None or status.waits_for is None else status.waits_for.sentence,
         arrivals=arrivals,
         stages=_stages(catalog, partition_key, arrivals, runs),
         revision="" if manifest is None else manifest.revision,

@@ -91,7 +91,7 @@ class ArchiveFacts:
     """One archive: its latest events, whether a run works on it, and its shards in order.
 
     `replay` is that a person asked for a revision to be processed again; `retired` that somebody
-    began to retire it.
+    began to retire it; `run_id` is of a run that dispatch asked for, while it works.
     """
 
     partition_key: str
@@ -102,6 +102,7 @@ class ArchiveFacts:
     shards: Sequence[ShardFacts] = ()
     replay: Event | None = None
     retired: Event | None = None
+    run_id: str = ""
 
     @property
     def stale(self) -> list[ShardFacts]:

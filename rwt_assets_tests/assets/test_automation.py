@@ -79,7 +79,7 @@ def test_what_automation_missed_is_asked_for_by_dispatch(shop, monkeypatch):
     )
     assert plan(shop.catalog) == []
     assert shop.counts() == (1, 2, 0, 0)
-    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
+    monkeypatch.setattr("rwt_assets.status.archive_status.AUTOMATION_PATIENCE_SECONDS", -1)
     (request,) = plan(shop.catalog)
     assert request.tags["dagster/asset_partition_range_start"] == shard
     shop.dispatch()

@@ -79,9 +79,7 @@ POINTS = {
 
 @pytest.fixture
 def stored(shop, monkeypatch):
-    monkeypatch.setattr(
-        "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0)
-    )
+    monkeypatch.setattr("rwt_assets.status.archive_status.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
     shop.definitions = build_feed_definitions(
         shop.feed, object_store=shop.store, queue_client=shop.client
     )
@@ -254,9 +252,7 @@ def test_an_outage_is_waited_for_and_costs_no_attempt(stored, monkeypatch):
     monkeypatch.setattr(InMemoryObjects, "tail", away)
     monkeypatch.setattr("rwt_assets.delivery.reconciliation.WORKERS", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0)
-        )
+        patch.setattr("rwt_assets.status.archive_status.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
         go_on(stored, expect_failure=True)
         assert plan(stored.catalog) == [], "the endpoint is given no time"
         standing = take_standing(stored.catalog, patience=-1)

@@ -122,6 +122,7 @@ def tried(shop, folder):
     item, everything = select("item", table), select("*", table)
     return [
         ("status", failed[:10]),
+        ("status --waiting", failed[:10]),
         ("status --json", "[red]hello"),
         ("trace", key, "[red]hello[-red]"),
         ("trace --all", key, "[red]hello"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from rwt_assets.catalog.standing import take_standing
+from rwt_assets.catalog.standing import archive_status, count_standing, take_standing
 from rwt_assets.feed.feed import Feed
 from rwt_assets.runtime.machine_faults import is_shortage
 from rwt_assets.testing import InMemoryFeed, InMemoryObjects
@@ -26,9 +26,7 @@ REFUSED = "item,day,price\n" + f"{'x' * 60_000},no day,1\n" * 100
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(
-        "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0)
-    )
+    monkeypatch.setattr("rwt_assets.status.archive_status.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
 
 
 def shop(**settings):
@@ -50,9 +48,7 @@ def fails_so_often(times, error, original):
 
 def assert_waits_and_is_delivered(feed, rows, says, monkeypatch, *, more=True):
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0)
-        )
+        patch.setattr("rwt_assets.status.archive_status.OUTAGE_PAUSES_SECONDS", (3600.0, 3600.0))
         feed.dispatch(expect_failure=True)
         standing = take_standing(feed.catalog, patience=-1)
         assert not standing.failed
@@ -61,6 +57,9 @@ def assert_waits_and_is_delivered(feed, rows, says, monkeypatch, *, more=True):
         assert "an outage: the machine of the run has no room" in reasons[0]
         assert says in reasons[0]
         assert "No attempt is counted" in reasons[0]
+        status = archive_status(feed.catalog, "shop/a.zip")
+        assert (status.waits_for.kind, status.waits_for.sentence) == ("outage", reasons[0])
+        assert count_standing(feed.catalog).waits == {"outage": 1}
     feed.dispatch(expect_failure=more)
     feed.assert_delivered("shop/a.zip")
     assert len(feed.rows("shop/a.zip")) == rows

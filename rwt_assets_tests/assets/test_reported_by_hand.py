@@ -46,7 +46,7 @@ def by_hand(shop, asset):
 @pytest.mark.parametrize("asset", ASSETS)
 @pytest.mark.parametrize("when", STEPS)
 def test_an_event_by_hand_keeps_no_archive_from_its_delivery(shop, monkeypatch, asset, when):
-    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
+    monkeypatch.setattr("rwt_assets.status.archive_status.AUTOMATION_PATIENCE_SECONDS", -1)
     key = at(shop, STEPS[when])
     by_hand(shop, asset)
     # A shard that was never made is found missing by the delivery, which asks for it.

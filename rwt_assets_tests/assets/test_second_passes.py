@@ -129,8 +129,8 @@ class Delivered:
 @given(st.sampled_from(WAYS), PASSES, FAULTS)
 def test_no_failure_of_a_second_pass_changes_what_is_delivered(way, one, fault):
     with Shop() as shop, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rwt_assets.orchestration.sensors.dispatch.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
-        patch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1.0)
+        patch.setattr("rwt_assets.status.archive_status.OUTAGE_PAUSES_SECONDS", (0.0, 0.0))
+        patch.setattr("rwt_assets.status.archive_status.AUTOMATION_PATIENCE_SECONDS", -1.0)
         archive = Delivered(shop, way)
         go_on(archive.shop, expect_failure=None)
         archive.assert_as_it_was()

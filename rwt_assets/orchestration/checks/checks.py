@@ -242,6 +242,8 @@ def standing_metadata(counted: StandingCounts) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         name: dg.MetadataValue.int(counted.counts[name]) for name in get_args(Verdict)
     }
+    if counted.waits:
+        metadata["archives_wait_for"] = dg.MetadataValue.json(dict(counted.waits))
     told = [*counted.forgotten, *counted.failed][:SAMPLE]
     if told:
         lines = [

@@ -1,6 +1,6 @@
 """Sensor `<feed>_dispatch`: asks for the next step of every archive that needs one.
 
-What belongs here: acting on what `progress.locate` says. It is the only one that asks for
+What belongs here: acting on what `status.status_of` says. It is the only one that asks for
 the steps of a new revision, so none is asked for twice; it looks at levels, so none is lost;
 it counts what it asked, so nothing is asked for ever. Dagster documentation: "Sensors", "Run
 requests" (run keys), "Partitions" (a run over a range), "Customizing run queue priority".
@@ -9,12 +9,12 @@ requests" (run keys), "Partitions" (a run over a range), "Customizing run queue 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from time import monotonic, sleep, time
+from time import monotonic, sleep
 from typing import Any
 
 import dagster as dg
 
-from rwt_assets.catalog import Attempts, FeedCatalog, count_standing, needs_something_else
+from rwt_assets.catalog import FeedCatalog, count_standing, due_steps
 from rwt_assets.feed import Feed
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.checks import (
@@ -37,15 +37,13 @@ from rwt_assets.runtime import (
     STEP_TAG,
 )
 from rwt_assets.status import (
+    RUNS_UNDER_WAY,
     ArchiveFacts,
     Need,
-    Position,
     Step,
     celery_priority,
     contiguous_ranges,
-    locate,
-    places_for,
-    run_priority,
+    priority_of,
 )
 from rwt_assets.text import visible
 
@@ -54,9 +52,6 @@ LOOK_SECONDS = 0.5
 PAUSE_TO_LOOK = 4
 REST_SECONDS = 20.0  # a tick may take a minute
 INTERVAL_SECONDS = 1
-RUNS_UNDER_WAY = 20  # asked for and not ended; more would only wait in the run queue
-OUTAGE_PAUSES_SECONDS = (10.0, 300.0)
-AUTOMATION_PATIENCE_SECONDS = 600.0  # a request of automation takes up to four minutes
 
 
 def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
@@ -171,53 +166,11 @@ def plan(catalog: FeedCatalog, *, at_most: int = RUNS_UNDER_WAY) -> list[dg.RunR
     None is asked for while `at_most` archives of the feed have a run under way or waiting, fewer
     for larger ones, and none that is smaller than one that has waited too long (`priority.py`).
     """
-    facts = catalog.open_facts()
-    taken = [_priority(archive) for archive in facts if archive.running is not None]
-    requests: list[dg.RunRequest] = []
-    smallest: int | None = None
-    for archive in sorted(facts, key=_arrival):
-        if len(taken) >= at_most:
-            break
-        position = locate(archive)
-        need = position.need or _overdue(catalog, position)
-        if need is None:
-            continue
-        priority = _priority(archive)
-        if sum(one <= priority for one in taken) >= places_for(priority, at_most):
-            continue
-        if smallest is None:  # it is asked only if there is something to ask for
-            smallest = catalog.held_back()
-        if priority > smallest:
-            continue
-        attempts = catalog.attempts(archive.partition_key, need)
-        if attempts.exhausted(catalog.feed.attempts) or _rests(attempts):
-            continue
-        # Another look is dear: only what would be asked for once more is looked at again.
-        if attempts.count and needs_something_else(catalog, archive, need):
-            continue
-        requests += _requests(catalog, archive, need, attempts.count + 1)
-        taken.append(priority)
-    return requests
-
-
-def _priority(archive: ArchiveFacts) -> int:
-    return run_priority(archive.arrived.bytes if archive.arrived is not None else 0)
-
-
-def _rests(attempts: Attempts) -> bool:
-    """Whether an endpoint that failed is given time: from ten seconds to five minutes."""
-    pause = min(OUTAGE_PAUSES_SECONDS[0] * 2**attempts.outages / 2, OUTAGE_PAUSES_SECONDS[1])
-    return attempts.outage_at > 0 and time() - attempts.outage_at < pause
-
-
-def _arrival(archive: ArchiveFacts) -> int:
-    return archive.arrived.storage_id if archive.arrived is not None else 0
-
-
-def _overdue(catalog: FeedCatalog, position: Position) -> Need | None:
-    """What was left to declarative automation and did not happen."""
-    need = position.left_to_automation
-    return need if need and catalog.age_of(need) > AUTOMATION_PATIENCE_SECONDS else None
+    return [
+        request
+        for facts, need, attempt in due_steps(catalog, at_most=at_most)
+        for request in _requests(catalog, facts, need, attempt)
+    ]
 
 
 def _requests(
@@ -225,7 +178,7 @@ def _requests(
 ) -> Iterator[dg.RunRequest]:
     """The runs of one step: one, or one for each range of shards."""
     job_name = _job_name(catalog.feed, need.step)
-    archive, priority = facts.partition_key, _priority(facts)
+    archive, priority = facts.partition_key, priority_of(facts)
     tags = {
         FEED_TAG: catalog.feed.name,
         ARCHIVE_TAG: archive,
