@@ -62,7 +62,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StandingCounts:
-    """How many partitions are in each list, what archives wait for, and what a person has to see."""
+    """How many partitions are in each list, what archives wait for, and what a person must see."""
 
     counts: Counter[Verdict]
     failed: tuple[Entry, ...]

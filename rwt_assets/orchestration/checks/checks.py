@@ -243,7 +243,9 @@ def standing_metadata(counted: StandingCounts) -> dict[str, Any]:
         name: dg.MetadataValue.int(counted.counts[name]) for name in get_args(Verdict)
     }
     if counted.waits:
-        metadata["archives_wait_for"] = dg.MetadataValue.json(dict(counted.waits))
+        metadata["archives_wait_for"] = dg.MetadataValue.json(
+            {str(kind): n for kind, n in counted.waits.items()}
+        )
     told = [*counted.forgotten, *counted.failed][:SAMPLE]
     if told:
         lines = [
