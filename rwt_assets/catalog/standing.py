@@ -319,7 +319,7 @@ def due_steps(
 
 
 def statuses(catalog: FeedCatalog, look: Look) -> Iterator[tuple[ArchiveFacts, ArchiveStatus]]:
-    """The status of each archive that is not at rest, in the order of arrival."""
+    """The status of each archive that is not settled, in the order of arrival."""
     capacity = _capacity(catalog, look.others.values(), RUNS_UNDER_WAY)
     for archive in sorted(look.others.values(), key=arrival_of):
         yield archive, _status(catalog, archive, capacity)
