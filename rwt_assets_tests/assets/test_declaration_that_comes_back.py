@@ -9,11 +9,9 @@ from rwt_assets.delivery.consumption import read_delivery, read_result
 from rwt_assets.delivery.deliveries import ENRICHED_AGAIN, ROLLED_BACK
 from rwt_assets.operations.rollback import make_current_again
 from rwt_assets.orchestration.assets import delivery as delivery_module
-from rwt_assets.orchestration.assets.delivery import HEALED_AT_MOST
-from rwt_assets.orchestration.sensors.dispatch import plan
 from rwt_assets_tests.assets.conftest import FEED, with_parquet
 from rwt_assets_tests.assets.test_deliveries import KEY, NOW, REVISIONS, collected, deliver
-from rwt_assets_tests.stand_ins import InMemoryObjects, run_request
+from rwt_assets_tests.stand_ins import InMemoryObjects
 
 BY_DAY = (FEED.members[0].model_copy(update={"key_column": "day"}), FEED.members[1])
 
@@ -85,55 +83,3 @@ def test_a_collection_that_had_begun_before_takes_nothing_of_what_is_delivered(b
     assert current(first).reason == ENRICHED_AGAIN
     assert read_result(first.objects, first.feed.target, KEY).reconciled
     assert archive_progress(first.catalog, KEY).stage == "delivered"
-
-
-def step(name, *, shop, by, succeeds=True):
-    """The step that is asked for now, carried out by the declaration that stands meanwhile."""
-    (request,) = plan(shop.catalog)
-    assert request.tags["rwt/step"] == name
-    done = run_request(by.definitions, shop.instance, request, may_fail=not succeeds)
-    assert done.success is succeeds
-
-
-def split_only(shop):
-    shop.upload("a.zip", REVISIONS[0])
-    shop.take_in()
-    step("split", shop=shop, by=shop)
-
-
-@pytest.mark.parametrize("times", [1, 2, HEALED_AT_MOST])
-def test_one_that_comes_and_goes_between_enriching_and_delivering_ends_in_a_delivery(stored, times):
-    then = with_parquet(stored.redeclared(FEED.model_copy(update={"members": BY_DAY})))
-    split_only(stored)
-    for _ in range(times):
-        step("enrich", shop=stored, by=then)
-        step("deliver", shop=stored, by=stored, succeeds=False)
-    stored.dispatch()
-    stored.assert_delivered(KEY)
-
-
-def test_one_that_comes_and_goes_for_ever_is_not_followed_for_ever(stored):
-    then = with_parquet(stored.redeclared(FEED.model_copy(update={"members": BY_DAY})))
-    split_only(stored)
-    for _ in range(HEALED_AT_MOST + 1):
-        step("enrich", shop=stored, by=then)
-        step("deliver", shop=stored, by=stored, succeeds=False)
-    stored.dispatch(expect_failure=True)
-    stored.assert_failed(KEY)
-    assert "shards have no Parquet" in stored.reason(KEY)
-
-
-def test_what_is_lost_each_time_is_made_again_once(stored, monkeypatch):
-    """The declaration stays as it is, so nothing else has enriched the shards meanwhile."""
-    split_only(stored)
-    kept = stored.objects.put_if
-
-    def losing(bucket, key, body, **condition):
-        return "lost" if key.endswith(".parquet") else kept(bucket, key, body, **condition)
-
-    monkeypatch.setattr(stored.objects, "put_if", losing)
-    for _ in range(2):
-        step("enrich", shop=stored, by=stored)
-        step("deliver", shop=stored, by=stored, succeeds=False)
-    stored.dispatch(expect_failure=True)
-    stored.assert_failed(KEY)

@@ -83,7 +83,6 @@ if TYPE_CHECKING:
 
 DELIVERY_VERSION = "1"
 HEALED = "heal"
-HEALED_AT_MOST = 5
 DELIVERED_AT = "delivered_at"
 
 
@@ -277,31 +276,14 @@ def split_meanwhile(manifest: ArchiveManifest) -> SupersededError:
 
 
 def report_missing_again(catalog: FeedCatalog, account: Account) -> None:
-    """Report shards that are not stored in this generation again, so that they are made.
+    """Report shards that are not stored in this generation again, once, so that they are made.
 
     They can be missing where a person split the archive while its shards were being enriched, or
-    where the declaration changed between enriching and delivering. A shard is reported once for a
-    generation, and again only if another declaration has enriched it since, as one does that
-    stands for a while and goes; `HEALED_AT_MOST` times in all.
+    where the declaration changed between enriching and delivering.
     """
-    name = account.generation.name
-    version = enrichment_version(catalog.feed)
-    by_times: dict[int, list[str]] = {}
-    for key in account.missing:
-        before = _times_healed(catalog.reported_via(key), name)
-        if not before or (before < HEALED_AT_MOST and catalog.enriched_by(key) != version):
-            by_times.setdefault(before + 1, []).append(key)
-    for times, keys in by_times.items():
-        catalog.report_shards(account.manifest, only=keys, via=f"{HEALED} {name} {times}")
-
-
-def _times_healed(via: str, generation: str) -> int:
-    """How often a shard was reported again for a generation, by what its last report says."""
-    kind, _, rest = via.partition(" ")
-    of, _, times = rest.partition(" ")
-    if (kind, of) != (HEALED, generation):
-        return 0
-    return int(times) if times.isdecimal() else 1
+    healed = f"{HEALED} {account.generation.name}"
+    missing = [key for key in account.missing if catalog.reported_via(key) != healed]
+    catalog.report_shards(account.manifest, only=missing, via=healed)
 
 
 def does_not_reconcile(account: Account) -> DeliveryError:
