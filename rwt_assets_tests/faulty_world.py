@@ -146,7 +146,7 @@ class Catalog:
     split: Event | None = None
     delivery: Event | None = None
     registered: dict[str, None] = field(default_factory=dict)
-    reported: dict[str, tuple[int, str]] = field(default_factory=dict)
+    reported: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # newest first
     enriched: dict[str, int] = field(default_factory=dict)
     number: count = field(default_factory=lambda: count(1))
     last: int = 0
@@ -197,14 +197,19 @@ class Catalog:
     def report_shards(self, manifest, *, only=None, via="split"):
         for shard in manifest.shards:
             if only is None or shard.partition_key in only:
-                self.reported[shard.partition_key] = (self.next(), via)
+                reports = self.reported.setdefault(shard.partition_key, [])
+                reports.insert(0, (self.next(), via))
 
     def report(self, materializations):
         for one in materializations:
             self.enriched[one.partition] = self.next()
 
-    def reported_via(self, shard):
-        return self.reported.get(shard, (0, ""))[1]
+    def reports_of(self, shard, *, after, at_most):
+        return [one for one in self.reported.get(shard, ()) if one[0] > after][:at_most]
+
+    def enriched_by(self, shard, *, after=0):
+        made = self.enriched.get(shard, 0) > after
+        return enrichment_version(self.feed) if made else None
 
     def retire_shards(self, keys):
         for key in list(keys):
@@ -214,8 +219,11 @@ class Catalog:
         return list(self.registered)
 
     def latest_ids(self, asset, keys):
+        if asset == self.graph.delivery:
+            delivery = self.delivery
+            return {} if delivery is None else dict.fromkeys(keys, delivery.storage_id)
         assert asset == self.graph.csv_shard
-        return {key: self.reported[key][0] for key in keys}
+        return {key: self.reported[key][0][0] for key in keys}
 
     def latest_events(self, asset, keys):
         assert asset == self.graph.archive_manifest
@@ -229,7 +237,7 @@ class Catalog:
             self.split,
             self.delivery,
             shards=[
-                ShardFacts(key, self.reported.get(key, (None,))[0], self.enriched.get(key))
+                ShardFacts(key, self.reported.get(key, [(None, "")])[0][0], self.enriched.get(key))
                 for key in self.registered
             ],
             replay=Event(self.asked[-1][0], revision.revision) if self.asked else None,

@@ -412,29 +412,43 @@ class FeedCatalog:
             if key in found and found[key].storage_id > event.storage_id
         }
 
-    def reported_via(self, shard: str) -> str:
-        """What last reported a shard: "split", "heal", or "" for a person."""
-        found = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=self.graph.csv_shard, asset_partitions=[shard]),
-            limit=1,
-        ).records
-        if not found or found[0].asset_materialization is None:
-            return ""
-        via = found[0].asset_materialization.metadata.get("via")
-        return str(via.value) if via is not None else ""
+    def reports_of(self, shard: str, *, after: int, at_most: int) -> list[tuple[int, str]]:
+        """The newest reports of a shard that came after this event, newest first.
 
-    def enriched_by(self, shard: str) -> str:
-        """The enrichment version that made a shard last; "" if nothing did.
+        Returns:
+            The number of each event and what reported it: "split", "heal", or "" for a person.
+        """
+        found = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=self.graph.csv_shard, asset_partitions=[shard], after_storage_id=after
+            ),
+            limit=at_most,
+        ).records
+        return [(record.storage_id, _via(record)) for record in found]
+
+    def enriched_by(self, shard: str, *, after: int = 0) -> str | None:
+        """The enrichment version that made a shard last; "" if a person reported it by hand.
 
         Dagster keeps it as a tag of the event (Dagster documentation: "Asset versioning and
         caching").
+
+        Args:
+            shard: its partition key.
+            after: only if it was made after this event.
+
+        Returns:
+            The version, or None if nothing made the shard.
         """
         found = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=self.graph.enriched_shard, asset_partitions=[shard]),
+            dg.AssetRecordsFilter(
+                asset_key=self.graph.enriched_shard,
+                asset_partitions=[shard],
+                after_storage_id=after,
+            ),
             limit=1,
         ).records
         event = found[0].asset_materialization if found else None
-        return "" if event is None else (event.tags or {}).get(CODE_VERSION_TAG, "")
+        return None if event is None else (event.tags or {}).get(CODE_VERSION_TAG, "")
 
     def facts(self) -> list[ArchiveFacts]:
         """The facts of all archives, from which `progress.locate` decides."""
@@ -678,6 +692,12 @@ class FeedCatalog:
         if not partitions:
             return {}
         return self.instance.get_status_by_partition(key, partitions, definition) or {}
+
+
+def _via(record: dg.EventLogRecord) -> str:
+    event = record.asset_materialization
+    value = None if event is None else event.metadata.get("via")
+    return "" if value is None else str(value.value)
 
 
 def _because(record: dg.EventLogRecord) -> str:

@@ -7,6 +7,7 @@ and what was quarantined (`quarantine.py`). Dagster documentation: "Asset checks
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from rwt_assets.delivery import (
 from rwt_assets.documents import (
     ArchiveManifest,
     Delivery,
+    Generation,
     Layout,
     archive_partition_key,
     damaged,
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
 
 DELIVERY_VERSION = "1"
 HEALED = "heal"
+HEALED_AT_MOST = 10  # times in a row
 DELIVERED_AT = "delivered_at"
 
 
@@ -276,14 +279,43 @@ def split_meanwhile(manifest: ArchiveManifest) -> SupersededError:
 
 
 def report_missing_again(catalog: FeedCatalog, account: Account) -> None:
-    """Report shards that are not stored in this generation again, once, so that they are made.
+    """Report shards that are not stored in this generation again, so that they are made.
 
     They can be missing where a person split the archive while its shards were being enriched, or
     where the declaration changed between enriching and delivering.
     """
-    healed = f"{HEALED} {account.generation.name}"
-    missing = [key for key in account.missing if catalog.reported_via(key) != healed]
-    catalog.report_shards(account.manifest, only=missing, via=healed)
+    key = archive_partition_key(account.manifest.key)
+    delivered = catalog.latest_ids(catalog.graph.delivery, {key}).get(key, 0)
+    missing = [
+        shard
+        for shard in account.missing
+        if _may_be_healed(catalog, shard, account.generation, delivered)
+    ]
+    catalog.report_shards(account.manifest, only=missing, via=_healing(account.generation))
+
+
+def _healing(generation: Generation) -> str:
+    return f"{HEALED} {generation.name}"
+
+
+def _may_be_healed(
+    catalog: FeedCatalog, shard: str, generation: Generation, delivered: int
+) -> bool:
+    """Whether it can help to report a shard again, and that has not been done too often.
+
+    It was made by this declaration since it was reported for it: then it will be missing again.
+    It was made by another: then the declaration changed there and back meanwhile. Should that
+    never end, as where two versions of a declaration run side by side, `HEALED_AT_MOST` reports
+    follow one another; a split, a delivery and a report by a person begin a new count.
+    """
+    reports = catalog.reports_of(shard, after=delivered, at_most=HEALED_AT_MOST)
+    row = list(takewhile(lambda report: report[1].partition(" ")[0] == HEALED, reports))
+    if len(row) == HEALED_AT_MOST:
+        return False
+    if not row or row[0][1] != _healing(generation):
+        return True
+    made_by = catalog.enriched_by(shard, after=row[0][0])
+    return made_by is not None and made_by != enrichment_version(catalog.feed)
 
 
 def does_not_reconcile(account: Account) -> DeliveryError:
