@@ -199,7 +199,7 @@ def test_an_object_that_is_always_missing_is_made_once_more_and_no_more(split):
 
 def test_what_was_healed_before_a_delivery_is_healed_after_it(split, monkeypatch):
     # Shards of a delivered archive are automation's at first.
-    monkeypatch.setattr("rwt_assets.orchestration.sensors.dispatch.AUTOMATION_PATIENCE_SECONDS", -1)
+    monkeypatch.setattr("rwt_assets.status.archive_status.AUTOMATION_PATIENCE_SECONDS", -1)
     first, then = split
     step(then, "enrich")
     step(first, "deliver", fails=True)
