@@ -260,5 +260,5 @@ def _no_archive(archive: Member, error: NotAZipError, where: str) -> MemberCorru
         f"the archive {archive.name!r} within cannot be read: {error.what}",
         where=where,
         fate="The whole archive within was quarantined; the others were processed.",
-        remedy="Ask the sender for the archive again, or let a rule of the feed exclude it.",
+        remedy="Ask the sender for the archive again; with limits.nesting at 0 none is opened.",
     )

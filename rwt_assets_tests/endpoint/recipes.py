@@ -110,7 +110,7 @@ class Partner:
         """What `rwt query` and `read_delivery` give; the latter reads one archive at a time."""
         tables = delivered_by(connect_objects(), [(self.feed, keys)])
         with query(tables, f"from {quoted(full_table_name(member))}") as found:
-            queried = found.to_arrow_table().to_pylist()
+            queried = [row for batch in found.batches() for row in batch.to_pylist()]
         frames = [read_delivery(key, member, feed=self.feed.name) for key in keys]
         return {
             "rwt query": queried,

@@ -306,7 +306,9 @@ def tables(draw, fields):
 
 
 def archives(fields):
-    names = st.one_of(NAMES, NAMES.map(lambda name: f"{name}.csv"), st.just("d/a_1.csv"))
+    # A table under the name of an archive within is quarantined as one that is damaged.
+    plain = NAMES.filter(lambda name: not name.lower().endswith(".zip"))
+    names = st.one_of(plain, NAMES.map(lambda name: f"{name}.csv"), st.just("d/a_1.csv"))
     return st.dictionaries(names, tables(fields), min_size=1, max_size=3)
 
 
