@@ -164,10 +164,8 @@ def test_a_report_that_waits_is_not_made_again(split):
     step(first, "deliver", fails=True)
     (asked, *_) = plan(first.catalog)
     job = first.definitions.resolve_job_def("shop_deliver")
-    failed = job.execute_in_process(
-        instance=first.instance, partition_key=KEY, raise_on_error=False
-    )
-    assert not failed.success
+    with pytest.raises(dg.Failure, match="have no Parquet"):
+        job.execute_in_process(instance=first.instance, partition_key=KEY)
     assert plan(first.catalog)[0].run_key == asked.run_key
     first.dispatch()
     assert_delivered_as(first)
