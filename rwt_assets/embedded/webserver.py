@@ -21,7 +21,7 @@ from rwt_assets.text import fit_logs
 
 OWN: Final = frozenset({b"", b"same-origin", b"none"})  # none: typed or bookmarked
 READS: Final = frozenset({"GET", "HEAD"})
-ENDS_IN_A_QUERY: Final = "/graphql"
+GRAPHQL: Final = "/graphql"
 REFUSED: Final = b"This webserver answers its own pages and programs of this machine alone.\n"
 
 
@@ -51,13 +51,19 @@ def is_our_own(scope: Message) -> bool:
         return False  # a name that leads here by DNS alone
     if origin is not None and origin not in {b"http://" + host, b"https://" + host}:
         return False
+    if scope["type"] == "http" and scope["method"] in READS and _asks_a_query(scope):
+        return False  # Dagster would carry out a mutation; its pages and clients send POST
     return headers.get(b"sec-fetch-site", b"") in OWN or (
         scope["type"] == "http"
         and scope["method"] in READS
         and headers.get(b"sec-fetch-mode") == b"navigate"
         and headers.get(b"sec-fetch-dest", b"document") == b"document"
-        and not scope["path"].rstrip("/").endswith(ENDS_IN_A_QUERY)
     )
+
+
+def _asks_a_query(scope: Message) -> bool:
+    """Whether a link, or an image in a browser that says nothing of itself, would ask GraphQL."""
+    return bool(scope["query_string"]) and scope["path"].rstrip("/").endswith(GRAPHQL)
 
 
 class GuardedWebserver(DagsterWebserver[Any, Any]):

@@ -42,7 +42,7 @@ def ask(kind, method, address, headers):
 
 ANSWERED = {
     "a program": ("POST", "/graphql", {}),
-    "a program that reads": ("GET", "/graphql?query={version}", {}),
+    "the page for queries": ("GET", "/graphql", {}),
     "our page": ("POST", "/graphql", OWN),
     "our page by another name": (
         "POST",
@@ -57,7 +57,7 @@ ANSWERED = {
     "by IPv6": ("POST", "/graphql", OWN | {"Host": "[::1]:3000", "Origin": "http://[::1]:3000"}),
     "an address that was typed": ("GET", "/overview", TYPED),
     "a link of another page": ("GET", "/assets/gtfs/delivery", LINK),
-    "a query that was typed": ("GET", "/graphql", TYPED),
+    "the page for queries, typed": ("GET", "/graphql", TYPED),
     "what our page loads": ("GET", "/a.js", {"Sec-Fetch-Site": "same-origin"}),
 }
 REFUSED = {
@@ -73,6 +73,8 @@ REFUSED = {
     "a page of another port that reads": ("GET", "/logs", {"Sec-Fetch-Site": "same-site"}),
     "a page of a browser that says little": ("POST", "/graphql", {"Origin": "http://evil.example"}),
     "a form that says not where it is": ("POST", "/graphql", {"Sec-Fetch-Site": "cross-site"}),
+    "an image in a browser that says nothing": ("GET", "/graphql?query=mutation{x}", {}),
+    "a query that was typed": ("GET", "/graphql?query=mutation{x}", TYPED),
     "a link to a query": ("GET", "/graphql?query=mutation{x}", LINK),
     "a link to a query with a slash": ("GET", "/graphql/?query=mutation{x}", LINK),
     "a frame of another page": ("GET", "/runs", LINK | {"Sec-Fetch-Dest": "iframe"}),
