@@ -22,7 +22,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ALLOWS: Final = b"access-control-"
-ELSEWHERE: Final = frozenset({b"cross-site"})
+SAME_MACHINE: Final = b"same-site"  # another port of loopback
+ELSEWHERE: Final = frozenset({b"cross-site", SAME_MACHINE})
+READS: Final = frozenset({"GET", "HEAD"})
 REFUSED: Final = b"This server answers programs of this machine, and no page of a browser.\n"
 
 
@@ -38,17 +40,29 @@ class ProgramsOnly:
             await self._application(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif comes_from_a_page(dict(scope["headers"])):
+        elif comes_from_a_page(scope):
             await _refuse(send)
         else:
             await self._application(scope, receive, _without_permissions(send))
 
 
-def comes_from_a_page(headers: dict[bytes, bytes]) -> bool:
-    """Whether a browser sends this for a page, or for a name that leads here by DNS alone."""
+def comes_from_a_page(scope: Message) -> bool:
+    """Whether a browser sends this for a page, or for a name that leads here by DNS alone.
+
+    A link of the UI to an object is answered: a page of this machine that leads to it, and no more.
+    """
+    headers = dict(scope["headers"])
+    site = headers.get(b"sec-fetch-site", b"")
+    linked = (
+        site == SAME_MACHINE
+        and scope["method"] in READS
+        and headers.get(b"sec-fetch-mode") == b"navigate"
+        and headers.get(b"sec-fetch-dest") == b"document"
+        and not scope["query_string"]
+    )
     return (
         b"origin" in headers
-        or headers.get(b"sec-fetch-site", b"") in ELSEWHERE
+        or (site in ELSEWHERE and not linked)
         or not is_local(headers.get(b"host", b"").decode("latin-1"))
     )
 

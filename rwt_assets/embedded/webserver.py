@@ -16,11 +16,17 @@ from dagster_webserver import app, cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
-from rwt_assets.embedded.loopback_server import Application, Message, Receive, Send, is_local
+from rwt_assets.embedded.loopback_server import (
+    READS,
+    Application,
+    Message,
+    Receive,
+    Send,
+    is_local,
+)
 from rwt_assets.text import fit_logs
 
 OWN: Final = frozenset({b"", b"same-origin", b"none"})  # none: typed or bookmarked
-READS: Final = frozenset({"GET", "HEAD"})
 GRAPHQL: Final = "/graphql"
 REFUSED: Final = b"This webserver answers its own pages and programs of this machine alone.\n"
 

@@ -83,6 +83,7 @@ def test_a_program_is_answered_and_no_origin_is_allowed(opened, method):
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:3000"},
         {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"},
         {"Host": "rebound.example.org:4566"},
     ],
 )
@@ -101,6 +102,14 @@ def test_a_page_of_a_browser_is_answered_nothing(opened, headers):
     assert ask(opened, "GET", "/incoming/a.txt")[1] == b"a partner's"
     url = boto3.client("sqs").get_queue_url(QueueName="queue")["QueueUrl"]
     assert "Messages" not in boto3.client("sqs").receive_message(QueueUrl=url)
+
+
+def test_a_link_of_the_ui_shows_an_object_and_a_link_sends_no_message(opened):
+    link = {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "navigate"}
+    link["Sec_Fetch_Dest"] = "document"
+    assert ask(opened, "GET", "/incoming/a.txt", **link)[1] == b"a partner's"
+    asked = urlencode({"Action": "SendMessage", "MessageBody": "{}"})
+    assert ask(opened, "GET", f"/000000000000/queue?{asked}", **link)[0] == 403
 
 
 def test_addresses_and_names_of_loopback_are_answered(opened):
