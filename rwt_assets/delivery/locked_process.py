@@ -47,6 +47,13 @@ ROW_BYTES: Final = 256 << 20
 FRAME_AT_MOST: Final = 2 * ROW_BYTES
 ERROR_CHARACTERS: Final = 8_000
 _ROWS, _END, _ERROR = b"R", b"E", b"X"
+# All that the process gets of the environment of who asks: no credentials, no tokens. Those that
+# rows are read with come with the rows.
+INHERITED: Final = (
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "TZ"),
+    *("ARROW_DEFAULT_MEMORY_POOL", "SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_EC2_METADATA_DISABLED"),
+    "RWT_STACK",  # by which a stack finds what it has started
+)
 _SERVE: Final = (
     "import sys; from rwt_assets.delivery.locked_process import serve; serve(int(sys.argv[1]))"
 )
@@ -214,7 +221,7 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[other.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=_environment(),
             )
         try:
             self.send(tables)
@@ -321,6 +328,11 @@ class _Child:
         kind = getattr(duckdb, str(told["name"]), duckdb.Error)
         known = isinstance(kind, type) and issubclass(kind, duckdb.Error)
         return kind(text) if known else duckdb.Error(text)
+
+
+def _environment() -> dict[str, str]:
+    known = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return known | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def serve(descriptor: int) -> None:

@@ -7,13 +7,15 @@ What does not: how the process is started (`server.py`). Rules: Fetch Standard, 
 
 ministack asks for no credentials and answers every origin (`Access-Control-Allow-Origin: *`): any
 page in a browser of this machine could read archives and send messages. A browser says where a
-request comes from; boto3, Arrow and the AWS CLI say nothing of the kind.
+request comes from, but not every browser and not for every address; boto3, Arrow and the AWS CLI
+say nothing of the kind and sign what they send, which no image, form or link of a page can.
 """
 
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from importlib import import_module
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 Message = MutableMapping[str, Any]
@@ -22,17 +24,26 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ALLOWS: Final = b"access-control-"
+# An object may be a page of a partner's: opened by a link, it runs nothing.
+INERT: Final = (b"content-security-policy", b"sandbox")
 SAME_MACHINE: Final = b"same-site"  # another port of loopback
-ELSEWHERE: Final = frozenset({b"cross-site", SAME_MACHINE})
+NO_PAGE: Final = frozenset({b"", b"none"})  # none: typed or bookmarked
+IPV6_LOOPBACK: Final = IPv6Address("::1")
 READS: Final = frozenset({"GET", "HEAD"})
 REFUSED: Final = b"This server answers programs of this machine, and no page of a browser.\n"
 
 
 class ProgramsOnly:
-    """An application that refuses what a page of a browser asks, and allows no other origin."""
+    """An application that refuses what a page of a browser asks, and allows no other origin.
 
-    def __init__(self, application: Application) -> None:
+    Args:
+        application: the server.
+        address: that it listens on, where that is not loopback.
+    """
+
+    def __init__(self, application: Application, address: str = "") -> None:
         self._application = application
+        self._address = address
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request: 403 if a page asks, else what the application answers."""
@@ -40,38 +51,54 @@ class ProgramsOnly:
             await self._application(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif comes_from_a_page(scope):
+        elif comes_from_a_page(scope, self._address):
             await _refuse(send)
         else:
             await self._application(scope, receive, _without_permissions(send))
 
 
-def comes_from_a_page(scope: Message) -> bool:
+def comes_from_a_page(scope: Message, address: str = "") -> bool:
     """Whether a browser sends this for a page, or for a name that leads here by DNS alone.
 
     A link of the UI to an object is answered: a page of this machine that leads to it, and no more.
+
+    Args:
+        scope: of the request.
+        address: that is the server's own, beside those of loopback.
     """
     headers = dict(scope["headers"])
-    site = headers.get(b"sec-fetch-site", b"")
+    host = headers.get(b"host", b"").decode("latin-1")
+    plain = scope["method"] in READS and not scope["query_string"]
     linked = (
-        site == SAME_MACHINE
-        and scope["method"] in READS
+        headers.get(b"sec-fetch-site") == SAME_MACHINE
         and headers.get(b"sec-fetch-mode") == b"navigate"
         and headers.get(b"sec-fetch-dest") == b"document"
-        and not scope["query_string"]
     )
     return (
         b"origin" in headers
-        or (site in ELSEWHERE and not linked)
-        or not is_local(headers.get(b"host", b"").decode("latin-1"))
+        or not (headers.get(b"sec-fetch-site", b"") in NO_PAGE or linked)
+        or not (plain or (b"authorization" in headers and not linked))
+        or not (is_local(host) or name_of(host) == address)
     )
 
 
+def name_of(host: str) -> str:
+    """The name or address in a `Host`, without its port."""
+    return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+
+
 def is_local(host: str) -> bool:
-    """Whether a `Host` cannot be another's name: an address, or a name that is loopback's."""
-    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    """Whether a `Host` is loopback's: an address, or a name that can be no other machine's.
+
+    `0.0.0.0`, `::` and IPv4 written as IPv6 lead here, too, but browsers do not tell of themselves
+    there (Secure Contexts, "Is origin potentially trustworthy?"), and no program of ours uses them.
+    """
+    name = name_of(host)
     with suppress(ValueError):
-        return bool(ip_address(name))
+        address = ip_address(name)
+        return address == IPV6_LOOPBACK or (
+            isinstance(address, IPv4Address) and address.is_loopback
+        )
     return not name or name == "localhost" or name.endswith(".localhost")
 
 
@@ -85,7 +112,7 @@ def _without_permissions(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             kept = [one for one in message["headers"] if not one[0].lower().startswith(ALLOWS)]
-            message = {**message, "headers": kept}
+            message = {**message, "headers": [*kept, INERT]}
         await send(message)
 
     return sent
@@ -95,7 +122,7 @@ def main() -> None:
     """Serve until a signal ends it; settings come from the environment."""
     ministack = import_module("ministack.app")  # it reads them as it is imported
     own = vars(ministack)
-    own["app"] = ProgramsOnly(own["app"])
+    own["app"] = ProgramsOnly(own["app"], os.environ.get("BIND_HOST", ""))
     ministack.main()
 
 

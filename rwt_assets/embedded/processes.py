@@ -207,9 +207,11 @@ def _reserve(port: int) -> bool:
         return True
     try:
         lock = os.open(
-            Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock", os.O_CREAT | os.O_RDWR
+            Path(tempfile.gettempdir()) / f"rwt-port-{port}.lock",
+            os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW,
+            0o600,
         )
-    except OSError:  # it is another person's
+    except OSError:  # it is another person's, or a link that leads elsewhere
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,7 @@ What does not: what lies in it (`stack.py`). Rules: POSIX.1-2017, `open` (`O_NOF
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
@@ -16,6 +16,7 @@ from rwt_assets.runtime import StateFolderError
 
 LOCK_FILE: Final = "lock"
 GIVE_ANOTHER: Final = "Give a folder of your own: --state or RWT_STATE."
+ROOT: Final = 0  # whose links the system itself has, such as /var/run
 OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -29,6 +30,7 @@ def make_state_folder(folder: Path) -> None:
         StateFolderError: it is another user's, others may write there, or nobody can.
     """
     with _refused(folder):
+        refuse_of_others(folder)  # before anything is made where a link of theirs leads
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_of_others(folder)
         if (folder / LOCK_FILE).exists() or not any(folder.iterdir()):
@@ -40,17 +42,24 @@ def make_state_folder(folder: Path) -> None:
 
 
 def refuse_of_others(folder: Path) -> None:
-    """Raise if a state folder is another user's, who could lead this process anywhere.
+    """Raise if a state folder, or a link on the way to it, is another user's.
+
+    They could lead this process anywhere: also to a folder of its own owner's.
 
     Raises:
         StateFolderError: it is.
     """
-    try:
+    own, way = os.geteuid(), folder.absolute()
+    for place in (way, *way.parents):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = place.lstat()
+            if stat.S_ISLNK(found.st_mode) and found.st_uid not in {own, ROOT}:
+                why = f"{place} is a link of another user (uid {found.st_uid})"
+                raise _refusal(folder, why)
+    with suppress(FileNotFoundError, NotADirectoryError):
         owner = folder.stat().st_uid
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if owner != os.geteuid():
-        raise _refusal(folder, f"the state folder belongs to another user (uid {owner})")
+        if owner != own:
+            raise _refusal(folder, f"the state folder belongs to another user (uid {owner})")
 
 
 def open_lock(folder: Path) -> IO[str]:

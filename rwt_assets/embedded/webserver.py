@@ -28,6 +28,8 @@ from rwt_assets.text import fit_logs
 
 OWN: Final = frozenset({b"", b"same-origin", b"none"})  # none: typed or bookmarked
 GRAPHQL: Final = "/graphql"
+NOTEBOOK: Final = "/notebook"  # reads a file of the code location and shows it as HTML
+SAME_ORIGIN: Final = b"same-origin"
 REFUSED: Final = b"This webserver answers its own pages and programs of this machine alone.\n"
 
 
@@ -68,8 +70,11 @@ def is_our_own(scope: Message) -> bool:
 
 
 def _asks_a_query(scope: Message) -> bool:
-    """Whether a link, or an image in a browser that says nothing of itself, would ask GraphQL."""
-    return bool(scope["query_string"]) and scope["path"].rstrip("/").endswith(GRAPHQL)
+    """Whether a link, or an image in a browser that says nothing of itself, would do something."""
+    path, site = scope["path"].rstrip("/"), dict(scope["headers"]).get(b"sec-fetch-site")
+    return bool(scope["query_string"]) and (
+        path.endswith(GRAPHQL) or (path.endswith(NOTEBOOK) and site != SAME_ORIGIN)
+    )
 
 
 class GuardedWebserver(DagsterWebserver[Any, Any]):

@@ -44,16 +44,22 @@ _AT_START: Final = re.compile(
 _OWN_CODE: Final = re.compile(r"(?<!`)`(?!`)([^`|]+)(?<!`)`(?!`)")
 
 _ADDRESS: Final = "/?=&%+-._~"
-_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"  # the last four are of full width
-# Where a spreadsheet finds a formula, and what is put before it, in the words of `re` and of RE2.
-# It may split at `;` or tabs and take our quotes for text: then a cell begins within ours, too.
+# Where a spreadsheet finds a formula: also by characters of full width and by small ones.
+_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+# What it, or a program on the way to it, may take away before that; tabs and ends of lines divide.
+_BEFORE: Final = (
+    "['\"\\x00-\\x08\\x0b\\x0c\\x0e-\\x20\\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\ufeff]*"
+)
+# What is put before it, in the words of `re` and of RE2. A spreadsheet may split at `;` or tabs and
+# take our quotes for text: then a cell begins within ours, too.
 FORMULAS: Final = (
-    (rf"\A('*[{_SIGNS}\t\r\n])", r"'\1"),
-    (rf"([;\t\r\n]\"*)('*[{_SIGNS}])", r"\1'\2"),
+    (rf"\A({_BEFORE}[{_SIGNS}\t\r\n])", r"'\1"),
+    (rf"([;\t\r\n])({_BEFORE}[{_SIGNS}])", r"\1'\2"),
 )
 _ESCAPED: Final = (
-    (rf"\A'('*[{_SIGNS}\t\r\n])", r"\1"),
-    (rf"([;\t\r\n]\"*)'('*[{_SIGNS}])", r"\1\2"),
+    (rf"\A'({_BEFORE}[{_SIGNS}\t\r\n])", r"\1"),
+    (rf"([;\t\r\n]\"*)'({_BEFORE}[{_SIGNS}])", r"\1\2"),  # quotes: as it once was written
 )
 
 
@@ -221,9 +227,9 @@ def _in_ansi_c(one: str) -> str:
 def spreadsheet_cell(cell: str) -> str:
     """A cell that a spreadsheet takes for a text and not for a formula.
 
-    One that begins with one of `= + - @`, a tab, CR or LF, or with apostrophes and one of these,
-    has an apostrophe before it. So has each `= + - @` that follows a semicolon, a tab or an end of
-    a line, for there a spreadsheet may begin another cell.
+    One that begins with one of `= + - @`, a tab, CR or LF has an apostrophe before it, also where
+    blanks, quotes or characters that nobody sees come first. So has what follows a semicolon, a tab
+    or an end of a line in the same way, for there a spreadsheet may begin another cell.
     """
     return _each_replaced(cell, FORMULAS)
 

@@ -84,7 +84,12 @@ def test_a_program_is_answered_and_no_origin_is_allowed(opened, method):
         {"Origin": "http://127.0.0.1:3000"},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"},
+        {"Sec_Fetch_Site": "same-origin"},  # an object that is a page
         {"Host": "rebound.example.org:4566"},
+        {"Host": "0.0.0.0:4566"},  # to which browsers tell nothing of themselves
+        {"Host": "[::]:4566"},
+        {"Host": "[::ffff:7f00:1]:4566"},
+        {"Host": "192.168.0.7:4566"},
     ],
 )
 def test_a_page_of_a_browser_is_answered_nothing(opened, headers):
@@ -112,8 +117,30 @@ def test_a_link_of_the_ui_shows_an_object_and_a_link_sends_no_message(opened):
     assert ask(opened, "GET", f"/000000000000/queue?{asked}", **link)[0] == 403
 
 
+def test_a_browser_that_tells_nothing_of_itself_reads_an_object_and_no_more(opened):
+    asked = urlencode({"Action": "CreateQueue", "QueueName": "theirs"})
+    assert ask(opened, "GET", f"/?{asked}")[0] == 403
+    kind = {"Content_Type": "application/x-www-form-urlencoded"}
+    assert ask(opened, "POST", "/", asked, **kind)[0] == 403
+    assert ask(opened, "PUT", "/incoming/b.txt", "b")[0] == 403
+    assert ask(opened, "GET", "/incoming/a.txt")[0] == 200
+    (queue,) = boto3.client("sqs").list_queues()["QueueUrls"]
+    assert queue.endswith("/queue")
+
+
+def test_an_object_that_is_a_page_runs_nothing(opened):
+    assert "content-security-policy" in ask(opened, "GET", "/incoming/a.txt")[2]
+
+
 def test_addresses_and_names_of_loopback_are_answered(opened):
-    for host in ("localhost", "localhost:4566", "127.0.0.1:1", "[::1]:4566", "incoming.localhost"):
+    for host in (
+        "localhost",
+        "localhost:4566",
+        "127.0.0.1:1",
+        "127.0.0.2",
+        "[::1]:4566",
+        "incoming.localhost",
+    ):
         assert ask(opened, "GET", "/_ministack/health", Host=host)[0] == 200, host
 
 

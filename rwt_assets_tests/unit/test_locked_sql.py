@@ -7,6 +7,7 @@ from threading import Event
 from types import SimpleNamespace
 
 import duckdb
+import psutil
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -275,6 +276,18 @@ def test_the_process_of_a_statement_does_not_outlive_it(tables):
         process = found._child._process
         assert process.poll() is None
     assert process.returncode == -SIGKILL
+
+
+def test_the_process_of_a_statement_is_given_no_credentials(tables, monkeypatch):
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "RWT_STORAGE_URL", "GITHUB_TOKEN"):
+        monkeypatch.setenv(name, MARK)
+    monkeypatch.setenv("RWT_STACK", "the state folder")
+    with query(tables, ENDLESS[1]) as found:
+        next(found.rows())
+        environment = psutil.Process(found._child._process.pid).environ()
+    assert MARK not in environment.values()
+    assert environment["RWT_STACK"] == "the state folder"
+    assert "HOME" not in environment
 
 
 def test_a_process_that_somebody_else_kills_is_said_to_be_killed(tables):

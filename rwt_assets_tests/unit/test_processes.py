@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -117,6 +118,20 @@ def test_processes_of_others_are_left_alone(tmp_path):
         assert end_leftovers(tmp_path) == 0
         assert other.poll() is None
         other.kill()
+
+
+def test_a_lock_of_a_port_that_is_a_link_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    elsewhere, port = tmp_path / "elsewhere", choose_port(0)
+    (tmp_path / f"rwt-port-{port}.lock").symlink_to(elsewhere)
+    assert choose_port(port) != port
+    assert not elsewhere.exists()
+
+
+def test_a_lock_of_a_port_is_its_owners_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    port = choose_port(choose_port(0))
+    assert (tmp_path / f"rwt-port-{port}.lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_local_environment_leads_nowhere_else():

@@ -66,6 +66,34 @@ def test_one_of_another_user_is_refused(of_another):
     assert [path.name for path in of_another.iterdir()] == [stack.STACK_FILE]
 
 
+@pytest.fixture
+def link_of_another(tmp_path, monkeypatch):
+    """A link of another user to a folder of our own."""
+    own, link = tmp_path / "own", tmp_path / "link"
+    own.mkdir(mode=0o700)
+    link.symlink_to(own)
+    if os.geteuid() == 0:
+        os.lchown(link, SOMEBODY, SOMEBODY)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    return link
+
+
+@pytest.mark.parametrize("below", ["", "state", "a/state"])
+def test_one_to_which_a_link_of_another_user_leads_is_refused(link_of_another, below):
+    with pytest.raises(StateFolderError, match="is a link of another user"):
+        make_state_folder(link_of_another / below)
+    assert [*link_of_another.iterdir()] == []
+
+
+def test_a_link_of_our_own_is_followed(tmp_path):
+    own, link = tmp_path / "own", tmp_path / "link"
+    own.mkdir()
+    link.symlink_to(own)
+    make_state_folder(link / "state")
+    assert mode(own / "state") == 0o700
+
+
 @pytest.mark.parametrize("target", ["there", "not there"])
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path, target):
     elsewhere, state = tmp_path / "elsewhere", tmp_path / "state"

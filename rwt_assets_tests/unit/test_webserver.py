@@ -58,6 +58,11 @@ ANSWERED = {
     "an address that was typed": ("GET", "/overview", TYPED),
     "a link of another page": ("GET", "/assets/gtfs/delivery", LINK),
     "the page for queries, typed": ("GET", "/graphql", TYPED),
+    "a notebook in our page": (
+        "GET",
+        "/notebook?path=a.ipynb",
+        {"Sec-Fetch-Site": "same-origin"},
+    ),
     "what our page loads": ("GET", "/a.js", {"Sec-Fetch-Site": "same-origin"}),
 }
 REFUSED = {
@@ -77,6 +82,17 @@ REFUSED = {
     "a query that was typed": ("GET", "/graphql?query=mutation{x}", TYPED),
     "a link to a query": ("GET", "/graphql?query=mutation{x}", LINK),
     "a link to a query with a slash": ("GET", "/graphql/?query=mutation{x}", LINK),
+    "a link to a file shown as a notebook": ("GET", "/notebook?path=a.ipynb", LINK),
+    "the same by an older name": ("GET", "/dagit/notebook?path=a.ipynb", {}),
+    "an address that stands for all": ("GET", "/runs", {"Host": "0.0.0.0:3000"}),
+    "all addresses of IPv6": ("GET", "/runs", {"Host": "[::]:3000"}),
+    "loopback as IPv6 writes IPv4": ("GET", "/runs", {"Host": "[::ffff:7f00:1]:3000"}),
+    "an address of the network": ("GET", "/runs", {"Host": "192.168.0.7:3000"}),
+    "our page at an address that stands for all": (
+        "POST",
+        "/graphql",
+        {"Host": "0.0.0.0:3000", "Origin": "http://0.0.0.0:3000"},
+    ),
     "a frame of another page": ("GET", "/runs", LINK | {"Sec-Fetch-Dest": "iframe"}),
     "an image of another page": (
         "GET",
