@@ -24,6 +24,7 @@ from rwt_assets.catalog.missing_deliveries import look_for_documents, other_on_r
 from rwt_assets.catalog.standing import (
     ArchiveProgress,
     CountedStage,
+    CountedWait,
     ShardState,
     StageCounts,
     StageName,
@@ -50,6 +51,7 @@ __all__ = [
     "Attempts",
     "Budget",
     "CountedStage",
+    "CountedWait",
     "FeedCatalog",
     "Figures",
     "IntakeReport",

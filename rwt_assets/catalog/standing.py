@@ -38,6 +38,8 @@ CountedStage = Literal[
     "arrived", "splitting", "enriching", "delivering", "delivered", "failed", "forgotten"
 ]
 ShardState = Literal["enriched", "waiting", "failed", "forgotten"]
+# What a waiting archive waits for; `dispatch` if its next poll asks for a run.
+CountedWait = Literal[WaitKind, "dispatch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,10 @@ class StandingCounts:
 
 @dataclass(frozen=True, slots=True)
 class StageCounts:
-    """How many archives are at each stage, and how many shards are in each state."""
+    """How many archives are at each stage, how many wait for what, and the states of shards."""
 
     archives: Counter[CountedStage]
+    waits: Counter[CountedWait]
     shards: Counter[ShardState]
 
 
@@ -128,13 +131,14 @@ def count_standing(catalog: FeedCatalog) -> StandingCounts:
 
 
 def count_stages(catalog: FeedCatalog) -> StageCounts:
-    """How many archives are at each stage, and how many shards are in each state, by one look.
+    """How many archives are at each stage and wait for what, and the states of shards.
 
     Shards whose archive is not in the catalog are not counted; `count_standing` tells them.
     """
     look = catalog.look()
     busy = any(archive.running for archive in look.others.values())
     archives = Counter[CountedStage]({"delivered": len(look.at_rest)})
+    waits = Counter[CountedWait]()
     shards = Counter[ShardState](
         {"enriched": sum(len(archive.shards) for archive in look.at_rest.values())}
     )
@@ -142,10 +146,12 @@ def count_stages(catalog: FeedCatalog) -> StageCounts:
         verdict, _ = _judge(catalog, archive, status, PATIENCE_SECONDS, busy=busy)
         stuck = verdict if verdict in ("failed", "forgotten") else None
         archives[stuck or locate(archive).stage.value] += 1
+        if verdict == "waiting":
+            waits[status.waits_for.kind if status.waits_for else "dispatch"] += 1
         for shard in archive.shards:
             enriched = shard.enriched is not None and not shard.stale
             shards["enriched" if enriched else stuck or "waiting"] += 1
-    return StageCounts(archives, shards)
+    return StageCounts(archives, waits, shards)
 
 
 def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from rwt_assets.catalog import CountedStage, ShardState
+from rwt_assets.catalog import CountedStage, CountedWait, ShardState
 from rwt_assets.monitoring.readings import BUCKETS, DeliveryTally, FeedReading, Reading
 from rwt_assets.runtime import from_extra
 from rwt_assets.status import Problem, ProblemKind
@@ -40,6 +40,12 @@ FIGURES: Final = (
         "gauge",
         ("feed", "stage"),
         f"Archives in the catalog, by stage: {', '.join(get_args(CountedStage))}.",
+    ),
+    Figure(
+        "rwt_archives_waiting",
+        "gauge",
+        ("feed", "waits_for"),
+        f"Archives in work, by what they wait for: {', '.join(get_args(CountedWait))}.",
     ),
     Figure(
         "rwt_shards",
@@ -185,6 +191,8 @@ def _samples(reading: Reading) -> dict[str, list[Sample]]:
 def _of_feed(found: FeedReading) -> Iterator[tuple[str, tuple[str, ...], float]]:
     for stage in get_args(CountedStage):
         yield "rwt_archives", (stage,), found.counts.archives[stage]
+    for kind in get_args(CountedWait):
+        yield "rwt_archives_waiting", (kind,), found.counts.waits[kind]
     for state in get_args(ShardState):
         yield "rwt_shards", (state,), found.counts.shards[state]
     tally, queue = found.deliveries, found.queue

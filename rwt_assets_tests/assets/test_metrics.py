@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client.parser import text_string_to_metric_families
 
+from rwt_assets.catalog import standing, take_standing
 from rwt_assets.catalog.intake import sweep
 from rwt_assets.component import build_feed_definitions
 from rwt_assets.monitoring.metrics import FIGURES
@@ -86,6 +87,8 @@ def test_the_figures_are_those_of_the_catalog_the_queue_and_the_instance(busy):
     assert found["rwt_archives", "shop", "delivered"] == 2
     assert found["rwt_archives", "shop", "failed"] == 1
     assert found["rwt_archives", "shop", "arrived"] == 1
+    waits = {key[2]: n for key, n in found.items() if key[0] == "rwt_archives_waiting" and n}
+    assert waits == {"dispatch": 1}
     assert found["rwt_shards", "shop", "enriched"] == 4
     assert found["rwt_deliveries_total", "shop"] == 2
     assert found["rwt_rows_delivered_total", "shop"] == 6
@@ -97,6 +100,17 @@ def test_the_figures_are_those_of_the_catalog_the_queue_and_the_instance(busy):
     assert time() - 600 < found["rwt_newest_delivery_timestamp_seconds", "shop"] <= time()
     heartbeats = [key for key in found if key[0] == "rwt_daemon_heartbeat_timestamp_seconds"]
     assert len(heartbeats) == 2
+
+
+def test_what_archives_wait_for_is_counted_and_told_by_every_command(busy, monkeypatch):
+    monkeypatch.setattr(standing, "RUNS_UNDER_WAY", 0)
+    with watching(readings_of(busy)) as watcher:
+        found = samples_of(watcher)
+    waits = {key[2]: n for key, n in found.items() if key[0] == "rwt_archives_waiting" and n}
+    assert waits == {"capacity": 1}
+    (waiting,) = [one for one in take_standing(busy.catalog).waiting if one.asset == "zip_archive"]
+    assert waiting.waits_for == "capacity"
+    assert waiting.reason == "0 archives have a run, and 0 may"
 
 
 def test_every_metric_is_there_is_documented_and_has_the_labels_that_are_told(busy):
