@@ -375,11 +375,7 @@ def _judge(
     asks = need if wait is None or wait.kind == "automation" else None
     if asks is not None and not (status.outage or busy or catalog.age_of(asks) < patience):
         return "forgotten", f"nobody asked to {asks.step.value} it"
-    if wait is not None:
-        return "waiting", wait.sentence
-    outage = f"; an outage: {status.reason}" if status.outage else ""
-    step = need.step.value if need is not None else ""
-    return "waiting", f"to {step}: the next look of dispatch asks for it{outage}"
+    return "waiting", status.explanation
 
 
 def needs_something_else(catalog: FeedCatalog, facts: ArchiveFacts, need: Need) -> bool:

@@ -180,7 +180,7 @@ def trace_archive(
         feed=catalog.feed.name,
         archive=archive,
         progress=archive_progress(catalog, partition_key),
-        waits_for="" if status is None or status.waits_for is None else status.waits_for.sentence,
+        waits_for="" if status is None else status.explanation,
         arrivals=arrivals,
         stages=_stages(catalog, partition_key, arrivals, runs),
         revision="" if manifest is None else manifest.revision,

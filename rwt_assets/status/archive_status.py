@@ -84,6 +84,16 @@ class ArchiveStatus:
         """Dispatch asks for it now."""
         return self.next_step is not None and self.waits_for is None
 
+    @property
+    def explanation(self) -> str:
+        """What it waits for, in a sentence; "" if it is settled, failed or nothing is known."""
+        if self.waits_for is not None:
+            return self.waits_for.sentence
+        if self.next_step is None:
+            return ""
+        outage = f"; an outage: {self.reason}" if self.outage else ""
+        return f"to {self.next_step.value}: the next poll of dispatch asks for it{outage}"
+
 
 @dataclass
 class Capacity:
@@ -180,7 +190,7 @@ def status_of(  # noqa: PLR0913 - each fact has a name
         return ArchiveStatus("failed", need, reason=tried.reason)
     wait = wait or _outage(tried, now)
     if exhausted or (wait is None and asked and changed(need)):
-        wait = WaitsFor("change", "it changed while it was looked at; the next look decides")
+        wait = WaitsFor("change", "it changed during the poll; the next poll decides")
     if wait is None:
         capacity.taken.append(priority_of(facts))
     else:

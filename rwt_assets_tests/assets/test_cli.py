@@ -62,7 +62,7 @@ def test_status_counts_and_tells_reasons(home):
     result = rwt("status", "--json")
     assert result.exit_code == 0
     (entry,) = json.loads(result.output)["gtfs"]["waiting"]
-    reason = "to split: the next look of dispatch asks for it"
+    reason = "to split: the next poll of dispatch asks for it"
     assert entry == {"asset": "zip_archive", "partition": "gtfs/a.zip", "reason": reason}
     assert "gtfs        │    0 │       1 │      0 │         0" in rwt("status").output
 
