@@ -102,8 +102,8 @@ class ZipFeed(dg.Component):
             raise FeedError(
                 f"a value filled into the feed's declaration is wrong: {error}",
                 where=_place(context, str(filled.get("name", "")), error.errors()[0]["loc"]),
-                fate="No definitions of this feed were made.",
-                remedy="Look at the environment variables that the declaration names.",
+                effect="No definitions of this feed were made.",
+                fix="Look at the environment variables that the declaration names.",
             ) from error
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -165,8 +165,8 @@ def _refuse_overlap(feed: Feed, others: Sequence[Feed], context: dg.ComponentLoa
         raise FeedError(
             f"{what}: prefix {prefixes[0]!r} and prefix {prefixes[1]!r} of bucket {bucket}",
             where=_place(context, feed.name, (setting, "prefix")),
-            fate="No definitions of this feed were made.",
-            remedy="Give each a prefix that does not begin with the other's.",
+            effect="No definitions of this feed were made.",
+            fix="Give each a prefix that does not begin with the other's.",
         )
 
 
@@ -186,8 +186,8 @@ def _refuse_one_name(feed: Feed, others: Sequence[Feed], context: dg.ComponentLo
                 f"two queues would have one sensor, {queue_sensor_name(own)}: {feed.source.queue} "
                 f"(of {', '.join(own)}) and {queue} (of {', '.join(names)})",
                 where=_place(context, feed.name, ("name",)),
-                fate="No definitions of this feed were made.",
-                remedy="Give one of these feeds another name.",
+                effect="No definitions of this feed were made.",
+                fix="Give one of these feeds another name.",
             )
 
 
@@ -199,8 +199,8 @@ def _refuse_two_ways(feed: Feed, others: Sequence[Feed], context: dg.ComponentLo
             raise FeedError(
                 f"the feeds {feed.name} and {other.name} may mean one queue by {one} and {two}",
                 where=_place(context, feed.name, ("source", "queue")),
-                fate="No definitions of this feed were made.",
-                remedy="Name it in the same way; or name each by its ARN, if they are two.",
+                effect="No definitions of this feed were made.",
+                fix="Name it in the same way; or name each by its ARN, if they are two.",
             )
 
 

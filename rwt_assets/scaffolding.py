@@ -67,8 +67,8 @@ class ZipFeedScaffolder(dg.Scaffolder[ZipFeedParams]):
                 raise FeedError(
                     "a feed is declared in YAML",
                     where=str(path),
-                    fate="Nothing was written.",
-                    remedy="Leave out --format python.",
+                    effect="Nothing was written.",
+                    fix="Leave out --format python.",
                 )
             name = feed_name(path.parent.name if request.append else path.name)
             text = _declared(name, request.params.sample)
@@ -94,8 +94,8 @@ def _declared(name: str, sample: str) -> str:
         raise FeedError(
             f"the sample cannot be read: {error}",
             where=sample,
-            fate="Nothing was written.",
-            remedy="Give the path of an archive to --sample.",
+            effect="Nothing was written.",
+            fix="Give the path of an archive to --sample.",
         ) from error
 
 

@@ -495,7 +495,7 @@ class InMemoryFeed:
             raise FeedError(
                 f"there is no feed {name!r}" if name else "it is not clear which feed is meant",
                 where=f"declared are: {names}",
-                remedy="Give the name of one of them.",
+                fix="Give the name of one of them.",
             )
         return cls(found[0])
 

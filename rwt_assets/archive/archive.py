@@ -145,7 +145,7 @@ def read_member(
     except MissingExtraError as error:
         raise _member_error(
             MemberUnsupportedError, f"member {member.name!r} cannot be read: {error.what}", where,
-            f"{error.remedy} {THEN_AGAIN}",
+            f"{error.fix} {THEN_AGAIN}",
         ) from error  # fmt: skip
     except encryption.TamperedError as error:
         raise _corrupt(member, where, str(error)) from error
@@ -332,8 +332,8 @@ def _refuse_unnamed(behind: bytes, member: ZipMember, end: int, where: str) -> N
             f"the archive has more members than its directory names: one begins at "
             f"{end - len(behind) + found}, behind {member.name!r}",
             where=where,
-            fate="Nothing of it is delivered.",
-            remedy="Ask the sender for a whole archive and upload it under the same key.",
+            effect="Nothing of it is delivered.",
+            fix="Ask the sender for a whole archive and upload it under the same key.",
         )
 
 
@@ -367,8 +367,8 @@ def _defect_error(member: ZipMember, defect: Defect, where: str) -> MemberError 
     return LimitError(
         f"member {member.name!r} was not read: {defect.why}",
         where=where,
-        fate="The whole member was quarantined; the others were processed.",
-        remedy="If it is right, raise limits.name_bytes of the feed.",
+        effect="The whole member was quarantined; the others were processed.",
+        fix="If it is right, raise limits.name_bytes of the feed.",
     )
 
 
@@ -393,6 +393,6 @@ def _no_password(member: ZipMember, where: str, why: str) -> MemberPasswordError
     )  # fmt: skip
 
 
-def _member_error(kind: type[Kind], what: str, where: str, remedy: str) -> Kind:
-    fate = "The whole member was quarantined; the others were processed."
-    return kind(what, where=where, fate=fate, remedy=remedy)
+def _member_error(kind: type[Kind], what: str, where: str, fix: str) -> Kind:
+    effect = "The whole member was quarantined; the others were processed."
+    return kind(what, where=where, effect=effect, fix=fix)

@@ -95,8 +95,8 @@ def nothing_reads(address: str, feeds: Sequence[Feed]) -> FeedError:
     return FeedError(
         f"no feed would read it: {reads}",
         where=address,
-        fate="Nothing was uploaded.",
-        remedy="Rename the file, or fix source.suffix of the feed.",
+        effect="Nothing was uploaded.",
+        fix="Rename the file, or fix source.suffix of the feed.",
     )
 
 
@@ -106,14 +106,14 @@ def undecided(feeds: Sequence[Feed], *, where: str = "") -> FeedError:
         return FeedError(
             "no feed is declared",
             where=where,
-            fate="Nothing was done.",
-            remedy="Write rwt_assets/defs/<name>/defs.yaml; `rwt feed infer FILE.zip` makes one.",
+            effect="Nothing was done.",
+            fix="Write rwt_assets/defs/<name>/defs.yaml; `rwt feed infer FILE.zip` makes one.",
         )
     return FeedError(
         "it cannot be told which feed is meant",
         where=where,
-        fate="Nothing was done.",
-        remedy=f"Name it: {' or '.join(f'--feed {feed.name}' for feed in feeds)}.",
+        effect="Nothing was done.",
+        fix=f"Name it: {' or '.join(f'--feed {feed.name}' for feed in feeds)}.",
     )
 
 

@@ -222,8 +222,8 @@ def _like_a_folder(member: Member, where: str) -> MemberUnsupportedError:
     return MemberUnsupportedError(
         f"its name ends in a slash, as a folder's does, and it holds {size:,} bytes",
         where=f"{where}, member {member.name!r}",
-        fate="The whole member was quarantined; the others were processed.",
-        remedy="Ask the sender for it under the name of a file.",
+        effect="The whole member was quarantined; the others were processed.",
+        fix="Ask the sender for it under the name of a file.",
     )
 
 
@@ -237,8 +237,8 @@ def _in_a_folder(
             f"the rule for {passed_over.patterns} took nothing, and {member.stored_name!a} is "
             f"named so but for blanks, backslashes or characters that nobody sees; {instead}",
             where=f"{where}, member {member.name!r}",
-            fate="The whole member was quarantined; the others were processed.",
-            remedy=(
+            effect="The whole member was quarantined; the others were processed.",
+            fix=(
                 "Ask the sender for it under its right name, or name it as it is in include (or in "
                 "exclude, if it is not meant)."
             ),
@@ -247,8 +247,8 @@ def _in_a_folder(
         f"the rule for {passed_over.patterns} took nothing, and {spelled(base)} lies in the folder "
         f"{spelled(folder)}, where {instead}",
         where=f"{where}, member {member.name!r}",
-        fate="The whole member was quarantined; the others were processed.",
-        remedy=(
+        effect="The whole member was quarantined; the others were processed.",
+        fix=(
             "Set `match: name` for the rule, which takes it in any folder, or name the folder in "
             "include (or in exclude, if it is not meant)."
         ),
@@ -259,6 +259,6 @@ def _no_archive(archive: Member, error: NotAZipError, where: str) -> MemberCorru
     return MemberCorruptError(
         f"the archive {archive.name!r} within cannot be read: {error.what}",
         where=where,
-        fate="The whole archive within was quarantined; the others were processed.",
-        remedy="Ask the sender for the archive again; with limits.nesting at 0 none is opened.",
+        effect="The whole archive within was quarantined; the others were processed.",
+        fix="Ask the sender for the archive again; with limits.nesting at 0 none is opened.",
     )

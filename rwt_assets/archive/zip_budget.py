@@ -84,6 +84,6 @@ def over_limit(setting: str, limit: int, what: str, where: str, who: str) -> Lim
     return LimitError(
         f"{who} has {what}; limits.{setting} of the feed is {limit}",
         where=where,
-        fate="It was not unpacked.",
-        remedy=f"If it is right, raise limits.{setting} of the feed.",
+        effect="It was not unpacked.",
+        fix=f"If it is right, raise limits.{setting} of the feed.",
     )

@@ -147,8 +147,8 @@ def read_directory(
         raise NotAZipError(
             f"the object is no readable ZIP archive: {damage}",
             where=f"{where}, {source.size} bytes",
-            fate="Nothing of it was processed.",
-            remedy="Ask the sender for a whole archive and upload it under the same key.",
+            effect="Nothing of it was processed.",
+            fix="Ask the sender for a whole archive and upload it under the same key.",
         ) from None
     readable = [member for member in members if member.defect is None]
     budget.spend(len(members), sum(member.uncompressed_bytes for member in readable), where)

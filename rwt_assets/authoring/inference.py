@@ -172,8 +172,8 @@ def infer_feed(sample: Sample) -> Inference:
         raise NoMatchingMemberError(
             f"no member of the archive reads as a table ({told or 'it is empty'})",
             where=str(sample.file),
-            fate="No declaration was written.",
-            remedy="Declare the feed by hand; docs/feeds.md has one in ten lines.",
+            effect="No declaration was written.",
+            fix="Declare the feed by hand; docs/feeds.md has one in ten lines.",
         )
     rules = _grouped(tables)
     _settle_types(rules)

@@ -5,7 +5,7 @@ What belongs here: looking. What does not: what a refusal means (`doctor_finding
 permissions to publish event notification messages to a destination".
 
 What belongs to another account (a bucket that is reached by a role, a queue with an owner) is its
-owner's to fix: the remedy says what to ask for, with the statement to copy.
+owner's to fix: the fix says what to ask for, with the statement to copy.
 
 Nothing is changed but one small object under `<target prefix>/.doctor/`, which is removed again.
 Credentials are never shown.
@@ -79,8 +79,8 @@ def examine(
     try:
         session = boto3.Session()
     except ProfileNotFound as error:
-        remedy = "Set AWS_PROFILE to a profile of this machine, or to nothing."
-        return [Finding("credentials", ok=False, found=str(error), remedy=remedy)]
+        fix = "Set AWS_PROFILE to a profile of this machine, or to nothing."
+        return [Finding("credentials", ok=False, found=str(error), fix=fix)]
     first = [
         look("credentials", lambda: _credentials(session)),
         look("region", lambda: _region(session)),
@@ -313,8 +313,8 @@ class _Patient:
         """
         region, own = parse_queue(queue).region, self._sqs.meta.region_name
         if self._queue_owner and region and region != own:
-            remedy = f"Set AWS_REGION to {region}, or name a queue of {own}."
-            raise WrongError(f"is in {region}, and AWS_REGION is {own}", remedy)
+            fix = f"Set AWS_REGION to {region}, or name a queue of {own}."
+            raise WrongError(f"is in {region}, and AWS_REGION is {own}", fix)
         try:
             yield
         except ClientError as error:
@@ -326,8 +326,8 @@ class _Patient:
             place = Place.QUEUE if queue == self._feed.source.queue else Place.DEAD_LETTERS
             arn = queue_arn(queue, own, self._queue_owner)
             statement = owner_statement(arn, caller_account() or ACCOUNT, place)
-            remedy = "Its owner has to add this statement to its policy:"
-            raise WrongError(found, remedy, statement) from error
+            fix = "Its owner has to add this statement to its policy:"
+            raise WrongError(found, fix, statement) from error
 
 
 def _take(access: Access) -> str:

@@ -1,4 +1,4 @@
-"""What an answer of AWS comes to: a finding of the doctor, with its remedy.
+"""What an answer of AWS comes to: a finding of the doctor, with its fix.
 
 What belongs here: findings, and what a refusal means. What does not: asking (`doctor.py`) and
 showing (`aws.py`). Rules: Amazon S3 API Reference and Amazon SQS API Reference, "Error
@@ -65,7 +65,7 @@ MISSING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `remedy` is "" where nothing has to be done.
+    """One thing that was looked at. `fix` is "" where nothing has to be done.
 
     `statement` is one of IAM that has to be added to a policy; None if none has to.
     """
@@ -73,16 +73,16 @@ class Finding:
     name: str
     ok: bool
     found: str
-    remedy: str = ""
+    fix: str = ""
     statement: Mapping[str, Any] | None = None
 
 
 class WrongError(Exception):
     """What was looked at is there, and is not as it should be."""
 
-    def __init__(self, found: str, remedy: str, statement: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, found: str, fix: str, statement: Mapping[str, Any] | None = None) -> None:
         self.found = found
-        self.remedy = remedy
+        self.fix = fix
         self.statement = statement
         super().__init__(found)
 
@@ -136,11 +136,9 @@ def look(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, ok=True, found=check())
     except WrongError as wrong:
-        return Finding(
-            name, ok=False, found=wrong.found, remedy=wrong.remedy, statement=wrong.statement
-        )
+        return Finding(name, ok=False, found=wrong.found, fix=wrong.fix, statement=wrong.statement)
     except RwtError as error:
-        return Finding(name, ok=False, found=error.what, remedy=error.remedy)
+        return Finding(name, ok=False, found=error.what, fix=error.fix)
     except ClientError as error:
         return _refused(name, error)
     except BotoCoreError as error:
@@ -149,35 +147,33 @@ def look(name: str, check: Callable[[], str]) -> Finding:
 
 def _unanswered(name: str, error: BotoCoreError) -> Finding:
     if isinstance(error, NO_CREDENTIALS):
-        remedy = "Get new credentials (`aws sso login`, the role of the machine, .env.example)."
-        return Finding(name, ok=False, found=str(error), remedy=remedy)
+        fix = "Get new credentials (`aws sso login`, the role of the machine, .env.example)."
+        return Finding(name, ok=False, found=str(error), fix=fix)
     if isinstance(error, ConnectionError | HTTPClientError):
-        remedy = "Look at AWS_ENDPOINT_URL, AWS_REGION and the network."
-        return Finding(name, ok=False, found=f"cannot be reached: {error}", remedy=remedy)
-    remedy = 'See the Boto3 documentation of this error, "Error handling".'
-    return Finding(name, ok=False, found=str(error), remedy=remedy)
+        fix = "Look at AWS_ENDPOINT_URL, AWS_REGION and the network."
+        return Finding(name, ok=False, found=f"cannot be reached: {error}", fix=fix)
+    fix = 'See the Boto3 documentation of this error, "Error handling".'
+    return Finding(name, ok=False, found=str(error), fix=fix)
 
 
 def _refused(name: str, error: ClientError) -> Finding:
     code, operation = code_of(error), error.operation_name
     if code in MISSING:
-        return Finding(name, ok=False, found="is not there", remedy=SET_UP)
+        return Finding(name, ok=False, found="is not there", fix=SET_UP)
     needed = KEY_ACTION.search(str(error))
     if needed:
-        remedy = f"Allow {needed[0]} on the key: name it (`kms_key`, `queue_kms_key` of the feed) "
-        remedy += "and `rwt aws setup --policy` prints it; the key's own policy may refuse, too."
-        return Finding(name, ok=False, found=f"{operation}: {needed[0]} is denied", remedy=remedy)
+        fix = f"Allow {needed[0]} on the key: name it (`kms_key`, `queue_kms_key` of the feed) "
+        fix += "and `rwt aws setup --policy` prints it; the key's own policy may refuse, too."
+        return Finding(name, ok=False, found=f"{operation}: {needed[0]} is denied", fix=fix)
     if code in DENIED and operation == "AssumeRole":
-        return Finding(name, ok=False, found=NOT_TAKEN, remedy=TRUST)
+        return Finding(name, ok=False, found=NOT_TAKEN, fix=TRUST)
     if code in DENIED:
         found = f"{operation} is denied"
-        return Finding(name, ok=False, found=found, remedy=allow(operation))
+        return Finding(name, ok=False, found=found, fix=allow(operation))
     if code in UNKNOWN:
-        remedy = "Look at the credentials in the environment: AWS does not know them, or no more."
-        return Finding(name, ok=False, found=f"{operation}: {code}", remedy=remedy)
-    return Finding(
-        name, ok=False, found=str(error), remedy="See the AWS documentation of this error."
-    )
+        fix = "Look at the credentials in the environment: AWS does not know them, or no more."
+        return Finding(name, ok=False, found=f"{operation}: {code}", fix=fix)
+    return Finding(name, ok=False, found=str(error), fix="See the AWS documentation of this error.")
 
 
 def code_of(error: ClientError) -> str:

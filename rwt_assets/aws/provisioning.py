@@ -188,8 +188,8 @@ def _unseen(source: Source) -> StackError:
         f"account {source.queue_account} does not let these credentials see the queue, or it is "
         "not there",
         where=f"queue {source.queue}",
-        fate="Nothing was changed.",
-        remedy="Its owner has to allow it: `rwt doctor` prints the statement.",
+        effect="Nothing was changed.",
+        fix="Its owner has to allow it: `rwt doctor` prints the statement.",
     )
 
 
@@ -372,8 +372,8 @@ def _refuse_ambiguous(s3: "S3Client", sqs: "SQSClient", feed: Feed) -> None:
                 f"{other.get('Id', '')!r}: both are for objects that begin with "
                 f"{feed.source.prefix!r} and may end alike",
                 where=f"bucket {feed.source.bucket}",
-                fate="The notification was not changed.",
-                remedy=(
+                effect="The notification was not changed.",
+                fix=(
                     "Give the feeds one queue, or prefixes of which none begins with the other; or "
                     "`case: exact`, so that S3 tells them apart by their suffix."
                 ),
@@ -485,6 +485,6 @@ def _refusal_explained(feed: Feed) -> Iterator[None]:
         raise StackError(
             f"S3 or SQS refused while feed {feed.name} was set up: {error}",
             where=f"bucket {feed.source.bucket}, queue {feed.source.queue}",
-            fate="What had been made before it refused stays; running it again goes on from there.",
-            remedy="Look at AWS_ENDPOINT_URL, AWS_REGION and the credentials in the environment.",
+            effect="What was made before stays; running it again goes on from there.",
+            fix="Look at AWS_ENDPOINT_URL, AWS_REGION and the credentials in the environment.",
         ) from error

@@ -86,10 +86,10 @@ def other_on_record(catalog: "FeedCatalog") -> Callable[[Delivery], str]:
 def _fault(archive: str, *, delivered_to: str, now: str) -> Fault:
     if delivered_to and delivered_to != now:
         what = f"it was delivered to {delivered_to}, which is not below the feed's target any more"
-        remedy = (
+        fix = (
             f"Run `{command('rwt replay', archive)}` to have it delivered to the new place, or "
             "give the feed its former target again. What lies at the former place is left as it is."
         )
-        return Fault(archive, what, now, remedy)
+        return Fault(archive, what, now, fix)
     what = "it was delivered, and its delivery.json is not there"
     return Fault(archive, what, now, f"Run `{command('rwt replay', archive)}`.")

@@ -106,7 +106,7 @@ def doctor(
     Status 1 if there is anything to fix, or if the definitions of the project do not load.
     """
     with errors_told():
-        check_loads(state, here=enter(state), fate="No connection was tried.")
+        check_loads(state, here=enter(state), effect="No connection was tried.")
         found = {feed.name: examine(feed) for feed in choose_all(declared_feeds(), feed_name)}
         if as_json:
             document = {name: [_as_dict(one) for one in own] for name, own in found.items()}
@@ -158,7 +158,7 @@ def _show(name: str, findings: Sequence[Finding]) -> None:
         table.add_column(column, overflow="fold")
     for one in findings:
         mark = Text("ok", "green") if one.ok else Text("NOT OK", "red")
-        table.add_row(mark, one.name, one.found, one.remedy)
+        table.add_row(mark, one.name, one.found, one.fix)
     console.print(table)
     for one in findings:
         if one.statement is not None:

@@ -119,9 +119,9 @@ def import_command(
             ((feed, _),) = archives_by_feed(declared_feeds(), feed_name, [key])
             catalog = FeedCatalog(instance, feed)
             done = import_rows(catalog, connect_objects(feed), rows, where=str(file))
-            fate = "it is processed again" if done.asked else "it stays as it is"
+            effect = "it is processed again" if done.asked else "it stays as it is"
             console.print(
-                f"{key}: rows corrected: {done.rows:,}, as they were: {done.unchanged:,}; {fate}",
+                f"{key}: rows corrected: {done.rows:,}, as they were: {done.unchanged:,}; {effect}",
                 markup=False,
             )
             if done.restored:

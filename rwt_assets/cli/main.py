@@ -160,8 +160,8 @@ def demo(
     With --exit, status 0 only if the delivery reconciles.
     """
     with errors_told(), _stopped_by_signals():
-        need("local", "`rwt demo`", fate="Nothing was started.")
-        refuse_unloadable(fate="Nothing was started.")
+        need("local", "`rwt demo`", effect="Nothing was started.")
+        refuse_unloadable(effect="Nothing was started.")
         feeds = declared_feeds()
         file = file or _sample(feeds, feed_name)
         feed = choose_for_file(feeds, feed_name, file)
@@ -210,8 +210,8 @@ def up(
     """
     with errors_told(), _stopped_by_signals():
         refuse_password(context, "storage", storage)
-        need("local", "`rwt up`", fate="Nothing was started.")
-        refuse_unloadable(fate="Nothing was started.")
+        need("local", "`rwt up`", effect="Nothing was started.")
+        refuse_unloadable(effect="Nothing was started.")
         feeds = declared_feeds()
         with _stack(state, feeds, endpoint, storage) as stack:
             _show_addresses(stack, feeds)
@@ -258,7 +258,7 @@ def submit(
         here = enter(state)
         if here and not embedded.runs(state):
             stop_with("No stack runs here; start one with `rwt up`.", state)
-        check_loads(state, here=here, fate="Nothing was uploaded.")
+        check_loads(state, here=here, effect="Nothing was uploaded.")
         feeds = declared_feeds()
         sent = [(choose_for_file(feeds, feed_name, file), file) for file in files]
         _refuse_equal_keys(sent)

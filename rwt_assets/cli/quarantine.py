@@ -154,8 +154,8 @@ def _show(
     feed: str, one: Quarantined, rule: str, entries: list[QuarantineEntry] | None, limit: int
 ) -> None:
     found = one.found
-    fate = "delivered" if one.delivered else "not delivered"
-    console.print(f"{feed}: {found.archive}  {fate}, {_amount(found)}", markup=False)
+    outcome = "delivered" if one.delivered else "not delivered"
+    console.print(f"{feed}: {found.archive}  {outcome}, {_amount(found)}", markup=False)
     for broken in found.of_rule(rule):
         console.print(f"    {_tell_broken(broken)}", markup=False)
     if entries is None:

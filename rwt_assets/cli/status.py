@@ -45,7 +45,7 @@ def status_command(
     do not load.
     """
     with errors_told():
-        check_loads(state, here=enter(state), fate="The status was not taken.")
+        check_loads(state, here=enter(state), effect="The status was not taken.")
         with dg.DagsterInstance.get() as instance:
             catalogs = [FeedCatalog(instance, feed) for feed in declared_feeds()]
             standings = {one.feed.name: take_standing(one) for one in catalogs}

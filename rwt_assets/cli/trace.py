@@ -125,8 +125,8 @@ def _show(found: Trace, shards_shown: int) -> None:
 
 def _show_shard(shard: TracedShard) -> None:
     aside = f", {shard.rows_quarantined:,} quarantined" if shard.rows_quarantined else ""
-    fate = "" if shard.rows_enriched is None else f", {shard.rows_enriched:,} enriched{aside}"
-    console.print(f"{shard.partition_key}  {shard.rows:,} rows{fate}", markup=False)
+    outcome = "" if shard.rows_enriched is None else f", {shard.rows_enriched:,} enriched{aside}"
+    console.print(f"{shard.partition_key}  {shard.rows:,} rows{outcome}", markup=False)
     for uri in (*shard.csv, shard.parquet, shard.quarantine):
         if uri:
             console.print(f"    {uri}", markup=False)

@@ -126,7 +126,7 @@ def check_columns(columns: Sequence[str], rule: MemberRule, *, where: str) -> No
     }
     for broken, error, what in verdicts:
         if broken:
-            raise error(says[what], where=where, fate=_FATES[error], remedy=_REMEDIES[what])
+            raise error(says[what], where=where, effect=_EFFECTS[error], fix=_FIXES[what])
 
 
 def new_columns(columns: Sequence[str], rule: MemberRule) -> list[str]:
@@ -134,12 +134,12 @@ def new_columns(columns: Sequence[str], rule: MemberRule) -> list[str]:
     return [name for name in columns if name not in rule.columns] if rule.columns else []
 
 
-_FATES: Final[dict[type[RwtError], str]] = {
+_EFFECTS: Final[dict[type[RwtError], str]] = {
     ArchiveSchemaError: "Nothing of the archive is delivered.",
     MemberHeaderError: "The whole member was quarantined; the others were processed.",
     MemberSchemaError: "The whole member was quarantined; the others were processed.",
 }
-_REMEDIES: Final = {
+_FIXES: Final = {
     "missing": "Ask the sender, or set evolution.missing_columns of the feed.",
     "new": "Declare it in the feed's columns, or set evolution.new_columns.",
     "needed": "Ask the sender, or fix the feed's split_by, key_column, unique or columns.",
@@ -227,8 +227,8 @@ class ShardContract:
             raise MemberHeaderError(
                 f"the member {problem}",
                 where=self._where,
-                fate="The shard was not enriched.",
-                remedy="Fix the feed's columns, or ask the sender.",
+                effect="The shard was not enriched.",
+                fix="Fix the feed's columns, or ask the sender.",
             )
 
     def _typed(self, table: pa.Table, row_numbers: np.ndarray) -> tuple[pa.Table, list[Fault]]:
@@ -273,8 +273,8 @@ class ShardContract:
             f"the column {fault.column!r} has a value that breaks the contract: "
             f"{fault.reasons(column.slice(index, 1))[0].as_py()}",
             where=", ".join(filter(None, [self._where, f"row {row_numbers[index]}"])),
-            fate="Nothing of the archive is delivered.",
-            remedy="Ask the sender, or set evolution.type_conflicts of the feed.",
+            effect="Nothing of the archive is delivered.",
+            fix="Ask the sender, or set evolution.type_conflicts of the feed.",
         )
 
     def _repeated(self, row_numbers: np.ndarray, first: np.ndarray) -> RejectedValues:

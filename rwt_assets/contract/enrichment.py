@@ -57,8 +57,8 @@ def enrich(
         raise MemberHeaderError(
             f"the member {problem}",
             where=f"{archive}, member {member!r}",
-            fate="The shard was not enriched.",
-            remedy="Fix the feed's key_column, or ask the sender.",
+            effect="The shard was not enriched.",
+            fix="Fix the feed's key_column, or ask the sender.",
         )
     rows = table.num_rows
     return (

@@ -146,8 +146,8 @@ class EnrichmentChain:
         return EnrichmentError(
             f"the enrichment {one.use} {problem}",
             where=self._where,
-            fate="Nothing of the member was delivered; what was delivered before is as it was.",
-            remedy="Fix the function or the feed's enrichments, then run `rwt retry`.",
+            effect="Nothing of the member was delivered; what was delivered before is as it was.",
+            fix="Fix the function or the feed's enrichments, then run `rwt retry`.",
         )
 
 

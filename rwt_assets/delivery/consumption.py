@@ -85,8 +85,8 @@ def parse_delivery(target: Target, place: str, body: bytes) -> Delivery:
         raise DocumentDamagedError(
             f"in the place of this document is that of {delivery.key}",
             where=where,
-            fate="Nothing was changed.",
-            remedy="Run `rwt replay` for the archive of this place, which writes it again.",
+            effect="Nothing was changed.",
+            fix="Run `rwt replay` for the archive of this place, which writes it again.",
         )
     return delivery
 

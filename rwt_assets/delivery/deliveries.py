@@ -98,8 +98,8 @@ def never_delivered(target: Target, archive: str) -> ArchiveMissingError:
     return ArchiveMissingError(
         f"the archive {archive} was never delivered",
         where=f"s3://{target.bucket}/{Layout(target.prefix).delivery(archive)}",
-        fate="Nothing was changed.",
-        remedy=f"See `{command('rwt trace', archive)}`.",
+        effect="Nothing was changed.",
+        fix=f"See `{command('rwt trace', archive)}`.",
     )
 
 
@@ -152,8 +152,8 @@ def switch_delivery(
         raise SupersededError(
             "another delivery of this archive was written meanwhile",
             where=f"s3://{target.bucket}/{key}",
-            fate="This one gave up: the delivery in place is as it was.",
-            remedy="Nothing to do.",
+            effect="This one gave up: the delivery in place is as it was.",
+            fix="Nothing to do.",
         )
     return document
 
@@ -193,8 +193,8 @@ def roll_back(
         raise DeliveryError(
             f"there is no former delivery{f' of generation {to!r}' if to else ''}",
             where=where,
-            fate="Nothing was changed.",
-            remedy=f"Former generations: {known or 'none'}; see "
+            effect="Nothing was changed.",
+            fix=f"Former generations: {known or 'none'}; see "
             f"`{command('rwt deliveries', archive)}`.",
         )
     chosen = wanted[0]
@@ -254,8 +254,8 @@ def confirm_switch(store: ObjectStore, target: Target, before: Current, switched
     raise SupersededError(
         "objects of this delivery were collected before it was written",
         where=f"s3://{target.bucket}/{gone[0]}",
-        fate="This run gave up: the delivery in place is the one before it.",
-        remedy="Nothing to do if the archive was split again since; else run `rwt replay` for it.",
+        effect="This run gave up: the delivery in place is the one before it.",
+        fix="Nothing to do if the archive was split again since; else run `rwt replay` for it.",
     )
 
 
@@ -375,8 +375,8 @@ def _damaged(target: Target, key: str, found: str) -> DeliveryError:
     return DeliveryError(
         f"an object of the former delivery is not as it was delivered: {found}",
         where=f"s3://{target.bucket}/{key}",
-        fate="The current delivery is as it was.",
-        remedy="Choose another of `rwt deliveries`, or run `rwt replay` for the archive.",
+        effect="The current delivery is as it was.",
+        fix="Choose another of `rwt deliveries`, or run `rwt replay` for the archive.",
     )
 
 
@@ -384,6 +384,6 @@ def _collected(target: Target, key: str) -> DeliveryError:
     return DeliveryError(
         "an object of the former delivery is not there any more: it was collected",
         where=f"s3://{target.bucket}/{key}",
-        fate="The current delivery is as it was.",
-        remedy="See `rwt deliveries` for those that are kept; `keep_former_hours` says how long.",
+        effect="The current delivery is as it was.",
+        fix="See `rwt deliveries` for those that are kept; `keep_former_hours` says how long.",
     )

@@ -84,7 +84,7 @@ class LockedTables:
 class Raised:
     """What to tell where a limit was exceeded: what became of everything, and what to do."""
 
-    fate: str
+    effect: str
     more_time: str
     more_memory: str
 
@@ -232,8 +232,8 @@ class _Child:
             self.end()
             raise StackError(
                 "the process for statements of SQL did not start",
-                fate="Nothing was run.",
-                remedy="Try again; look whether the machine has memory and processes left.",
+                effect="Nothing was run.",
+                fix="Try again; look whether the machine has memory and processes left.",
             )
 
     def send(self, what: object) -> None:
@@ -287,15 +287,15 @@ class _Child:
     def _too_late(self) -> QueryError:
         return QueryError(
             f"the statement was stopped after {self.seconds:g} s",
-            fate=self._raised.fate,
-            remedy=self._raised.more_time,
+            effect=self._raised.effect,
+            fix=self._raised.more_time,
         )
 
     def _too_large(self, told: str = "") -> QueryError:
         return QueryError(
             f"the statement needs more memory than {self._tables.memory_mb} MB{told}",
-            fate=self._raised.fate,
-            remedy=self._raised.more_memory,
+            effect=self._raised.effect,
+            fix=self._raised.more_memory,
         )
 
     def _refuse_ended(self) -> NoReturn:
@@ -307,8 +307,8 @@ class _Child:
         if by == signal.SIGKILL:
             raise QueryError(
                 "the process of the statement was killed, as a machine without memory does",
-                fate=self._raised.fate,
-                remedy="Look at the memory of the machine, and try again.",
+                effect=self._raised.effect,
+                fix="Look at the memory of the machine, and try again.",
             ) from MemoryError()
         raise self._too_large(f": its process ended by signal {by}" if by > 0 else "")
 
@@ -318,8 +318,8 @@ class _Child:
 
         text = str(told["text"])
         if told["kind"] == "refused":
-            what, where, fate, remedy = told["parts"]
-            return QueryError(what, where=where, fate=fate, remedy=remedy)
+            what, where, effect, fix = told["parts"]
+            return QueryError(what, where=where, effect=effect, fix=fix)
         if told["kind"] == "memory":
             self.answered = False  # nobody knows what it has left
             return self._too_large()
@@ -413,8 +413,8 @@ def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     else:
         raise QueryError(
             f"a row of the answer has {batch.nbytes >> 20} MB, the most is {ROW_BYTES >> 20}",
-            fate="Nothing was changed.",
-            remedy="Ask for fewer columns, or for parts of the values.",
+            effect="Nothing was changed.",
+            fix="Ask for fewer columns, or for parts of the values.",
         )
 
 
@@ -433,7 +433,7 @@ def _described(error: Exception) -> dict[str, Any]:
     text = str(error)[:ERROR_CHARACTERS]
     told: dict[str, Any] = {"kind": "other", "name": type(error).__name__, "text": text}
     if isinstance(error, QueryError):
-        parts = error.what, error.where, error.fate, error.remedy
+        parts = error.what, error.where, error.effect, error.fix
         return {**told, "kind": "refused", "parts": [part[:ERROR_CHARACTERS] for part in parts]}
     spilled = isinstance(error, duckdb.Error) and "max_temp_directory_size" in text
     if isinstance(error, MemoryError | duckdb.OutOfMemoryException) and not spilled:

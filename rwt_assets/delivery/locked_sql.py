@@ -74,8 +74,8 @@ def refuse_all_but_reading(sql: str) -> None:
     found = ", ".join(kind.name for kind in kinds) or "none"
     raise QueryError(
         f"only one statement that reads is run, and this is {found}",
-        fate="Nothing was run.",
-        remedy="Ask with SELECT; --csv and --json write what it gives.",
+        effect="Nothing was run.",
+        fix="Ask with SELECT; --csv and --json write what it gives.",
     )
 
 

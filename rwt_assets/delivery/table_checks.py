@@ -44,7 +44,7 @@ TEXT: Final = "VARCHAR"
 TEMPORAL: Final = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
 SAME_VALUE: Final = "rwt_same_value"
 TOLD: Final = Raised(
-    fate="Whether rows are wrong is not known.",
+    effect="Whether rows are wrong is not known.",
     more_time="Give the check more `seconds`, or ask for less.",
     more_memory="Have the check ask for less.",
 )
@@ -86,7 +86,7 @@ def find_in_rows(
     Raises:
         MissingExtraError: DuckDB is not installed.
     """
-    with from_extra("query", "what is asked of the rows of an archive", fate=NOT_DELIVERED):
+    with from_extra("query", "what is asked of the rows of an archive", effect=NOT_DELIVERED):
         import duckdb  # noqa: PLC0415 - of an extra
 
     tables = {**tables, **_without_rows(feed, manifest, tables, folder)}

@@ -67,10 +67,10 @@ class Fault:
     archive: str
     what: str
     where: str
-    remedy: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.archive}: {self.what} ({self.where}). {self.remedy}"
+        return f"{self.archive}: {self.what} ({self.where}). {self.fix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,8 @@ def verify_document(  # noqa: PLR0913 - each says one thing about the work
             delivery = parse_delivery(feed.target, key, body)
         except DocumentDamagedError as error:
             archive = next((one for one in known if layout.delivery(one) == key), key)
-            remedy = f"Run `{command('rwt replay', archive)}`, which writes it again."
-            return Verified(1, faults=(Fault(archive, error.what, error.where, remedy),))
+            fix = f"Run `{command('rwt replay', archive)}`, which writes it again."
+            return Verified(1, faults=(Fault(archive, error.what, error.where, fix),))
         verification = _Verification(store, feed, delivery, delivery.key in known, depth, seen)
         verification.hold_to_record(recorded(delivery))
         found = verification.run(window)
@@ -269,7 +269,7 @@ class _Verification:
         self._rows: defaultdict[str, list[np.ndarray]] = defaultdict(list)
         self._quarantine_crc32 = quarantine_checksums(delivery)
         key = delivery.key
-        self._remedy = (
+        self._fix = (
             f"Run `{command('rwt replay', key)}`"
             + (f", or `{command('rwt rollback', key)}` meanwhile." if delivery.former else ".")
             if known
@@ -322,7 +322,7 @@ class _Verification:
         layout = Layout(self._feed.target.prefix)
         key = where or layout.delivery(self._delivery.key)
         self._faults.append(
-            Fault(self._delivery.key, what, f"s3://{self._bucket}/{key}", self._remedy)
+            Fault(self._delivery.key, what, f"s3://{self._bucket}/{key}", self._fix)
         )
 
     def _hold_totals(self) -> None:

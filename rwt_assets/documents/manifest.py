@@ -40,8 +40,8 @@ class _StoredDocument(_Document):
         raise DocumentDamagedError(
             f"the document cannot be read: {found}",
             where=where,
-            fate="Nothing was changed.",
-            remedy="Run `rwt replay` for its archive, which writes it again.",
+            effect="Nothing was changed.",
+            fix="Run `rwt replay` for its archive, which writes it again.",
         )
 
 

@@ -128,6 +128,6 @@ def _unescape(text: str, partition_key: str) -> str:
 def _no_key(text: str, why: str) -> PartitionKeyError:
     return PartitionKeyError(
         f"{text!r} is no partition key: {why}",
-        fate="Nothing was looked up.",
-        remedy="Copy the key from the catalog; rwt_assets/documents/partitions.py has its grammar.",
+        effect="Nothing was looked up.",
+        fix="Copy the key from the catalog; rwt_assets/documents/partitions.py has its grammar.",
     )

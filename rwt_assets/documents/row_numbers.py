@@ -126,6 +126,6 @@ def damaged(bucket: str, key: str, found: str) -> ShardDamagedError:
     return ShardDamagedError(
         f"an object of the shard is not as it was written: {found}",
         where=f"s3://{bucket}/{key}",
-        fate="Nothing was made of it; what was delivered is as it was.",
-        remedy=SPLIT_AGAIN,
+        effect="Nothing was made of it; what was delivered is as it was.",
+        fix=SPLIT_AGAIN,
     )

@@ -122,8 +122,8 @@ class ChildProcess:
         return StackError(
             f"the {self.name} {what}; the end of its log:\n{self._tail()}\n",
             where=str(self.log),
-            fate="Everything that was stored is kept.",
-            remedy="Read the log; `rwt up` goes on where it stopped.",
+            effect="Everything that was stored is kept.",
+            fix="Read the log; `rwt up` goes on where it stopped.",
         )
 
     def _tail(self) -> str:
@@ -198,7 +198,7 @@ def choose_port(preferred: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise StackError("there is no free port", where=LOOPBACK, remedy="End some program.")
+    raise StackError("there is no free port", where=LOOPBACK, fix="End some program.")
 
 
 def _reserve(port: int) -> bool:

@@ -65,8 +65,8 @@ def request_run(address: str, arguments: str) -> int:
     raise StackError(
         "the run server does not answer",
         where=address,
-        fate="The run was not started.",
-        remedy="See logs/run_server.log in the state folder.",
+        effect="The run was not started.",
+        fix="See logs/run_server.log in the state folder.",
     )
 
 

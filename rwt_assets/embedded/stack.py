@@ -268,7 +268,7 @@ class EmbeddedStack:
         self._daemon.start()
         self._webserver.start()
         self._webserver.wait_until(self._ui_answers, seconds=START_SECONDS)
-        refuse_unloaded(self.ui_url, fate="Everything was stopped again.")
+        refuse_unloaded(self.ui_url, effect="Everything was stopped again.")
         record = StackRecord(pid=os.getpid(), ui_url=self.ui_url, endpoint_url=self._endpoint_url)
         (self.state / STACK_FILE).write_text(record.model_dump_json(indent=1))
 
@@ -320,8 +320,8 @@ class EmbeddedStack:
             raise StackError(
                 f"a stack already runs{where}",
                 where=f"state folder {self.state}",
-                fate="Nothing was started.",
-                remedy="Use it with `rwt submit` and `rwt status`, or give another --state.",
+                effect="Nothing was started.",
+                fix="Use it with `rwt submit` and `rwt status`, or give another --state.",
             ) from error
 
     def _child(self, name: str, log: str, module: list[str], arguments: list[str]) -> ChildProcess:
@@ -401,8 +401,8 @@ def _wait_for_answer(endpoint_url: str) -> None:
                 raise StackError(
                     f"the S3 and SQS server did not answer within {ENDPOINT_SECONDS:.0f} s",
                     where=endpoint_url,
-                    fate="Everything that was stored is kept.",
-                    remedy="Start it, or look at --endpoint and RWT_ENDPOINT_URL.",
+                    effect="Everything that was stored is kept.",
+                    fix="Start it, or look at --endpoint and RWT_ENDPOINT_URL.",
                 ) from error
             sleep(WATCH_SECONDS)
         else:

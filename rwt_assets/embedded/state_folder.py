@@ -83,6 +83,4 @@ def _refused(folder: Path) -> Iterator[None]:
 
 
 def _refusal(folder: Path, why: str) -> StateFolderError:
-    return StateFolderError(
-        why, where=str(folder), fate="Nothing was started.", remedy=GIVE_ANOTHER
-    )
+    return StateFolderError(why, where=str(folder), effect="Nothing was started.", fix=GIVE_ANOTHER)

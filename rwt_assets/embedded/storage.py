@@ -58,16 +58,16 @@ def storage_settings(url: str, home: Path) -> str:
         raise StackError(
             "Dagster's storage cannot be there",
             where="--storage or RWT_STORAGE_URL",  # not the URL, which may have a password
-            fate="Nothing was started.",
-            remedy="Give a URL that begins with postgresql://, or none for SQLite.",
+            effect="Nothing was started.",
+            fix="Give a URL that begins with postgresql://, or none for SQLite.",
         )
     place = _PLACE.fullmatch(rest)
     if place is None or int(place["port"] or 0) > LAST_PORT:
         raise StackError(
             "this is no URL of a database: there is an @ too many, or host or port cannot be",
             where="--storage or RWT_STORAGE_URL",  # and nothing of it, which may be the password
-            fate="Nothing was started.",
-            remedy=(
+            effect="Nothing was started.",
+            fix=(
                 "Write postgresql://user:password@host:5432/database, and in user and password @ "
                 "as %40, : as %3A, / as %2F, ? as %3F and % as %25."
             ),
@@ -76,8 +76,8 @@ def storage_settings(url: str, home: Path) -> str:
         raise StackError(
             "what Dagster needs for PostgreSQL is not installed",
             where="--storage or RWT_STORAGE_URL",
-            fate="Nothing was started.",
-            remedy="Install it: pip install 'rwt_assets[postgresql]'.",
+            effect="Nothing was started.",
+            fix="Install it: pip install 'rwt_assets[postgresql]'.",
         )
     # SQLAlchemy 2.1 would take psycopg 3 for the short form, with which dagster-postgres fails.
     config = {"postgres_url": f"postgresql+psycopg2://{rest}"}
@@ -113,8 +113,8 @@ def opened(home: Path) -> Iterator[dg.DagsterInstance]:
         raise StackError(
             f"Dagster's storage does not answer: {str(error.__cause__ or error).splitlines()[0]}",
             where=str(home / "dagster.yaml"),
-            fate="Nothing was started.",
-            remedy="Start the database of --storage (or RWT_STORAGE_URL), or correct the URL.",
+            effect="Nothing was started.",
+            fix="Start the database of --storage (or RWT_STORAGE_URL), or correct the URL.",
         ) from error
     with instance:
         yield instance

@@ -66,7 +66,7 @@ def _references(references: dict[str, str]) -> dict[str, str]:
 def _need_query(what: str) -> None:
     """Refuse a setting that is asked of the rows by DuckDB, where that is not installed."""
     try:
-        need("query", what, fate="")
+        need("query", what, effect="")
     except MissingExtraError as error:
         raise ValueError(str(error)) from error
 

@@ -29,11 +29,11 @@ LOCATIONS: Final = """
 """
 
 
-def refuse_unloadable(*, fate: str = "Nothing was done.") -> None:
+def refuse_unloadable(*, effect: str = "Nothing was done.") -> None:
     """Load the definitions of the current project as a code server does.
 
     Args:
-        fate: what became of what was asked for, if they do not load.
+        effect: what became of what was asked for, if they do not load.
 
     Raises:
         CodeLocationError: they do not load, with the reason.
@@ -46,22 +46,22 @@ def refuse_unloadable(*, fate: str = "Nothing was done.") -> None:
             if definitions is not None:
                 definitions.validate_loadable()
     except Exception as error:  # the project's own code may raise anything
-        raise _unloadable(module, _reason_of(error), fate) from error
+        raise _unloadable(module, _reason_of(error), effect) from error
 
 
-def refuse_unloaded(webserver: str, *, fate: str = "Nothing was done.") -> None:
+def refuse_unloaded(webserver: str, *, effect: str = "Nothing was done.") -> None:
     """Ask a webserver whether the code locations of its workspace are loaded.
 
     Args:
         webserver: its address.
-        fate: what became of what was asked for, if one is not.
+        effect: what became of what was asked for, if one is not.
 
     Raises:
         CodeLocationError: one is not, with the reason.
         OSError, HTTPException, ValueError: the webserver does not answer, or not as one.
     """
     for name, reason in unloaded(webserver):
-        raise _unloadable(name, reason, fate)
+        raise _unloadable(name, reason, effect)
 
 
 def unloaded(webserver: str) -> Iterator[tuple[str, str]]:
@@ -97,12 +97,12 @@ def _causes(state: Mapping[str, Any]) -> Iterator[str]:
         yield one["error"]["message"]
 
 
-def _unloadable(what: str, reason: str, fate: str) -> CodeLocationError:
+def _unloadable(what: str, reason: str, effect: str) -> CodeLocationError:
     return CodeLocationError(
         f"the definitions of the project do not load: {reason}",
         where=what,
-        fate=f"{fate} While they do not load, no archive is taken in or processed.",
-        remedy="Fix what is named; `dg check defs` shows the whole error.",
+        effect=f"{effect} While they do not load, no archive is taken in or processed.",
+        fix="Fix what is named; `dg check defs` shows the whole error.",
     )
 
 

@@ -22,7 +22,7 @@ _LOOK_ALIKE: Final = str.maketrans(
     "abekmhopctyxijs" + "abezhiknoptyx",
 )
 _BRACKETS: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")  # a unit: price [EUR]
-_FATE = "The whole member was quarantined; the others were processed."
+_EFFECT = "The whole member was quarantined; the others were processed."
 
 
 def name_key(name: str) -> str:
@@ -117,10 +117,10 @@ def _letters(name: str) -> str:
 
 
 def _error(what: str, names: Sequence[str], where: str, more: str = "") -> MemberHeaderError:
-    remedy = "Ask the sender, or fix the feed's dialect, split_by, key_column or columns"
+    fix = "Ask the sender, or fix the feed's dialect, split_by, key_column or columns"
     return MemberHeaderError(
         f"{what}; it has {', '.join(map(repr, names))}",
         where=where,
-        fate=_FATE,
-        remedy=f"{remedy}, {more}." if more else f"{remedy}.",
+        effect=_EFFECT,
+        fix=f"{fix}, {more}." if more else f"{fix}.",
     )

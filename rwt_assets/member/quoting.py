@@ -340,21 +340,21 @@ class _Judge:
 
     def _contradicted(self, line: int, limit: int) -> int:
         """The line that contradicts a reading in which this one begins a record."""
-        found = self._fate(line)
+        found = self._outcome(line)
         if found == _NEVER:
             return _NEVER
         count = len(self.lines.ends)
         end = int(self.lines.ends[found]) if found < count else len(self.lines.text)
         return found if end <= limit else _NEVER
 
-    def _fate(self, line: int) -> int:
+    def _outcome(self, line: int) -> int:
         """The same without a limit. Each line is looked at once, whatever is asked."""
         (afresh, within, left_out), stop_after = self._kinds, self._stop_after
-        fates, count, path = self._fates, len(afresh), list[int]()
-        fate = int(_NEVER)
+        outcomes, count, path = self._outcomes, len(afresh), list[int]()
+        outcome = int(_NEVER)
         while line < count:
-            if fates[line] != _UNKNOWN:
-                fate = fates[line]
+            if outcomes[line] != _UNKNOWN:
+                outcome = outcomes[line]
                 break
             path.append(line)
             kind, final = afresh[line], line
@@ -364,16 +364,16 @@ class _Judge:
             if kind == _OPEN:
                 final = stop_after[line]
                 if final == count:
-                    fate = count if self.last else int(_NEVER)
+                    outcome = count if self.last else int(_NEVER)
                     break
                 kind = within[final]
             if kind == _STRAY or self._fields(line, final) != self.width:
-                fate = final
+                outcome = final
                 break
             line = final + 1
         for passed in path:
-            fates[passed] = fate
-        return fate
+            outcomes[passed] = outcome
+        return outcome
 
     def _fields(self, first: int, last: int) -> int:
         """How many fields the record on these lines has, if its quotes are right."""
@@ -382,7 +382,7 @@ class _Judge:
 
     # One line at a time is looked up in these, which are faster for that than arrays of numpy.
     @cached_property
-    def _fates(self) -> "array[int]":
+    def _outcomes(self) -> "array[int]":
         return array("q", np.full(len(self.lines.ends), _UNKNOWN, np.int64).tobytes())
 
     @cached_property

@@ -117,18 +117,18 @@ def why_no_table(head: bytes, encoding: str, declared: Dialect) -> tuple[str, st
         declared: what the feed says. Without a header, or after lines that are skipped, a first
             line may be any text.
     """
-    remedy = "Ask the sender for CSV, or let no rule of the feed take the member."
+    fix = "Ask the sender for CSV, or let no rule of the feed take the member."
     what = not_text(head, encoding)
     if what is not None:
-        return f"no text but {what}", remedy
+        return f"no text but {what}", fix
     if declared.encoding == AUTO and looks_like_ebcdic(head):
-        remedy = "Declare dialect.encoding of the feed, such as cp037, cp273, cp500 or cp1140."
-        return "written in EBCDIC, of which there are several code pages", remedy
+        fix = "Declare dialect.encoding of the feed, such as cp037, cp273, cp500 or cp1140."
+        return "written in EBCDIC, of which there are several code pages", fix
     if _is_noise(head, encoding, declared):
-        return "no text but bytes of which many are control characters", remedy
+        return "no text but bytes of which many are control characters", fix
     if declared.header is not False and declared.skip_lines in (0, AUTO):
         what = document_in(head, encoding)
-    return (f"no table but {what}", remedy) if what is not None else ("", "")
+    return (f"no table but {what}", fix) if what is not None else ("", "")
 
 
 def _is_noise(head: bytes, encoding: str, declared: Dialect) -> bool:

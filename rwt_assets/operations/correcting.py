@@ -43,8 +43,8 @@ def find_rejected(catalog: FeedCatalog, store: ObjectStore, archive: str) -> Qua
         raise ArchiveMissingError(
             "nothing of this archive is quarantined",
             where=archive,
-            fate="Nothing was written.",
-            remedy="`rwt quarantine list` shows the archives of which something is.",
+            effect="Nothing was written.",
+            fix="`rwt quarantine list` shows the archives of which something is.",
         )
     return found
 

@@ -83,15 +83,15 @@ def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
         raise ArchiveMissingError(
             "the archive is not in the catalog",
             where=where,
-            fate="Nothing was changed.",
-            remedy=f"See `{command('rwt trace', archive)}`.",
+            effect="Nothing was changed.",
+            fix=f"See `{command('rwt trace', archive)}`.",
         )
     if facts.being_retired:
         raise SupersededError(
             "the archive is being retired",
             where=where,
-            fate="Nothing was changed.",
-            remedy=f"To have it back, upload it again or run `{command('rwt replay', archive)}`.",
+            effect="Nothing was changed.",
+            fix=f"To have it back, upload it again or run `{command('rwt replay', archive)}`.",
         )
     need = locate(facts).open_need
     under_way = facts.running.value + " it" if facts.running is not None else ""
@@ -101,8 +101,8 @@ def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
         raise SupersededError(
             f"the archive is in work: a run is {under_way}, and what comes of it is delivered",
             where=where,
-            fate="Nothing was changed.",
-            remedy=(
+            effect="Nothing was changed.",
+            fix=(
                 f"Ask again when `{command('rwt trace', archive)}` says that it is delivered or "
                 "failed; a run can be canceled in the UI."
             ),
@@ -177,8 +177,8 @@ def _meanwhile(catalog: FeedCatalog, document: Delivery, what: str) -> Supersede
     return SupersededError(
         f"{what} meanwhile",
         where=f"s3://{catalog.feed.source.bucket}/{document.key}",
-        fate="What is delivered is what came last.",
-        remedy=f"See `{command('rwt deliveries', document.key)}`.",
+        effect="What is delivered is what came last.",
+        fix=f"See `{command('rwt deliveries', document.key)}`.",
     )
 
 

@@ -127,7 +127,7 @@ def _refuse_in_work(catalog: FeedCatalog, archive: str, where: str) -> bool:
         raise refused(
             f"the archive {archive} is in work",
             where=where,
-            remedy=(
+            fix=(
                 f"Run it again when `{command('rwt trace', archive)}` says that it is delivered or "
                 "failed."
             ),
@@ -147,7 +147,7 @@ def _refuse_other_revisions(
                 f"the row is of revision {former}, to which a person rolled back: its ZIP was "
                 "replaced since, so nothing of it can be processed again",
                 where=f"{where}, line {row.place}",
-                remedy=(
+                fix=(
                     f"Upload {manifest.key} as it should be; or run "
                     f"`{command('rwt replay', manifest.key)}`, which delivers the newest upload, "
                     "and export and correct its rows."
@@ -158,7 +158,7 @@ def _refuse_other_revisions(
                 f"the row is of revision {row.revision}, the current one of {manifest.key} is "
                 f"{current}",
                 where=f"{where}, line {row.place}",
-                remedy="Run `rwt quarantine export` again, and correct what it writes.",
+                fix="Run `rwt quarantine export` again, and correct what it writes.",
             )
 
 

@@ -46,8 +46,8 @@ def role_policies(
             raise FeedError(
                 "one role is taken with an external id and without: its trust could not ask for it",
                 where=role.arn,
-                fate="Nothing was printed.",
-                remedy="Give every feed that takes it the same external_id_variable.",
+                effect="Nothing was printed.",
+                fix="Give every feed that takes it the same external_id_variable.",
             )
         trust = _trust(role, account, agreed)
         own = found.setdefault(

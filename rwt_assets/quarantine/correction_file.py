@@ -108,7 +108,7 @@ def read_file(body: bytes, where: str) -> list[FileRow]:
         raise refused(
             f"the file is no {name} ({error.reason} at byte {error.start})",
             where=where,
-            remedy="Save it as CSV in UTF-8.",
+            fix="Save it as CSV in UTF-8.",
         ) from error
     with _long_cells():
         try:
@@ -117,13 +117,13 @@ def read_file(body: bytes, where: str) -> list[FileRow]:
             raise refused(f"the file is no CSV: {error}", where=where) from error
 
 
-def refused(what: str, *, where: str, remedy: str = "") -> CorrectionError:
+def refused(what: str, *, where: str, fix: str = "") -> CorrectionError:
     """The error of a file that cannot be taken."""
     return CorrectionError(
         what,
         where=where,
-        fate="Nothing was imported.",
-        remedy=remedy or "Correct the file that `rwt quarantine export` wrote, and no other.",
+        effect="Nothing was imported.",
+        fix=fix or "Correct the file that `rwt quarantine export` wrote, and no other.",
     )
 
 

@@ -217,7 +217,7 @@ def keep_corrections(
         raise refused(
             "another import has ended meanwhile",
             where=f"s3://{target.bucket}/{key}",
-            remedy="Run it again.",
+            fix="Run it again.",
         )
     return key
 

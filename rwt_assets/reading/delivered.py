@@ -50,7 +50,7 @@ QUERY_SECONDS: Final = 600.0
 QUERY_MEMORY_MB: Final = 2_000
 QUERY_THREADS: Final = 4
 TOLD: Final = Raised(
-    fate="Nothing was changed.",
+    effect="Nothing was changed.",
     more_time="Ask for less (--archive, limit, fewer columns), or give --seconds.",
     more_memory="Ask for less (--archive, limit, fewer columns), or give --memory.",
 )
@@ -92,8 +92,8 @@ def open_delivery(key: str, member: str = "", *, feed: str = "") -> ds.Dataset:
         raise ArchiveMissingError(
             f"the delivery has no member {member!r}" if member else "which member?",
             where=f"s3://{delivery.bucket}/{delivery.key}",
-            fate="Nothing was read.",
-            remedy=f"Name one of: {', '.join(by_member) or 'none, it has no rows'}.",
+            effect="Nothing was read.",
+            fix=f"Name one of: {', '.join(by_member) or 'none, it has no rows'}.",
         )
     return _merged(_dataset(declared, by_member[wanted]))
 
@@ -263,8 +263,8 @@ def _access_told() -> Iterator[None]:
     ) as error:
         raise StackError(
             f"S3 cannot be asked: {error}",
-            fate="Nothing was read.",
-            remedy=(
+            effect="Nothing was read.",
+            fix=(
                 "Give credentials and a region as for boto3: AWS_ACCESS_KEY_ID, "
                 "AWS_SECRET_ACCESS_KEY and AWS_REGION in the environment, or AWS_PROFILE."
             ),
@@ -272,8 +272,8 @@ def _access_told() -> Iterator[None]:
     except (EndpointFailure, HTTPClientError) as error:
         raise StackError(
             f"S3 does not answer: {error}",
-            fate="Nothing was read.",
-            remedy="Look at AWS_ENDPOINT_URL and AWS_REGION, and at the network.",
+            effect="Nothing was read.",
+            fix="Look at AWS_ENDPOINT_URL and AWS_REGION, and at the network.",
         ) from error
 
 
@@ -285,8 +285,8 @@ def _feed(name: str, key: str) -> Feed:
     if not chosen:
         raise FeedError(
             f"there is no feed {name!r}",
-            fate="Nothing was read.",
-            remedy=f"Name one of: {', '.join(feed.name for feed in feeds)}.",
+            effect="Nothing was read.",
+            fix=f"Name one of: {', '.join(feed.name for feed in feeds)}.",
         )
     return chosen[0]
 

@@ -68,15 +68,15 @@ def external_id(role: Role) -> str:
         raise FeedError(
             f"the environment has no {variable}, which has the external id of the role",
             where=role.arn,
-            fate="The role was not taken, and nothing was asked of its bucket.",
-            remedy=f"Set {variable} wherever Dagster's processes and `rwt` run.",
+            effect="The role was not taken, and nothing was asked of its bucket.",
+            fix=f"Set {variable} wherever Dagster's processes and `rwt` run.",
         )
     if value and not EXTERNAL_ID.fullmatch(value):
         raise FeedError(
             f"what the environment has in {variable} is no external id",  # and is not shown
             where=role.arn,
-            fate="The role was not taken, and nothing was asked of its bucket.",
-            remedy=(
+            effect="The role was not taken, and nothing was asked of its bucket.",
+            fix=(
                 f"Set {variable} to what was agreed on: 2 to 1224 letters, digits and _+=,.@:/- "
                 "without blanks, line ends and quotes."
             ),
@@ -110,8 +110,8 @@ def role_session(
             raise StackError(
                 "what answers there is no STS, so the role cannot be taken",
                 where=sts.meta.endpoint_url,
-                fate="Nothing was asked of its bucket.",
-                remedy="Look at AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
+                effect="Nothing was asked of its bucket.",
+                fix="Look at AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
             ) from error
         except (BotoCoreError, ClientError) as error:
             _hide(outside, error)

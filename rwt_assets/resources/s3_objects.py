@@ -269,8 +269,8 @@ def frozen(bucket: str, key: str, storage_class: str = "") -> ArchiveInGlacierEr
     return ArchiveInGlacierError(
         f"the object lies {lies} and cannot be read",
         where=f"s3://{bucket}/{key}",
-        fate="Nothing of it was delivered.",
-        remedy=(
+        effect="Nothing of it was delivered.",
+        fix=(
             "Restore it (`aws s3api restore-object`). It is processed by itself when S3 announces "
             f"that it is back (s3:ObjectRestore:Completed); or run `{command('rwt retry', key)}`."
         ),
@@ -282,6 +282,6 @@ def missing(bucket: str, key: str) -> ArchiveMissingError:
     return ArchiveMissingError(
         "the object is not there",
         where=f"s3://{bucket}/{key}",
-        fate="Nothing was read.",
-        remedy="Upload it again, or remove its partition.",
+        effect="Nothing was read.",
+        fix="Upload it again, or remove its partition.",
     )

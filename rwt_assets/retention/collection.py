@@ -135,8 +135,8 @@ def collect(
         raise ArchiveMissingError(
             "the archive is not in the catalog",
             where=unknown[0],
-            fate="Nothing was removed.",
-            remedy="What archives leave behind that were retired with their data is theirs.",
+            effect="Nothing was removed.",
+            fix="What archives leave behind that were retired with their data is theirs.",
         )
     wanted = {archive: facts[archive] for archive in archives or facts}
     layout = Layout(catalog.feed.target.prefix)

@@ -62,13 +62,13 @@ def parse_age(text: str) -> timedelta:
     if found is None:
         raise FeedError(
             f"{text!r} is no age",
-            remedy="Give a number with d, h or w for days, hours or weeks, such as 30d.",
+            fix="Give a number with d, h or w for days, hours or weeks, such as 30d.",
         )
     hours = int(found[1].lstrip("0")[:DIGITS] or 0) * HOURS[found[2]]
     if hours > HOURS_AT_MOST:
         raise FeedError(
             f"{text!r} is more than a hundred years",
-            remedy="Give a shorter age, such as 30d.",
+            fix="Give a shorter age, such as 30d.",
         )
     return timedelta(hours=hours)
 

@@ -61,8 +61,8 @@ class RwtError(Exception):
     Args:
         what: what was wrong, as a sentence without a full stop.
         where: bucket, key, member, line: whatever leads a person to the place.
-        fate: what happened to the data.
-        remedy: what to do next.
+        effect: what happened to the data.
+        fix: what to do next.
 
     What others wrote is often part of it, so it is kept as it can be shown (`foreign_text.py`).
     `in_lines` is true where a text of ours has several lines, such as the end of a log.
@@ -71,16 +71,16 @@ class RwtError(Exception):
     terminal: ClassVar[bool] = True
     in_lines: ClassVar[bool] = False
 
-    def __init__(self, what: str, *, where: str = "", fate: str = "", remedy: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", effect: str = "", fix: str = "") -> None:
         fit = visible_lines if self.in_lines else visible
-        self.what, self.where, self.fate, self.remedy = map(fit, (what, where, fate, remedy))
+        self.what, self.where, self.effect, self.fix = map(fit, (what, where, effect, fix))
         super().__init__(str(self))
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
         return " ".join(
             part if part.endswith(".") else f"{part}."
-            for part in (f"{self.what}{place}", self.fate, self.remedy)
+            for part in (f"{self.what}{place}", self.effect, self.fix)
             if part
         )
 

@@ -28,13 +28,13 @@ NOTHING_DONE: Final = "Nothing was done."
 
 
 @contextmanager
-def from_extra(extra: Extra, what: str, *, fate: str = NOTHING_DONE) -> Iterator[None]:
+def from_extra(extra: Extra, what: str, *, effect: str = NOTHING_DONE) -> Iterator[None]:
     """Around an import of what an extra brings.
 
     Args:
         extra: its name.
         what: what needs it, such as "`rwt query`".
-        fate: what became of what was asked for.
+        effect: what became of what was asked for.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -45,16 +45,16 @@ def from_extra(extra: Extra, what: str, *, fate: str = NOTHING_DONE) -> Iterator
         missing = _module_of(extra, error)
         if missing is None:
             raise
-        raise _missing(extra, missing, what, fate) from error
+        raise _missing(extra, missing, what, effect) from error
 
 
-def need(extra: Extra, what: str, *, fate: str = NOTHING_DONE) -> None:
+def need(extra: Extra, what: str, *, effect: str = NOTHING_DONE) -> None:
     """Raise unless all that an extra brings is installed; nothing is imported.
 
     Args and errors are those of `from_extra`.
     """
     for module in MODULES[extra]:
-        with from_extra(extra, what, fate=fate):
+        with from_extra(extra, what, effect=effect):
             if find_spec(module) is None:
                 raise ModuleNotFoundError(name=module)
 
@@ -87,10 +87,10 @@ def _module_of(extra: Extra, error: ImportError) -> str | None:
     return None
 
 
-def _missing(extra: Extra, module: str, what: str, fate: str) -> MissingExtraError:
+def _missing(extra: Extra, module: str, what: str, effect: str) -> MissingExtraError:
     return MissingExtraError(
         f"{what} needs the Python package {module}, which is not installed",
         where=sys.prefix,
-        fate=fate,
-        remedy=f"Install it: pip install 'rwt_assets[{extra}]'.",
+        effect=effect,
+        fix=f"Install it: pip install 'rwt_assets[{extra}]'.",
     )

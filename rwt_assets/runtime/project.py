@@ -41,8 +41,8 @@ def current_project() -> Project:
     raise FeedError(
         "this is no Dagster project, so no feed is declared here",
         where=f"{PROJECT_VARIABLE}={named}" if named else str(Path.cwd()),
-        fate="Nothing was done.",
-        remedy=(
+        effect="Nothing was done.",
+        fix=(
             "Work in the folder of the project that has the feeds, or name it by "
             f"{PROJECT_VARIABLE}. `create-dagster project NAME` makes one."
         ),

@@ -168,8 +168,8 @@ class MemberRows:
             raise EncodingGuessError(
                 f"it begins as {self.dialect.encoding} and goes on in UTF-8",
                 where=self._where,
-                fate="The whole member was quarantined; the others were processed.",
-                remedy="Declare dialect.encoding of the feed.",
+                effect="The whole member was quarantined; the others were processed.",
+                fix="Declare dialect.encoding of the feed.",
             )
         if self._lines - self._body_line == self.rows_read - self._rest_rows:
             self.first_row_line = self._body_line
@@ -229,13 +229,13 @@ class MemberRows:
 
     def _hold_to_text(self, head: bytes, encoding: str) -> None:
         """Refuse a file of another format under the name of a table."""
-        told, remedy = why_no_table(head, encoding, self._rule.dialect)
+        told, fix = why_no_table(head, encoding, self._rule.dialect)
         if told:
             raise MemberNotTextError(
                 f"the member is {told}",
                 where=self._where,
-                fate="The whole member was quarantined; the others were processed.",
-                remedy=remedy,
+                effect="The whole member was quarantined; the others were processed.",
+                fix=fix,
             )
 
     @property
@@ -409,8 +409,8 @@ class MemberRows:
             raise LimitError(
                 f"the member has {len(names)} columns, the feed's limit is {self._limits.columns}",
                 where=self._where,
-                fate="The whole member was quarantined; the others were processed.",
-                remedy="If it is right, raise limits.columns of the feed.",
+                effect="The whole member was quarantined; the others were processed.",
+                fix="If it is right, raise limits.columns of the feed.",
             )
         where = f"{self._where}, line {self._lines}"
         names = declared_names(names, self._rule, self._case, where=where)
@@ -537,16 +537,16 @@ class MemberRows:
         return MemberHeaderError(
             f"{what}{found}",
             where=f"{self._where}, line {self._lines}",
-            fate="The whole member was quarantined; the others were processed.",
-            remedy="Ask the sender, or fix the feed's dialect, split_by, key_column or columns.",
+            effect="The whole member was quarantined; the others were processed.",
+            fix="Ask the sender, or fix the feed's dialect, split_by, key_column or columns.",
         )
 
     def _too_long(self) -> LimitError:
         return LimitError(
             f"a record is longer than {self._limits.record_bytes} bytes",
             where=f"{self._where}, after line {self._lines}",
-            fate="The whole member was quarantined; the others were processed.",
-            remedy="Look for a quote that is never closed, or raise limits.record_bytes.",
+            effect="The whole member was quarantined; the others were processed.",
+            fix="Look for a quote that is never closed, or raise limits.record_bytes.",
         )
 
 

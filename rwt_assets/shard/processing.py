@@ -129,8 +129,8 @@ class ShardRun:
             raise ShardDamagedError(
                 "the shard is not kept as CSV, and the feed is no longer processed in one pass",
                 where=self.partition_key,
-                fate="Nothing of it was processed.",
-                remedy=SPLIT_AGAIN,
+                effect="Nothing of it was processed.",
+                fix=SPLIT_AGAIN,
             )
         try:
             data = self.store.read(self.feed.target.bucket, key)
@@ -313,8 +313,8 @@ def _no_manifest(target: Target, archive: str, what: str) -> ShardDamagedError:
     error = ShardDamagedError(
         what,
         where=f"s3://{target.bucket}/{Layout(target.prefix).manifest(archive)}",
-        fate="Nothing was processed; what was delivered is as it was.",
-        remedy="A run that needs it has the archive split again, some times; or run `rwt replay`.",
+        effect="Nothing was processed; what was delivered is as it was.",
+        fix="A run that needs it has the archive split again, some times; or run `rwt replay`.",
     )
     error.archive = archive
     return error
@@ -352,8 +352,8 @@ def write_manifest(
         raise SupersededError(
             "another split of this archive has ended meanwhile",
             where=f"s3://{target.bucket}/{key}",
-            fate="This one gave up: no manifest was written, no shard was reported.",
-            remedy="Nothing to do: the archive goes on from the newer split.",
+            effect="This one gave up: no manifest was written, no shard was reported.",
+            fix="Nothing to do: the archive goes on from the newer split.",
         )
     return etag
 
@@ -398,8 +398,8 @@ def no_such_shard(manifest: ArchiveManifest, partition_key: str) -> ShardDamaged
     error = ShardDamagedError(
         f"revision {manifest.revision} of the archive has no such shard",
         where=partition_key,
-        fate="No shard of this run after it was processed.",
-        remedy=SPLIT_AGAIN,
+        effect="No shard of this run after it was processed.",
+        fix=SPLIT_AGAIN,
     )
     error.archive = manifest.key
     return error

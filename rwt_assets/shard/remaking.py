@@ -139,8 +139,8 @@ def _not_as_recorded(manifest: ArchiveManifest, *shards: Shard | None) -> ShardD
     error = ShardDamagedError(
         "the archive, as it is read now, does not give this shard as it is on record",
         where=f"{named}, s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
-        fate="The shard was not made again; what was delivered is as it was.",
-        remedy=f"The feed's declaration may have changed. {SPLIT_AGAIN}",
+        effect="The shard was not made again; what was delivered is as it was.",
+        fix=f"The feed's declaration may have changed. {SPLIT_AGAIN}",
     )
     error.archive = manifest.key
     return error

@@ -200,8 +200,8 @@ class SplitValues:
                 f"the column {self._column!r} has more than "
                 f"{self._limits.split_values} different values",
                 where=self._where,
-                fate="The whole member was quarantined; the others were processed.",
-                remedy="Split by another column, or raise limits.split_values of the feed.",
+                effect="The whole member was quarantined; the others were processed.",
+                fix="Split by another column, or raise limits.split_values of the feed.",
             )
         return numbers
 

@@ -183,8 +183,8 @@ def unpack_archive(  # noqa: PLR0913 - each says one thing about the archive
         raise NoMatchingMemberError(
             f"the archive has no member that feed {feed.name} takes ({patterns}); it has {names}",
             where=where,
-            fate="Nothing of it was processed.",
-            remedy="Upload a complete archive under the same key, or fix the feed's patterns.",
+            effect="Nothing of it was processed.",
+            fix="Upload a complete archive under the same key, or fix the feed's patterns.",
         )
     members = (*(one.report for one in done), *ignored)
     broken = [(one.report.name, one.broken) for one in done if one.broken is not None]
@@ -221,8 +221,8 @@ def _nothing_readable(
     error = NoReadableMemberError(
         f"no member that feed {feed.name} takes can be read: {', '.join(told)}",
         where=where,
-        fate="Nothing of it is delivered; the delivery before, if any, stays.",
-        remedy="Upload a complete archive under the same key, or fix the feed and `rwt retry`.",
+        effect="Nothing of it is delivered; the delivery before, if any, stays.",
+        fix="Upload a complete archive under the same key, or fix the feed and `rwt retry`.",
     )
     error.members = members
     return error
@@ -591,6 +591,6 @@ def _fails_the_archive(error: MemberError | LimitError) -> MemberError | LimitEr
     return type(error)(
         error.what,
         where=error.where,
-        fate="Nothing of the archive was delivered: broken_members of the feed is 'fail'.",
-        remedy=error.remedy,
+        effect="Nothing of the archive was delivered: broken_members of the feed is 'fail'.",
+        fix=error.fix,
     )

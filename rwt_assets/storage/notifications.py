@@ -235,6 +235,6 @@ def _no_event(body: str, why: str) -> NotificationError:
     return NotificationError(
         f"the message is no S3 event notification: {why}",
         where=f"begins {body[:SHOWN]!r}",
-        fate="It stays in the queue until it goes to the dead-letter queue.",
-        remedy="See who else writes to this queue.",
+        effect="It stays in the queue until it goes to the dead-letter queue.",
+        fix="See who else writes to this queue.",
     )

@@ -144,6 +144,6 @@ def replaced(bucket: str, key: str) -> ArchiveMissingError:
     return ArchiveMissingError(
         "the object was replaced by another content while it was read",
         where=f"s3://{bucket}/{key}",
-        fate="What was written for the old content is not delivered.",
-        remedy="Nothing to do: the new content is announced by itself, or found by the sweep.",
+        effect="What was written for the old content is not delivered.",
+        fix="Nothing to do: the new content is announced by itself, or found by the sweep.",
     )

@@ -105,14 +105,14 @@ def refuse_password(context: typer.Context, name: str, url: str) -> None:
         raise typer.Exit(WRONG_COMMAND_LINE)
 
 
-def check_loads(state: Path, *, here: bool, fate: str = "Nothing was done.") -> None:
+def check_loads(state: Path, *, here: bool, effect: str = "Nothing was done.") -> None:
     """Raise if Dagster cannot load the project: then nothing that is asked for would happen.
 
     Args:
         state: the state folder.
         here: the command works on this machine's stack (`enter`). While that runs, it is asked
             what it has loaded; else the project is loaded in this process.
-        fate: what became of what was asked for.
+        effect: what became of what was asked for.
 
     Raises:
         CodeLocationError: it cannot, with the reason.
@@ -120,12 +120,12 @@ def check_loads(state: Path, *, here: bool, fate: str = "Nothing was done.") -> 
     record = embedded.read_record(state) if here and embedded.runs(state) else None
     if record is not None:
         try:
-            refuse_unloaded(record.ui_url, fate=fate)
+            refuse_unloaded(record.ui_url, effect=effect)
         except (OSError, HTTPException, ValueError):
             pass  # the webserver is being started again
         else:
             return
-    refuse_unloadable(fate=fate)
+    refuse_unloadable(effect=effect)
 
 
 def choose(feeds: Sequence[Feed], name: str) -> Feed:

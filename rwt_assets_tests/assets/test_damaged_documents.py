@@ -149,7 +149,7 @@ def test_a_delivery_that_changed_is_told_by_who_reads_it_and_a_replay_replaces_i
             reads()
         assert DELIVERY in str(caught.value)
     (fault,) = verify_document(stored.objects, stored.feed, DELIVERY, known={KEY}).faults
-    assert (fault.archive, "rwt replay shop/a.zip" in fault.remedy) == (KEY, True)
+    assert (fault.archive, "rwt replay shop/a.zip" in fault.fix) == (KEY, True)
     left = {
         one.archive: one.left for one in collect(stored.catalog, stored.objects, now=IN_TWO_DAYS)
     }

@@ -92,7 +92,7 @@ def answered(spent, monkeypatch, tmp_path):
         module = next(m for n, m in sys.modules.items() if n == f"rwt_assets.cli.{one}")
         monkeypatch.setattr(module, "sleep", lambda _: spent.go_on(), raising=False)
     said = SimpleNamespace(sentence=ONE_LINE)
-    findings = [Finding(ONE_LINE, ok=False, found=ONE_LINE, remedy=ONE_LINE)]
+    findings = [Finding(ONE_LINE, ok=False, found=ONE_LINE, fix=ONE_LINE)]
     monkeypatch.setattr(aws, "examine", lambda _feed: findings)
     monkeypatch.setattr(aws, "plan_provisioning", lambda _feed: [said])
     monkeypatch.setattr(aws, "provision", lambda _feed: SimpleNamespace(made=(ONE_LINE,)))

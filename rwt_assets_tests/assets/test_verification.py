@@ -106,7 +106,7 @@ def test_every_object_that_is_gone_is_told(shop, depth):
     found = verify(shop, depth)
     first, second = [one for one in found.faults if "is not there" in one.what]
     assert first.where == f"s3://results/{made.objects[0].key}"
-    assert first.remedy == "Run `rwt replay shop/a.zip`."
+    assert first.fix == "Run `rwt replay shop/a.zip`."
     assert second.where == f"s3://results/{made.quarantine_keys[0]}"
 
 
@@ -187,7 +187,7 @@ def test_a_document_that_cannot_be_read_is_told(shop):
     shop.objects.put("results", DOCUMENT, b"{}")
     (fault,) = verify(shop).faults
     assert "the document cannot be read" in fault.what
-    assert "rwt replay" in fault.remedy
+    assert "rwt replay" in fault.fix
 
 
 def key_changed(table, _own):
@@ -331,7 +331,7 @@ def test_a_document_of_a_version_before_generations_verifies(shop):
 def test_without_its_archive_in_the_catalog_it_has_to_come_again(shop):
     shop.objects.delete("results", [document(shop).objects[0].key])
     (fault,) = verify(shop, "footers", known=set()).faults
-    assert fault.remedy.startswith("Upload the archive again")
+    assert fault.fix.startswith("Upload the archive again")
 
 
 def test_what_is_replaced_meanwhile_is_looked_at_anew(shop, monkeypatch):
@@ -350,7 +350,7 @@ def test_what_is_replaced_meanwhile_is_looked_at_anew(shop, monkeypatch):
     assert replaced
 
 
-def test_what_the_remedy_says_puts_it_right(shop):
+def test_what_the_fix_says_puts_it_right(shop):
     for one in document(shop).objects:
         shop.objects.delete("results", [one.key])
     assert verify(shop).faults
@@ -445,7 +445,7 @@ def test_a_target_that_changed_is_told_with_both_places(shop):
     (fault,) = look_for_documents(moved.catalog, moved.objects)[1]
     assert f"it was delivered to s3://results/{DOCUMENT}" in fault.what
     assert fault.where == f"s3://results/{Layout('elsewhere').delivery(KEY)}"
-    assert "rwt replay shop/a.zip" in fault.remedy
+    assert "rwt replay shop/a.zip" in fault.fix
     assert not evaluate(moved).passed
     assert look_for_documents(shop.catalog, shop.objects)[1] == []
     before = results(shop)

@@ -139,8 +139,8 @@ def test_a_role_that_is_refused_is_told_in_one_sentence_with_what_to_ask_for(by_
     refused = found[f"role {ROLE}"]
     assert refused.found.startswith("AssumeRole is denied: these credentials may not take the role")
     assert ". " not in refused.found
-    assert "rwt aws setup --policy" in refused.remedy
-    assert "rwt aws setup --roles" in refused.remedy
+    assert "rwt aws setup --policy" in refused.fix
+    assert "rwt aws setup --roles" in refused.fix
     # What cannot be looked at without the role is not told of again.
     assert not any("partners-drop" in name or "lake" in name for name in found)
     assert EXTERNAL_ID not in str(found)
@@ -159,7 +159,7 @@ def test_an_external_id_that_the_environment_lacks_is_told_and_the_role_is_not_t
             ask()
     finding = wrong(examine(by_roles))[f"role {ROLE}"]
     assert "PARTNER_ID" in finding.found
-    assert finding.remedy.startswith("Set PARTNER_ID")
+    assert finding.fix.startswith("Set PARTNER_ID")
     assert {one["RoleArn"] for one in sts.asked} == {LAKE_ROLE}
 
 
@@ -202,7 +202,7 @@ def test_what_belongs_to_others_is_left_to_them_by_the_set_up(feed, by_roles, sq
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": PARTNER}
     found = wrong(examine(by_roles))
     assert found.keys() == {"versioning of partners-drop", "announcements to rwt-gtfs"}
-    assert all(one.remedy.startswith("Its owner has to") for one in found.values())
+    assert all(one.fix.startswith("Its owner has to") for one in found.values())
 
 
 def test_what_a_role_may_not_read_of_settings_is_not_held_against_it(by_roles, monkeypatch):
@@ -328,14 +328,14 @@ def test_a_bucket_that_asks_to_be_paid_is_told_where_the_setting_is_off(feed, pr
     (finding,) = wrong(examine(feed, s3=s3, sqs=sqs)).values()
     assert finding.name == "archives in rwt-incoming"
     assert "has its requesters pay" in finding.found
-    assert "source.requester_pays" in finding.remedy
+    assert "source.requester_pays" in finding.fix
 
 
 def test_a_bucket_that_refuses_whoever_pays_as_well_is_told_as_before(feed, provisioned, s3, sqs):
     refuse(s3, "ListObjectsV2")
     (finding,) = wrong(examine(feed, s3=s3, sqs=sqs)).values()
     assert finding.found == "ListObjectsV2 is denied"
-    assert finding.remedy.startswith("Allow s3:ListBucket")
+    assert finding.fix.startswith("Allow s3:ListBucket")
 
 
 @pytest.fixture(params=["ARN", "URL"])
@@ -385,7 +385,7 @@ def test_our_bucket_is_tied_to_a_queue_whose_owner_lets_it(partners, s3, sqs):
         f"S3 may send to {feed.source.queue}",
     }
     asked = found[f"S3 may send to {feed.source.queue}"]
-    assert asked.remedy == "Its owner has to add this statement to its policy:"
+    assert asked.fix == "Its owner has to add this statement to its policy:"
     policy = json.dumps({"Version": "2012-10-17", "Statement": [asked.statement]})
     theirs.set_queue_attributes(QueueUrl=urls["queue"], Attributes={"Policy": policy})
     before = theirs.get_queue_attributes(QueueUrl=urls["queue"], AttributeNames=["All"])
@@ -429,7 +429,7 @@ def test_what_the_owner_of_a_queue_has_to_allow_is_told_as_a_statement(
     found = wrong(examine(feed, sqs=sqs))
     finding = found[f"queue {feed.source.queue}"]
     assert finding.found == says
-    assert finding.remedy == "Its owner has to add this statement to its policy:"
+    assert finding.fix == "Its owner has to add this statement to its policy:"
     assert finding.statement["Resource"] == PARTNERS_QUEUE
     assert finding.statement["Principal"] == {"AWS": "arn:aws:iam::000000000000:root"}
     assert "sqs:ReceiveMessage" in finding.statement["Action"]
@@ -487,7 +487,7 @@ def test_a_key_of_the_bucket_that_is_not_named_is_told_until_it_is(feed, provisi
     (finding,) = wrong(examine(feed, s3=s3, sqs=sqs)).values()
     assert finding.name == "encryption of rwt-results"
     assert finding.found == f"by the key {KEY}, which target.kms_key does not name"
-    assert finding.remedy.startswith("Set target.kms_key to the ARN of that key")
+    assert finding.fix.startswith("Set target.kms_key to the ARN of that key")
     assert wrong(examine(changed(feed, target={"kms_key": KEY}), s3=s3, sqs=sqs)) == {}
 
 

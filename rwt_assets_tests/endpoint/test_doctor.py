@@ -27,7 +27,7 @@ def ill(feed, s3, sqs):
     def look():
         findings = examine(feed, s3=s3, sqs=sqs)
         assert all(finding.found for finding in findings)
-        assert all(bool(finding.remedy) is not finding.ok for finding in findings)
+        assert all(bool(finding.fix) is not finding.ok for finding in findings)
         return {finding.name: finding for finding in findings if not finding.ok}
 
     return look
@@ -42,7 +42,7 @@ def test_an_empty_account_lacks_everything_and_is_told_how_to_make_it(ill):
     found = ill()
     assert len(found) == 8
     assert {one.found for one in found.values()} == {"is not there"}
-    assert {one.remedy for one in found.values()} == {"Make it: `rwt aws setup --apply`."}
+    assert {one.fix for one in found.values()} == {"Make it: `rwt aws setup --apply`."}
 
 
 def suspend_versioning(s3, sqs, urls):
@@ -98,7 +98,7 @@ def test_messages_hidden_too_shortly_are_found(ill, provisioned, sqs):
     sqs.set_queue_attributes(QueueUrl=provisioned.queue_url, Attributes=short)
     (finding,) = ill().values()
     assert (finding.name, finding.found) == ("queue rwt-gtfs", "hides messages for 5 s only")
-    assert "60 s" in finding.remedy
+    assert "60 s" in finding.fix
 
 
 def head(**changes):
@@ -112,18 +112,18 @@ def test_a_clock_that_is_wrong_is_found(feed, s3, sqs, minutes, ok):
         stub.add_response("head_bucket", head(minutes=minutes))
         clock = next(one for one in examine(feed, s3=s3, sqs=sqs) if one.name == "clock")
     assert clock.ok is ok
-    assert ok or "clock" in clock.remedy
+    assert ok or "clock" in clock.fix
 
 
 @pytest.mark.parametrize(
-    ("code", "remedy"),
+    ("code", "fix"),
     [
         ("AccessDenied", "rwt aws setup --policy"),
         ("InvalidAccessKeyId", "credentials in the environment"),
         ("SlowDown", "AWS documentation"),
     ],
 )
-def test_each_refusal_has_its_own_remedy(feed, s3, sqs, code, remedy):
+def test_each_refusal_has_its_own_fix(feed, s3, sqs, code, fix):
     with Stubber(s3) as stub:
         stub.add_response("head_bucket", head())
         stub.add_client_error("list_objects_v2", code)
@@ -131,7 +131,7 @@ def test_each_refusal_has_its_own_remedy(feed, s3, sqs, code, remedy):
     archives = next(one for one in findings if one.name == "archives in rwt-incoming")
     assert not archives.ok
     assert "ListObjectsV2" in archives.found
-    assert remedy in archives.remedy
+    assert fix in archives.fix
 
 
 def refuse(client, operation, code="AccessDenied", message="no"):
@@ -147,7 +147,7 @@ def test_a_key_that_refuses_is_told_from_a_bucket_that_does(ill, provisioned, s3
     refuse(s3, "PutObject", message=said)
     (finding,) = ill().values()
     assert finding.found == "PutObject: kms:GenerateDataKey is denied"
-    assert finding.remedy.startswith("Allow kms:GenerateDataKey on the key: name it (`kms_key`")
+    assert finding.fix.startswith("Allow kms:GenerateDataKey on the key: name it (`kms_key`")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_only_the_doctor_asks_is_not_sought_in_the_policy_of_the_pipeline(
     refuse(s3, operation)
     (finding,) = ill().values()
     assert finding.found == f"{operation} is denied"
-    assert finding.remedy.startswith(f"Allow {action} to anyone who runs the doctor")
+    assert finding.fix.startswith(f"Allow {action} to anyone who runs the doctor")
 
 
 def test_a_probe_that_cannot_be_deleted_is_named(ill, provisioned, s3):
@@ -171,7 +171,7 @@ def test_a_probe_that_cannot_be_deleted_is_named(ill, provisioned, s3):
     (finding,) = ill().values()
     (left,) = s3.list_objects_v2(Bucket="rwt-results")["Contents"]
     assert f"s3://rwt-results/{left['Key']} stays" in finding.found
-    assert "s3:DeleteObject" in finding.remedy
+    assert "s3:DeleteObject" in finding.fix
 
 
 def test_a_queue_that_may_not_be_read_is_found_and_messages_in_it_are_not_counted(
@@ -182,7 +182,7 @@ def test_a_queue_that_may_not_be_read_is_found_and_messages_in_it_are_not_counte
     refuse(sqs, "ReceiveMessage")
     (finding,) = ill().values()
     assert (finding.name, finding.found) == ("queue rwt-gtfs", "ReceiveMessage is denied")
-    assert "sqs:ReceiveMessage" in finding.remedy
+    assert "sqs:ReceiveMessage" in finding.fix
     sqs.send_message(**queue, MessageBody="a")
     assert ill() == {}
 
@@ -190,7 +190,7 @@ def test_a_queue_that_may_not_be_read_is_found_and_messages_in_it_are_not_counte
 def test_credentials_that_have_expired_are_told_as_such(ill, provisioned, sqs):
     refuse(sqs, "GetQueueUrl", "ExpiredToken")
     assert {one.found for one in ill().values()} == {"GetQueueUrl: ExpiredToken"}
-    assert all("credentials" in one.remedy for one in ill().values())
+    assert all("credentials" in one.fix for one in ill().values())
 
 
 @pytest.mark.parametrize("service", ["", "events.amazonaws.com"])
@@ -213,7 +213,7 @@ def test_a_profile_that_is_not_there_is_a_finding(feed, endpoint, monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "nope")
     (finding,) = examine(feed)
     assert (finding.name, finding.ok) == ("credentials", False)
-    assert "AWS_PROFILE" in finding.remedy
+    assert "AWS_PROFILE" in finding.fix
 
 
 def test_an_endpoint_that_is_away_is_told_for_each_thing(feed, monkeypatch, endpoint):
@@ -221,7 +221,7 @@ def test_an_endpoint_that_is_away_is_told_for_each_thing(feed, monkeypatch, endp
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     findings = [one for one in examine(feed) if not one.ok]
     assert len(findings) == 9
-    assert all("AWS_ENDPOINT_URL" in one.remedy for one in findings)
+    assert all("AWS_ENDPOINT_URL" in one.fix for one in findings)
 
 
 def test_without_credentials_or_region_nothing_else_is_looked_at(feed, endpoint, monkeypatch):

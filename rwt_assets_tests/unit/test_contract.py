@@ -285,8 +285,8 @@ def test_columns_are_what_the_evolution_allows(settings, columns, error, says):
     with pytest.raises(error, match=says) as raised:
         check_columns(names, rule, where="here")
     assert "(here)" in str(raised.value)
-    assert raised.value.fate
-    assert raised.value.remedy
+    assert raised.value.effect
+    assert raised.value.fix
 
 
 def test_a_rule_that_declares_no_columns_knows_no_new_ones():

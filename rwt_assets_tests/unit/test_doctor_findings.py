@@ -8,7 +8,7 @@ KEY = "arn:aws:kms:us-east-1:000000000000:key/1234-abcd"
 
 
 @pytest.mark.parametrize(
-    ("named", "algorithm", "key", "found", "remedy"),
+    ("named", "algorithm", "key", "found", "fix"),
     [
         (None, "AES256", "", "by S3's own keys (AES256)", ""),
         (None, "", "", "by S3's own keys (no default)", ""),
@@ -24,9 +24,9 @@ KEY = "arn:aws:kms:us-east-1:000000000000:key/1234-abcd"
     ],
 )
 def test_the_key_of_a_bucket_is_compared_with_the_one_that_is_named(
-    named, algorithm, key, found, remedy
+    named, algorithm, key, found, fix
 ):
     finding = look("encryption of lake", lambda: judge_encryption(named, algorithm, key))
     assert found in finding.found
-    assert finding.remedy.startswith(remedy)
-    assert finding.ok is not bool(remedy)
+    assert finding.fix.startswith(fix)
+    assert finding.ok is not bool(fix)

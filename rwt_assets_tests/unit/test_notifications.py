@@ -202,7 +202,7 @@ def test_no_message_is_a_surprise(text):
     try:
         notification = parse_notification(text)
     except NotificationError as error:
-        assert error.remedy  # noqa: PT017 - either outcome is right
+        assert error.fix  # noqa: PT017 - either outcome is right
     else:
         for revision in notification.revisions:
             assert 1 <= len(revision.key.encode()) <= 1_024

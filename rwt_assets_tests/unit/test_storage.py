@@ -72,7 +72,7 @@ def test_a_mistyped_database_is_refused_without_a_part_of_the_password(tmp_path,
     with pytest.raises(StackError, match="%40") as refused:
         storage_settings(f"postgresql://{place}", tmp_path)
     assert "secret" not in str(refused.value)
-    assert "host:5432/database" in refused.value.remedy
+    assert "host:5432/database" in refused.value.fix
 
 
 @pytest.mark.parametrize(

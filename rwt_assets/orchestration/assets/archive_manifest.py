@@ -192,8 +192,8 @@ def split_newest_revision(  # noqa: PLR0913 - each says one thing about the spli
         raise ArchiveMissingError(
             "no revision of this archive is on record",
             where=partition_key,
-            fate="Nothing was read.",
-            remedy="Run `rwt sweep`, or upload the archive again.",
+            effect="Nothing was read.",
+            fix="Run `rwt sweep`, or upload the archive again.",
         )
     reason = catalog.asked_because(archive)
     corrections = NOTHING_CORRECTED
@@ -240,8 +240,8 @@ def _refuse_split_meanwhile(
     raise SupersededError(
         "another split of this archive has ended while this one reported its shards",
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
-        fate="What was delivered is as it was.",
-        remedy="Nothing to do: the archive is split again, which puts the catalog right.",
+        effect="What was delivered is as it was.",
+        fix="Nothing to do: the archive is split again, which puts the catalog right.",
     )
 
 

@@ -273,8 +273,8 @@ def split_meanwhile(manifest: ArchiveManifest) -> SupersededError:
     return SupersededError(
         "the archive was split again meanwhile",
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
-        fate="This run gave up without effect; what was delivered is as it was.",
-        remedy="Nothing to do: the newer split is delivered by itself.",
+        effect="This run gave up without effect; what was delivered is as it was.",
+        fix="Nothing to do: the newer split is delivered by itself.",
     )
 
 
@@ -327,8 +327,8 @@ def does_not_reconcile(account: Account) -> DeliveryError:
         f"{manifest.rows_read} rows were read, {account.rows_enriched} enriched and "
         f"{account.rows_quarantined} quarantined{lacking}",
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
-        fate="No delivery was written; the one before, if any, is as it was.",
-        remedy="Shards without Parquet are asked for again; else materialize archive_manifest.",
+        effect="No delivery was written; the one before, if any, is as it was.",
+        fix="Shards without Parquet are asked for again; else materialize archive_manifest.",
     )
 
 
@@ -340,8 +340,8 @@ def not_tolerated(account: Account, beyond: Sequence[Breach]) -> ToleranceError:
         f"{found.rows} of {found.rows_read} rows and {found.members} of {found.members_read} "
         f"members are quarantined: {'; '.join(map(str, beyond))}",
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
-        fate="No delivery was written; the one before, if any, is as it was.",
-        remedy=(
+        effect="No delivery was written; the one before, if any, is as it was.",
+        fix=(
             f"See `{command('rwt quarantine list --archive', manifest.key)}`; fix the feed and "
             f"run `{command('rwt quarantine replay --archive', manifest.key)}`, or raise "
             f"{settings} of the feed and run `{command('rwt retry', manifest.key)}`."

@@ -68,8 +68,8 @@ def refuse_incomplete(account: Account, found: Sequence[Finding]) -> None:
     raise IncompleteError(
         f"the archive is not as expected: {told}{more}",
         where=f"s3://{manifest.bucket}/{manifest.key}, revision {manifest.revision}",
-        fate="No delivery was written; the one before, if any, is as it was.",
-        remedy=(
+        effect="No delivery was written; the one before, if any, is as it was.",
+        fix=(
             "Ask the sender for a whole archive under the same key; or fix what the feed expects "
             f"and run `{command('rwt retry', manifest.key)}`."
         ),

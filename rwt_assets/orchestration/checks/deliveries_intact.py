@@ -123,8 +123,7 @@ def _metadata(found: Verified, deliveries: int) -> dict[str, Any]:
 
 def _table(faults: tuple[Fault, ...]) -> SafeMarkdown:
     rows: list[tuple[object, ...]] = [
-        (one.archive, one.what, one.where, sentence_in_markdown(one.remedy))
-        for one in faults[:SHOWN]
+        (one.archive, one.what, one.where, sentence_in_markdown(one.fix)) for one in faults[:SHOWN]
     ]
     if len(faults) > SHOWN:
         rows.append((f"{len(faults) - SHOWN} more", "", "", ""))

@@ -62,8 +62,8 @@ def explained(context: dg.AssetExecutionContext, catalog: FeedCatalog) -> Iterat
             metadata={
                 "what": error.what,
                 "where": error.where,
-                "what happened to the data": error.fate,
-                "what to do": error.remedy,
+                "what happened to the data": error.effect,
+                "what to do": error.fix,
                 **_unfit(error),
             },
             allow_retries=not error.terminal,

@@ -30,8 +30,8 @@ def refuse_superseded(catalog: FeedCatalog, archive: str, revision: str) -> None
         raise SupersededError(
             f"revision {newest.revision} of the archive has arrived meanwhile",
             where=f"s3://{newest.bucket}/{archive}, revision {revision}",
-            fate="This run gave up without effect; what was delivered is as it was.",
-            remedy="Nothing to do: the newer revision is processed by itself.",
+            effect="This run gave up without effect; what was delivered is as it was.",
+            fix="Nothing to do: the newer revision is processed by itself.",
         )
     refuse_retired(catalog, archive)
 
@@ -88,6 +88,6 @@ def _retired(catalog: FeedCatalog, archive: str) -> SupersededError:
     return SupersededError(
         "the archive was retired meanwhile",
         where=f"s3://{catalog.feed.source.bucket}/{archive}",
-        fate="This run gave up, and nothing of what it wrote is delivered.",
-        remedy="Nothing to do. To have the archive back, upload it again.",
+        effect="This run gave up, and nothing of what it wrote is delivered.",
+        fix="Nothing to do. To have the archive back, upload it again.",
     )

@@ -152,8 +152,8 @@ class EnrichedShardStore(ABC):
         raise DeliveryError(
             f"{type(self).__name__} cannot copy rows, which the feed's references and checks need",
             where=kept.key,
-            fate="No delivery was written; the one before, if any, is as it was.",
-            remedy="Give it a method copy_rows, or take references, control sums and checks out.",
+            effect="No delivery was written; the one before, if any, is as it was.",
+            fix="Give it a method copy_rows, or take references, control sums and checks out.",
         )
 
     @abstractmethod
@@ -312,8 +312,8 @@ def _in_the_way(bucket: str, key: str, archive: str) -> ShardDamagedError:
     error = ShardDamagedError(
         "an object of the shard is there and is not what was to be kept in its place",
         where=f"s3://{bucket}/{key}",
-        fate="Nothing was written over it; what was delivered is as it was.",
-        remedy=SPLIT_AGAIN,
+        effect="Nothing was written over it; what was delivered is as it was.",
+        fix=SPLIT_AGAIN,
     )
     error.archive = archive
     return error
