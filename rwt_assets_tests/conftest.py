@@ -3,10 +3,12 @@
 import os
 from collections import defaultdict
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from rwt_assets_tests.quick_clients import make_clients_quick
 from rwt_assets_tests.quick_instances import make_instances_in_memory_quick
 
 # Machines are shared: how long one example takes says nothing about the code.
@@ -16,6 +18,13 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rwt"))
 make_instances_in_memory_quick()
+make_clients_quick()
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boto3 tries an endpoint that is away again at once."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.hookimpl(tryfirst=True)

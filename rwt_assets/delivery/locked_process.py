@@ -193,7 +193,7 @@ class LockedProcess:
                 child.send(_Question(sql, rows, child.seconds, reads))
                 yield Answer(child)
             whole = child.answered
-        except duckdb.Error:
+        except (duckdb.Error, QueryError):  # of a limit: it has not answered
             whole = child.answered
             raise
         finally:

@@ -10,6 +10,7 @@ minutes before they end. Region and endpoint come from the environment, for STS 
 
 import os
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 import boto3
@@ -21,6 +22,7 @@ from botocore.credentials import (
     create_assume_role_refresher,
 )
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
 from rwt_assets.feed import ONE_ACCOUNT, Access, Role, parse_queue
@@ -97,7 +99,7 @@ def role_session(
 
     A call that needs the credentials raises a `FeedError` if the environment has no external id.
     """
-    own = boto3.Session(profile_name=profile)
+    own = boto3.Session(botocore_session=_core_session(profile))
     sts = own.client("sts", config=RETRIES, **sts_settings)
 
     def take() -> dict[str, Any]:
@@ -118,9 +120,21 @@ def role_session(
             raise
 
     renewed = DeferredRefreshableCredentials(take, "assume-role")
-    core = botocore.session.Session(profile=profile)
+    core = _core_session(profile)
     core.register_component("credential_provider", _Renewed(renewed))
     return boto3.Session(botocore_session=core)
+
+
+def _core_session(profile: str | None = None) -> botocore.session.Session:
+    """A session that does not read the descriptions of AWS's services once more."""
+    core = botocore.session.Session(profile=profile)
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
+    return core
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    return create_loader(data_path)
 
 
 def _hide(secret: str, error: BotoCoreError | ClientError) -> None:
@@ -150,7 +164,7 @@ class _Renewed:
 def session_of(access: Access) -> boto3.Session:
     """The session by which a place is reached."""
     if access.role is None or one_account():
-        return boto3.Session()
+        return boto3.Session(botocore_session=_core_session())
     return role_session(access.role, access.session_name)
 
 

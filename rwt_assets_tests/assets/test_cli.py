@@ -76,9 +76,9 @@ def test_something_forgotten_is_an_error_of_status(home):
     assert "its archive is not in the catalog" in result.output
 
 
+@pytest.mark.usefixtures("without_pauses")
 def test_an_endpoint_that_is_away_is_told_without_a_traceback(home, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "s3cr3t-value")):
         monkeypatch.setenv(name, value)
     result = rwt("sweep")

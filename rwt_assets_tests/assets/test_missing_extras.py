@@ -164,6 +164,7 @@ def test_a_code_location_needs_no_extra_and_delivers():
     assert printed(ARCHIVE, without=ALL).split() == ["2", "1", "1.5"]
 
 
+@pytest.mark.mostly_long(one_in=1)
 @pytest.mark.parametrize(
     ("extra", "arguments"),
     [
@@ -270,6 +271,7 @@ def odd(tmp_path_factory):
     return path
 
 
+@pytest.mark.extended
 def test_a_member_that_needs_the_extra_zip_is_quarantined_with_what_to_install(odd, monkeypatch):
     monkeypatch.setenv("RWT_TEST_PASSWORD", OPENS)
     found = json.loads(printed(MEMBERS, odd, without=["zip"]))
@@ -313,6 +315,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.mostly_long(one_in=1)
 @pytest.mark.parametrize("extra", NAMED)
 def test_what_a_dagster_yaml_names_is_told_if_its_extra_is_missing(tmp_path, extra):
     section, named = NAMED[extra]

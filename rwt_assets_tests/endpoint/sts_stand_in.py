@@ -63,7 +63,7 @@ class StsStandIn:
         return 200, GIVEN.format(space=NAMESPACE, account=account, until=until).encode()
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,6 @@
 """SQL over delivered rows reads these rows and nothing else, and takes no more than it may."""
 
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 from signal import SIGKILL
 from threading import Event
@@ -13,12 +13,19 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from rwt_assets.delivery.locked_process import ERROR_CHARACTERS, FRAME_BYTES
+from rwt_assets.delivery.locked_process import ERROR_CHARACTERS, FRAME_BYTES, LockedProcess
 from rwt_assets.delivery.locked_sql import LOCK, shut
 from rwt_assets.delivery.table_checks import find_in_rows
 from rwt_assets.documents.manifest import ArchiveManifest
 from rwt_assets.feed.expectations import Check
-from rwt_assets.reading.delivered import DeliveredTable, query
+from rwt_assets.reading.delivered import (
+    QUERY_MEMORY_MB,
+    QUERY_SECONDS,
+    TOLD,
+    DeliveredTable,
+    _opened,
+    query,
+)
 from rwt_assets.runtime.errors import QueryError
 from rwt_assets.runtime.machine_faults import is_shortage
 from rwt_assets_tests.declared import declared_feed
@@ -125,15 +132,34 @@ def places(folder, monkeypatch):
     return {"file": f"{quoted}/secret.csv", "folder": quoted, "new": f"{quoted}/new"}
 
 
-@pytest.fixture
-def tables():
+def tables_of_three_rows():
     found = ds.dataset(pa.table({"a": [1, 2, 3], "b": ["x", "y", None]}))
     return {"rows": DeliveredTable("shop", "rows", "rows.csv", found, {"a": ["a"], "b": ["b"]})}
+
+
+@pytest.fixture
+def tables():
+    return tables_of_three_rows()
 
 
 def give(tables, sql, **settings):
     with query(tables, sql, **settings) as found:
         return found.fetchall()
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
+    """Answers a statement as `query` does, but all by one process: a start takes half a second."""
+    spill = folder.parent / "spilled"
+    with LockedProcess(_opened(tables_of_three_rows(), spill, QUERY_MEMORY_MB), TOLD) as process:
+
+        def give(sql):
+            with process.ask(sql, seconds=QUERY_SECONDS, reads=True) as found:
+                return found.fetchall()
+
+        with chdir(folder):  # where it is started
+            assert give("select 1") == [(1,)]
+        yield give
 
 
 @pytest.mark.parametrize(
@@ -145,8 +171,8 @@ def give(tables, sql, **settings):
         ("select * from (describe rows) limit 1", [("a", "BIGINT", "YES", None, None, None)]),
     ],
 )
-def test_a_statement_that_reads_is_run(tables, sql, given):
-    assert give(tables, sql) == given
+def test_a_statement_that_reads_is_run(asked, sql, given):
+    assert asked(sql) == given
 
 
 @pytest.mark.parametrize(
@@ -160,16 +186,16 @@ def test_a_statement_that_reads_is_run(tables, sql, given):
         "explain (analyze, format json) select 1",
     ],
 )
-def test_a_statement_that_describes_is_run(tables, sql):
-    assert give(tables, sql)
+def test_a_statement_that_describes_is_run(asked, sql):
+    assert asked(sql)
 
 
 @pytest.mark.parametrize("sql", READING)
-def test_no_statement_reads_anything_else(tables, places, sql):
+def test_no_statement_reads_anything_else(asked, places, sql):
     variable_of_the_program = pa.table({"a": [MARK]})
     before = {*Path.cwd().iterdir()}
     try:
-        given = give(tables, sql.format_map(places))
+        given = asked(sql.format_map(places))
     except duckdb.Error as error:
         given = str(error)
     assert MARK not in str(given), variable_of_the_program
@@ -178,10 +204,10 @@ def test_no_statement_reads_anything_else(tables, places, sql):
 
 
 @pytest.mark.parametrize("sql", DOING)
-def test_no_statement_does_anything_but_read(tables, places, sql):
+def test_no_statement_does_anything_but_read(asked, places, sql):
     before = {*Path.cwd().iterdir()}
     with pytest.raises((QueryError, duckdb.ParserException, duckdb.CatalogException)):
-        give(tables, sql.format_map(places))
+        asked(sql.format_map(places))
     assert {*Path.cwd().iterdir()} == before
 
 
@@ -222,6 +248,7 @@ ENDLESS = [
 ]
 
 
+@pytest.mark.mostly_long(one_in=1)
 @pytest.mark.parametrize("sql", ENDLESS)
 def test_a_statement_that_takes_too_long_or_too_much_is_stopped(tables, sql):
     with pytest.raises(QueryError, match=r"stopped after 1 s.*--seconds|memory.*--memory"):
@@ -234,6 +261,7 @@ def test_a_statement_that_no_interruption_reaches_is_stopped_by_its_time(tables)
         give(tables, at_once, seconds=0.5)
 
 
+@pytest.mark.extended
 def test_what_is_done_with_rows_is_part_of_the_time(tables):
     with query(tables, "from range(1000000000000)", seconds=2) as found:
         rows = found.rows()
@@ -251,11 +279,13 @@ def test_a_statement_takes_no_more_memory_than_it_may(tables, sql):
         give(tables, sql, memory_mb=100)
 
 
+@pytest.mark.extended
 def test_a_row_that_is_too_large_is_not_fetched(tables):
     with pytest.raises(QueryError, match=r"a row of the answer has 286 MB, the most is 256"):
         give(tables, "select repeat('x', 300000000)")
 
 
+@pytest.mark.extended
 def test_many_large_rows_come_in_pieces_and_none_is_lost(tables):
     with query(tables, "select repeat('x', 1000000) as x, range as n from range(200)") as found:
         pieces = [(one.nbytes, one["n"].to_pylist()) for one in found.batches()]

@@ -89,6 +89,7 @@ def test_without_its_packages_postgresql_is_refused(tmp_path, monkeypatch):
         storage_settings("postgresql://host/db", tmp_path)
 
 
+@pytest.mark.extended
 def test_a_database_that_does_not_answer_is_told(tmp_path):
     url = "postgresql://me:secret@127.0.0.1:1/db"
     (tmp_path / "dagster.yaml").write_text(storage_settings(url, tmp_path))
