@@ -21,7 +21,6 @@ def shop(tmp_path, monkeypatch):
     """An archive that is on record and nothing more, on a deployment whose store is in memory."""
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     with dg.DagsterInstance.get() as instance, stored_shop(instance, declared_feed()) as shop:
         monkeypatch.setattr(trace, "connect_objects", lambda *_: shop.objects)
@@ -32,22 +31,23 @@ def shop(tmp_path, monkeypatch):
 
 
 def told(*arguments):
+    """What a command prints, as if the terminal were wide enough."""
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    return result.output
+    return " ".join(result.output.split())
 
 
 def test_one_that_dispatch_asks_for_next(shop):
     wait = "to split: the next poll of dispatch asks for it"
     assert f"gtfs: {KEY}: {wait}" in told("status", "--waiting")
-    assert f"gtfs: {KEY}  arrived: {wait}" in told("trace", KEY)
+    assert f"gtfs: {KEY} arrived: {wait}" in told("trace", KEY)
 
 
 def test_one_without_a_place(shop, monkeypatch):
     monkeypatch.setattr(standing, "RUNS_UNDER_WAY", 0)
     wait = "0 archives have a run, and 0 may"
     assert f"gtfs: {KEY}: {wait}" in told("status", "--waiting")
-    assert f"gtfs: {KEY}  arrived: {wait}" in told("trace", KEY)
+    assert f"gtfs: {KEY} arrived: {wait}" in told("trace", KEY)
 
 
 def test_one_with_a_run(shop):
@@ -59,4 +59,4 @@ def test_one_with_a_run(shop):
     )
     wait = f"run {run.run_id} is splitting it"
     assert f"gtfs: {KEY}: {wait}" in told("status", "--waiting")
-    assert f"gtfs: {KEY}  splitting: {wait}" in told("trace", KEY)
+    assert f"gtfs: {KEY} splitting: {wait}" in told("trace", KEY)
