@@ -16,7 +16,6 @@ from threading import Lock
 from typing import Annotated
 
 import typer
-from dotenv import load_dotenv
 from pydantic import SecretStr
 from rich.progress import DownloadColumn, Progress, TaskID
 from rich.table import Table
@@ -37,7 +36,15 @@ from rwt_assets.feed import NAME, VARIABLE, feed_name
 from rwt_assets.member import CsvDialect
 from rwt_assets.quarantine import place_of
 from rwt_assets.resources import read_secret
-from rwt_assets.terminal import choose, console, errors, errors_told, progress_bars, stop_with
+from rwt_assets.terminal import (
+    choose,
+    console,
+    errors,
+    errors_told,
+    load_env_file,
+    progress_bars,
+    stop_with,
+)
 
 feed_app = typer.Typer(
     no_args_is_help=True,
@@ -70,7 +77,7 @@ def preview(
         rwt feed preview monday.zip --feed gtfs --json
     """
     with errors_told():
-        load_dotenv(Path(".env"))
+        load_env_file()
         feeds = declared_feeds()
         feed = choose(feeds, chosen) if chosen else feed_for_archive(file, feeds)
         if not chosen and len(feeds) > 1:
@@ -158,7 +165,7 @@ def _password(variable: str) -> SecretStr | None:
         raise typer.BadParameter(
             f"{variable!r} is no name of an environment variable", param_hint="--password-variable"
         )
-    load_dotenv(Path(".env"))
+    load_env_file()
     password = read_secret(os.environ, variable)
     if password is None:
         stop_with(f"The environment variable {variable} is not set, or empty.", None)

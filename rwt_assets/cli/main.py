@@ -90,6 +90,7 @@ from rwt_assets.terminal import (
     errors,
     errors_told,
     progress_bars,
+    refuse_env_file_of_others,
     refuse_password,
     stop_with,
     tell,
@@ -161,6 +162,7 @@ def demo(
     """
     with errors_told(), _stopped_by_signals():
         need("local", "`rwt demo`", effect="Nothing was started.")
+        refuse_env_file_of_others()  # Dagster reads it
         refuse_unloadable(effect="Nothing was started.")
         feeds = declared_feeds()
         file = file or _sample(feeds, feed_name)
@@ -210,6 +212,8 @@ def up(
     """
     with errors_told(), _stopped_by_signals():
         refuse_password(context, "storage", storage)
+        refuse_password(context, "endpoint", endpoint)
+        refuse_env_file_of_others()  # Dagster reads it
         need("local", "`rwt up`", effect="Nothing was started.")
         refuse_unloadable(effect="Nothing was started.")
         feeds = declared_feeds()

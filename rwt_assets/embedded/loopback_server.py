@@ -12,6 +12,7 @@ say nothing of the kind and sign what they send, which no image, form or link of
 """
 
 import os
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from importlib import import_module
@@ -24,8 +25,18 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ALLOWS: Final = b"access-control-"
-# An object may be a page of a partner's: opened by a link, it runs nothing.
-INERT: Final = (b"content-security-policy", b"sandbox")
+# An object may be a page of a partner's: opened by a link, it runs and loads nothing.
+INERT: Final = (
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+    (b"x-content-type-options", b"nosniff"),
+)
+# What a browser is shown of an object; it keeps other kinds in a file.
+AS_TEXT: Final = (b"text/plain; charset=utf-8", b"inline")
+AS_FILE: Final = (b"application/octet-stream", b"attachment")
+TEXTS: Final = (b"text/", b"application/json", b"application/xml")
+SIGNED: Final = (b"AWS4-HMAC-SHA256 ", b"AWS ")
+HEALTH: Final = "/_ministack/health"
+HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]*))(?::[0-9]{1,5})?", re.ASCII)
 SAME_MACHINE: Final = b"same-site"  # another port of loopback
 NO_PAGE: Final = frozenset({b"", b"none"})  # none: typed or bookmarked
 IPV6_LOOPBACK: Final = IPv6Address("::1")
@@ -54,7 +65,8 @@ class ProgramsOnly:
         elif comes_from_a_page(scope, self._address):
             await _refuse(send)
         else:
-            await self._application(scope, receive, _without_permissions(send))
+            shown = b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+            await self._application(scope, receive, _made_harmless(send, to_a_browser=shown))
 
 
 def comes_from_a_page(scope: Message, address: str = "") -> bool:
@@ -68,7 +80,7 @@ def comes_from_a_page(scope: Message, address: str = "") -> bool:
     """
     headers = dict(scope["headers"])
     host = headers.get(b"host", b"").decode("latin-1")
-    plain = scope["method"] in READS and not scope["query_string"]
+    signed = headers.get(b"authorization", b"").startswith(SIGNED)
     linked = (
         headers.get(b"sec-fetch-site") == SAME_MACHINE
         and headers.get(b"sec-fetch-mode") == b"navigate"
@@ -77,14 +89,23 @@ def comes_from_a_page(scope: Message, address: str = "") -> bool:
     return (
         b"origin" in headers
         or not (headers.get(b"sec-fetch-site", b"") in NO_PAGE or linked)
-        or not (plain or (b"authorization" in headers and not linked))
+        or not (_reads_an_object(scope) or (signed and not linked))
         or not (is_local(host) or name_of(host) == address)
     )
 
 
-def name_of(host: str) -> str:
-    """The name or address in a `Host`, without its port."""
-    return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+def _reads_an_object(scope: Message) -> bool:
+    """Whether a request asks for one object, or for the server's health, and for nothing else."""
+    bucket, _, key = scope["path"].removeprefix("/").partition("/")
+    one = scope["path"] == HEALTH or (key != "" and not bucket.startswith("_"))
+    acts = scope["query_string"] or b"x-amz-target" in dict(scope["headers"])
+    return scope["method"] in READS and one and not acts
+
+
+def name_of(host: str) -> str | None:
+    """The name or address in a `Host`, without its port; None if there can be no such host."""
+    found = HOST.fullmatch(host)
+    return None if found is None else found[1] or found[2] or ""
 
 
 def is_local(host: str) -> bool:
@@ -94,6 +115,8 @@ def is_local(host: str) -> bool:
     there (Secure Contexts, "Is origin potentially trustworthy?"), and no program of ours uses them.
     """
     name = name_of(host)
+    if name is None:
+        return False
     with suppress(ValueError):
         address = ip_address(name)
         return address == IPV6_LOOPBACK or (
@@ -108,14 +131,25 @@ async def _refuse(send: Send) -> None:
     await send({"type": "http.response.body", "body": REFUSED})
 
 
-def _without_permissions(send: Send) -> Send:
+def _made_harmless(send: Send, *, to_a_browser: bool) -> Send:
+    """What is sent, without permissions for pages; a browser is shown no page of a partner's."""
+
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             kept = [one for one in message["headers"] if not one[0].lower().startswith(ALLOWS)]
-            message = {**message, "headers": [*kept, INERT]}
+            kept = _as_no_page(kept) if to_a_browser else kept
+            message = {**message, "headers": [*kept, *INERT]}
         await send(message)
 
     return sent
+
+
+def _as_no_page(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    kind = next((value for name, value in headers if name.lower() == b"content-type"), b"")
+    kind, shown = AS_TEXT if kind.lower().startswith(TEXTS) else AS_FILE
+    said = {b"content-type", b"content-disposition"}
+    kept = [one for one in headers if one[0].lower() not in said]
+    return [*kept, (b"content-type", kind), (b"content-disposition", shown)]
 
 
 def main() -> None:

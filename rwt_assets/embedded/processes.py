@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STACK_VARIABLE = "RWT_STACK"
 SOCKET_VARIABLE = "RWT_RUN_SOCKET"  # path of the run server's socket
 LOOPBACK = "127.0.0.1"
+# Python's documentation, "Command line and environment": `-m` does not look for modules in the
+# working folder, which may be another user's; nor do the processes that a child starts.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 OWN_ALONE = 0o077  # umask: what is written can be read by its owner alone
 PAUSE_SECONDS = 0.1
 TOLD_LINES = 15
@@ -69,7 +72,7 @@ class ChildProcess:
         with self.log.open("wb") as output:  # the child has a handle of its own
             self._process = subprocess.Popen(  # noqa: S603 - the commands are our own
                 self._command,
-                env=dict(self._environment),
+                env={**self._environment, **SAFE_PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -102,7 +102,7 @@ def _load() -> None:
         importlib.import_module("rwt_assets.dagster_internals.running")
         importlib.import_module("rwt_assets.embedded.event_storage")
         if find_spec("dagster_postgres") is not None:
-            importlib.import_module("rwt_assets.embedded.postgresql_events")
+            importlib.import_module("rwt_assets.embedded.postgresql_storage")
     except Exception:
         # Each run loads the code itself and reports what is wrong with it as its own failure.
         log.exception("the code location does not load")

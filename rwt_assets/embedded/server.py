@@ -27,7 +27,7 @@ REGION = "us-east-1"
 START_SECONDS = 60.0
 SAVE_SECONDS = 30.0
 # All that the server gets of the environment of anyone who starts it: no credentials, no tokens.
-INHERITED: Final = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "LC_ALL", "TZ")
+INHERITED: Final = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ")
 # What ministack starts beside S3 and SQS: an MQTT broker and SFTP, both on 0.0.0.0, and the removal
 # of Docker containers that an earlier ministack, which may be another person's, has made.
 NO_MORE: Final[Mapping[str, str]] = {
@@ -61,10 +61,13 @@ class EmbeddedServer:
     ) -> None:
         self.host = host
         self._state = state
+        self._temporary = log.absolute().parent / "server-temporary"
         self.port = choose_port(port)
         environment = {
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
             **NO_MORE,
+            # ministack writes a file of a known name there, and would follow a link of others.
+            "TMPDIR": str(self._temporary),
             "GATEWAY_PORT": str(self.port),
             "BIND_HOST": host,
             "MINISTACK_HOST": host,
@@ -97,6 +100,7 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._state is not None:
             self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.process.start()

@@ -61,7 +61,7 @@ from rwt_assets.embedded.state_folder import (
     open_lock,
     refuse_of_others,
 )
-from rwt_assets.embedded.storage import opened, storage_settings
+from rwt_assets.embedded.storage import opened, storage_settings, write_url
 from rwt_assets.feed import Feed
 from rwt_assets.graph import REPORTED_TOGETHER, refuse_unloaded
 from rwt_assets.resources import connect_objects
@@ -153,6 +153,8 @@ class EmbeddedStack:
             ["dagster", "code-server", "start", "-m", project.definitions_module],
             [
                 *("-p", str(self._code_port), "-h", LOOPBACK),
+                # Dagster looks for modules there, else in the working folder (see `SAFE_PATH`).
+                *("--working-directory", str(dagster_home(self.state))),
                 *("--use-python-environment-entry-point", *log_format),
             ],
         )
@@ -244,12 +246,13 @@ class EmbeddedStack:
         home = dagster_home(self.state)
         home.mkdir(exist_ok=True)
         settings = home / "dagster.yaml"
-        settings.touch(mode=0o600)  # the storage's URL may have a password
-        settings.chmod(0o600)
+        settings.touch(mode=0o600)
+        settings.chmod(0o600)  # an earlier version wrote the storage's password into it
         settings.write_text(
             storage_settings(self._storage_url, home)
             + Path(__file__).with_name("dagster.yaml").read_text()
         )
+        write_url(self._storage_url, home)
         workspace = {"grpc_server": {"host": LOOPBACK, "port": self._code_port}}
         workspace["grpc_server"]["location_name"] = "rwt_assets"
         (home / "workspace.yaml").write_text(json.dumps({"load_from": [workspace]}))

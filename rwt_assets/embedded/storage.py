@@ -29,6 +29,7 @@ _PLACE: Final = re.compile(
     r"(?:/[^@?]*)?(?:\?[^@]*)?"
 )
 LAST_PORT: Final = 65_535
+URL_FILE: Final = "storage-url"
 SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg2")
 
 
@@ -40,7 +41,8 @@ def storage_settings(url: str, home: Path) -> str:
         home: Dagster's home.
 
     Returns:
-        YAML, a line for each storage. It holds the password if the URL does.
+        YAML, a line for each storage. It names the file of `write_url` and not the URL, since the
+        UI shows it.
 
     Raises:
         StackError: the URL is of another database or is none, or what it needs is not installed.
@@ -79,25 +81,30 @@ def storage_settings(url: str, home: Path) -> str:
             effect="Nothing was started.",
             fix="Install it: pip install 'rwt_assets[postgresql]'.",
         )
-    # SQLAlchemy 2.1 would take psycopg 3 for the short form, with which dagster-postgres fails.
-    config = {"postgres_url": f"postgresql+psycopg2://{rest}"}
+    classes = {
+        "run_storage": "StackRunStorage",
+        "event_log_storage": "StackEventLogStorage",
+        "schedule_storage": "StackScheduleStorage",
+    }
+    module, config = "rwt_assets.embedded.postgresql_storage", {"url_file": str(home / URL_FILE)}
     return _section(
-        run_storage={
-            "module": "dagster_postgres.run_storage",
-            "class": "PostgresRunStorage",
-            "config": config,
-        },
-        event_log_storage={
-            "module": "rwt_assets.embedded.postgresql_events",
-            "class": "BatchingPostgresEventLogStorage",
-            "config": config,
-        },
-        schedule_storage={
-            "module": "dagster_postgres.schedule_storage",
-            "class": "PostgresScheduleStorage",
-            "config": config,
-        },
+        **{
+            storage: {"module": module, "class": name, "config": config}
+            for storage, name in classes.items()
+        }
     )
+
+
+def write_url(url: str, home: Path) -> None:
+    """Keep the URL of a database, which may have a password, in a file of its owner's alone.
+
+    SQLAlchemy 2.1 would take psycopg 3 for the short form, with which dagster-postgres fails.
+    """
+    file = home / URL_FILE
+    file.unlink(missing_ok=True)
+    if url:
+        file.touch(mode=0o600)
+        file.write_text(f"postgresql+psycopg2://{url.partition('://')[2]}", encoding="utf-8")
 
 
 @contextmanager

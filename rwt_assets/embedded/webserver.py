@@ -30,6 +30,7 @@ OWN: Final = frozenset({b"", b"same-origin", b"none"})  # none: typed or bookmar
 GRAPHQL: Final = "/graphql"
 NOTEBOOK: Final = "/notebook"  # reads a file of the code location and shows it as HTML
 SAME_ORIGIN: Final = b"same-origin"
+NO_FRAME: Final = (b"x-frame-options", b"SAMEORIGIN")  # RFC 7034
 REFUSED: Final = b"This webserver answers its own pages and programs of this machine alone.\n"
 
 
@@ -41,8 +42,10 @@ class OwnPagesOnly:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request: 403 if another page asks, else what the application answers."""
-        if scope["type"] == "lifespan" or is_our_own(scope):
+        if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
+        elif is_our_own(scope):
+            await self._application(scope, receive, _in_no_frame(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
         else:
@@ -72,9 +75,22 @@ def is_our_own(scope: Message) -> bool:
 def _asks_a_query(scope: Message) -> bool:
     """Whether a link, or an image in a browser that says nothing of itself, would do something."""
     path, site = scope["path"].rstrip("/"), dict(scope["headers"]).get(b"sec-fetch-site")
+    if not path.isprintable():
+        return True  # Starlette's `$` also matches before a line end
     return bool(scope["query_string"]) and (
         path.endswith(GRAPHQL) or (path.endswith(NOTEBOOK) and site != SAME_ORIGIN)
     )
+
+
+def _in_no_frame(send: Send) -> Send:
+    """Have the browser show a page in no page of another origin, whatever it says of itself."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], NO_FRAME]}
+        await send(message)
+
+    return sent
 
 
 class GuardedWebserver(DagsterWebserver[Any, Any]):

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import yaml
 
+from rwt_assets.text import is_visible
+
 TYPE: Final = "rwt_assets.ZipFeed"
 KEY_AT_MOST: Final = 120  # characters of a plain or quoted key; YAML allows 1024
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
@@ -31,7 +33,8 @@ def scalar(text: str) -> str:
     """A text as YAML, quoted where it has to be."""
     if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
         return text
-    dumped: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1 << 30)
+    shown = is_visible(text)  # else what nobody sees is written by its number, as the rest is
+    dumped: str = yaml.safe_dump(text, default_style='"', allow_unicode=shown, width=1 << 30)
     return dumped.rstrip("\n")
 
 
@@ -106,7 +109,7 @@ def head(name: str, comment: str, password_variable: str = "") -> str:
 type: {TYPE}
 
 attributes:
-  name: {name}
+  name: {scalar(name)}
   # Archives are read from here. Each feed needs a prefix of its own, or a bucket.
   source:
     bucket: "{{{{ env('RWT_SOURCE_BUCKET', 'rwt-incoming') }}}}"

@@ -26,7 +26,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
 from rwt_assets.feed import ONE_ACCOUNT, Access, Role, parse_queue
-from rwt_assets.runtime import FeedError, StackError
+from rwt_assets.runtime import FeedError, StackError, keep_out_of_logs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -66,6 +66,7 @@ def external_id(role: Role) -> str:
     """
     variable = role.external_id_variable
     value = os.environ.get(variable, "") if variable else ""
+    keep_out_of_logs(value)
     if variable and not value:
         raise FeedError(
             f"the environment has no {variable}, which has the external id of the role",

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 import dagster as dg
 from pydantic import SecretStr
 
+from rwt_assets.runtime import keep_out_of_logs
+
 
 class SecretsResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     """Gives assets their secrets; tests put one with known values in its place."""
@@ -34,4 +36,5 @@ class EnvironmentSecretsResource(SecretsResource):
 def read_secret(environment: Mapping[str, str], variable: str | None) -> SecretStr | None:
     """A secret from an environment."""
     value = environment.get(variable, "") if variable else ""
+    keep_out_of_logs(value)
     return SecretStr(value) if value else None

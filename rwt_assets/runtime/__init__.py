@@ -43,7 +43,7 @@ from rwt_assets.runtime.errors import (
     ToleranceError,
 )
 from rwt_assets.runtime.extras import from_extra, missing_extra, need
-from rwt_assets.runtime.json_logs import wants_json
+from rwt_assets.runtime.json_logs import keep_out_of_logs, redacted, wants_json
 from rwt_assets.runtime.machine_faults import is_shortage, says_shortage
 from rwt_assets.runtime.memory import give_back_small_pieces
 from rwt_assets.runtime.process import configure_process
@@ -134,10 +134,12 @@ __all__ = [
     "from_extra",
     "give_back_small_pieces",
     "is_shortage",
+    "keep_out_of_logs",
     "map_ahead",
     "missing_extra",
     "need",
     "read_ahead",
+    "redacted",
     "says_shortage",
     "unnamed_file",
     "wants_json",

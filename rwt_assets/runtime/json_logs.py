@@ -9,8 +9,8 @@ console logger is made when a run begins, with a formatter of its own: so it is 
 that gives every handler which writes to a stream this format. Lines about a run say `run_id`,
 `job`, `step`, and `feed` and `archive` as far as its tags do.
 
-No secret is written: values of variables whose names speak of one are replaced, and so are
-passwords and signatures in addresses.
+No secret is written: what a feed names as one and the process has read is replaced, as are the
+values of variables whose names speak of one, and passwords and signatures in addresses.
 """
 
 import json
@@ -73,13 +73,23 @@ def _of_run(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in found.items() if value)
 
 
+_READ: Final[set[str]] = set()
+
+
+def keep_out_of_logs(secret: str) -> None:
+    """Have this process write a secret nowhere, whatever the variable is called that has it."""
+    if len(secret) >= SHORTEST:
+        _READ.add(secret)
+
+
 def redacted(text: str) -> str:
-    """A text without the values of secret variables, and without passwords in addresses."""
+    """A text without secrets that were read, values of secret variables, passwords in addresses."""
     secrets: set[str] = set()
     public: set[str] = set()
     for name, value in os.environ.items():
         (secrets if SECRET_NAMES.search(name) and len(value) >= SHORTEST else public).add(value)
     secrets -= public  # such as the credentials of a local server, which accepts any
+    secrets |= _READ
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     return IN_ADDRESS.sub(lambda found: f"{found['before'] or found['name']}{REDACTED}", text)

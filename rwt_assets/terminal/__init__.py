@@ -3,6 +3,7 @@
 Nothing here knows a command.
 """
 
+from rwt_assets.terminal.env_file import load_env_file, refuse_env_file_of_others
 from rwt_assets.terminal.session import (
     DEFAULT_STATE,
     FeedName,
@@ -38,7 +39,9 @@ __all__ = [
     "enter",
     "errors",
     "errors_told",
+    "load_env_file",
     "progress_bars",
+    "refuse_env_file_of_others",
     "refuse_password",
     "stop_with",
     "tell",

@@ -6,6 +6,7 @@ errors as sentences. What does not: what a command does (the modules beside this
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -15,13 +16,13 @@ from typing import Annotated, NoReturn
 import dagster as dg
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from dotenv import load_dotenv
 
 from rwt_assets.archive import feed_for_archive, feed_for_key
 from rwt_assets.embedded import stack as embedded
 from rwt_assets.feed import Feed
 from rwt_assets.graph import refuse_unloadable, refuse_unloaded
-from rwt_assets.runtime import RwtError, StateFolderError, wants_json
+from rwt_assets.runtime import RwtError, StateFolderError, redacted, wants_json
+from rwt_assets.terminal.env_file import load_env_file
 from rwt_assets.terminal.terminal import Screen
 from rwt_assets.text import visible
 
@@ -61,20 +62,21 @@ def errors_told() -> Iterator[None]:
         errors.print(str(error), style="red", markup=False)
         raise typer.Exit(WRONG_COMMAND_LINE) from error
     except (RwtError, dg.DagsterError) as error:
-        errors.print_lines(str(error), style="red")
+        errors.print_lines(redacted(str(error)), style="red")
         if isinstance(error, dg.DagsterError) and error.__cause__ is not None:
-            errors.print_lines(str(error.__cause__), style="red")
+            errors.print_lines(redacted(str(error.__cause__)), style="red")
         raise typer.Exit(1) from error
     except (ClientError, BotoCoreError) as error:
-        errors.print(f"S3 or SQS refused: {error}", style="red", markup=False)
-        errors.print(f"AWS_ENDPOINT_URL is {os.environ.get('AWS_ENDPOINT_URL', 'not set')}.")
+        errors.print(redacted(f"S3 or SQS refused: {error}"), style="red", markup=False)
+        endpoint = redacted(os.environ.get("AWS_ENDPOINT_URL", "not set"))
+        errors.print(f"AWS_ENDPOINT_URL is {endpoint}.", markup=False)
         raise typer.Exit(1) from error
 
 
 def enter(state: Path) -> bool:
     """Work on the deployment of the environment or `.env`, else on this machine's; True then."""
     before = dict(os.environ)
-    load_dotenv(Path(".env"))
+    load_env_file()
     if "DAGSTER_HOME" in os.environ:
         return False
     os.environ.clear()
@@ -96,13 +98,21 @@ def refuse_password(context: typer.Context, name: str, url: str) -> None:
     if source is None or source.name != "COMMANDLINE":
         return
     variable = next(str(one.envvar) for one in context.command.params if one.name == name)
-    if "@" in url and ":" in url.rpartition("@")[0].partition("://")[2]:
+    if _has_password(url):
         errors.print(
             f"The password of --{name} could be read by every user of this machine. Nothing was "
             f"started. Set {variable} instead of --{name}.",
             style="red",
         )
         raise typer.Exit(WRONG_COMMAND_LINE)
+
+
+def _has_password(url: str) -> bool:
+    """Whether a URL has a password before its host, or by name in its query."""
+    place, _, query = url.partition("://")[2].partition("?")
+    before = url.rpartition("@")[0].partition("://")[2]
+    named = any("pass" in one.partition("=")[0].lower() for one in re.split("[&;]", query))
+    return named or ":" in before or ("@" in place and ":" in place.rpartition("@")[0])
 
 
 def check_loads(state: Path, *, here: bool, effect: str = "Nothing was done.") -> None:

@@ -63,8 +63,12 @@ class Screen(Console):
             yield one if fit else Segment(visible_lines(one.text), one.style)
 
     def print_lines(self, text: str, *, style: str = "") -> None:
-        """Write a text of ours that has several lines."""
-        for line in visible_lines(text).split("\n"):
+        """Write a text of ours that has several lines; those after the first are indented.
+
+        What others wrote may be quoted in it, and no line of theirs stands where ours begin.
+        """
+        first, *others = visible_lines(text).split("\n")
+        for line in (first, *(f"    {one}" for one in others)):
             self.print(line, style=style)
 
     def print_json(self, json: str | None = None, **_settings: Any) -> None:

@@ -77,13 +77,15 @@ def test_something_forgotten_is_an_error_of_status(home):
 
 
 @pytest.mark.usefixtures("without_pauses")
-def test_an_endpoint_that_is_away_is_told_without_a_traceback(home, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+@pytest.mark.parametrize("user", ["", "me:hunter22@"])
+def test_an_endpoint_that_is_away_is_told_without_a_traceback(home, monkeypatch, user):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{user}127.0.0.1:9")
     for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "s3cr3t-value")):
         monkeypatch.setenv(name, value)
     result = rwt("sweep")
     assert result.exit_code == 1
-    assert "http://127.0.0.1:9" in result.output
+    assert "127.0.0.1:9" in result.output
+    assert "hunter22" not in result.output
     assert "Traceback" not in result.output
     assert "s3cr3t-value" not in result.output
 

@@ -157,6 +157,7 @@ def test_every_module_loads_but_those_that_an_extra_is_for():
     assert {name: told.rpartition("rwt_assets[")[2] for name, told in refused.items()} == {
         "rwt_assets.cluster.run_launcher": "cluster]'.",
         "rwt_assets.embedded.postgresql_events": "postgresql]'.",
+        "rwt_assets.embedded.postgresql_storage": "postgresql]'.",
     }
 
 

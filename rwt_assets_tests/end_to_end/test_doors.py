@@ -16,12 +16,18 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.extended, pytest.mark.timeout(
 MARK = "what-the-server-need-not-know"
 
 
-def test_rwt_up_opens_loopback_alone_and_its_files_to_its_owner_alone(tmp_path):
+def test_rwt_up_opens_loopback_alone_and_its_files_to_its_owner_alone(tmp_path, monkeypatch):
+    laid, executed = tmp_path / "laid by others", tmp_path / "executed"
+    laid.mkdir()
+    for module in ("calendar", "rwt_assets", "dagster", "json"):
+        (laid / f"{module}.py").write_text(f"open({str(executed)!r}, 'w').close()")
+    monkeypatch.chdir(laid)
     of_others = tmp_path / "of others"
     of_others.mkdir()
     settings = "telemetry:\n  enabled: false\n"
     (of_others / "dagster.yaml").write_text(settings)
     variables = {"DAGSTER_HOME": str(of_others), "AWS_SECRET_ACCESS_KEY": MARK, "AWS_PROFILE": MARK}
+    variables["PYTHONSAFEPATH"] = "1"  # of the command itself, as if `rwt` had been typed
     stack = RunningStack(tmp_path / "a folder" / "state", variables=variables)
     stack.state.parent.mkdir()
     stack.start()
@@ -36,7 +42,9 @@ def test_rwt_up_opens_loopback_alone_and_its_files_to_its_owner_alone(tmp_path):
         assert_its_pages_alone_are_answered(stack.record.ui_url)
         archive = tmp_path / "monday.zip"
         archive.write_bytes(timetable(trips=1, stops=2))
-        sent = RunningStack(stack.state).rwt("submit", "--feed", "gtfs", "--wait", str(archive))
+        sent = RunningStack(stack.state, variables={"PYTHONSAFEPATH": "1"}).rwt(
+            "submit", "--feed", "gtfs", "--wait", str(archive)
+        )
         assert sent.returncode == 0, sent.stderr
         assert beyond_loopback(listening(leftovers(stack.state))) == []
         kept = [path for path in (stack.state, *stack.state.rglob("*")) if not path.is_symlink()]
@@ -44,6 +52,7 @@ def test_rwt_up_opens_loopback_alone_and_its_files_to_its_owner_alone(tmp_path):
         assert [path for path in kept if path.exists() and path.stat().st_mode & 0o077] == []
     finally:
         stack.end()
+    assert not executed.exists()
     assert [path.name for path in of_others.rglob("*")] == ["dagster.yaml"]
     assert (of_others / "dagster.yaml").read_text() == settings
 

@@ -34,7 +34,6 @@ import dagster as dg
 from rwt_assets.aws.provisioning import provision
 from rwt_assets.definitions import declared_feeds
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
-from rwt_assets.embedded.storage import storage_settings
 from rwt_assets.resources.s3_objects import S3Objects
 from rwt_assets_tests.archives import make_zip, timetable
 from rwt_assets_tests.benchmarks.databases import database
@@ -164,10 +163,8 @@ def deployment(folder: Path, storage: str) -> Iterator[Deployment]:
         home.mkdir(parents=True)
         settings = "telemetry: { enabled: false }\n"
         if url:
-            # Without our own batches of events, which the earlier version does not have.
-            settings += storage_settings(url, home).replace(
-                "rwt_assets.embedded.postgresql_events", "dagster_postgres.event_log"
-            ).replace("BatchingPostgresEventLogStorage", "PostgresEventLogStorage")  # fmt: skip
+            # Without our own storages, which the earlier version does not have.
+            settings += f"storage: {json.dumps({'postgres': {'postgres_url': url}})}\n"
         (home / "dagster.yaml").write_text(settings)
         server = EmbeddedServer(log=folder / "server.log", state=folder / "state" / "server")
         with server:

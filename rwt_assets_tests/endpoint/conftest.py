@@ -31,7 +31,10 @@ def endpoint(server, monkeypatch):
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    reset, signed = f"{server.endpoint_url}/_ministack/reset", {"Authorization": "any"}
+    reset, signed = (
+        f"{server.endpoint_url}/_ministack/reset",
+        {"Authorization": "AWS4-HMAC-SHA256 any"},
+    )
     request = urllib.request.Request(reset, headers=signed, method="POST")
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.status == 200

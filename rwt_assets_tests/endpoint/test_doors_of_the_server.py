@@ -8,6 +8,7 @@ import boto3
 import psutil
 import pytest
 
+from rwt_assets.embedded.processes import choose_port
 from rwt_assets.embedded.server import EmbeddedServer, local_environment
 from rwt_assets_tests.listening import beyond_loopback, listening
 
@@ -44,7 +45,7 @@ def ask(server, method, path, body="", **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body=body, headers=named)
         answer = connection.getresponse()
-        return answer.status, answer.read(), {name.lower() for name, _ in answer.getheaders()}
+        return answer.status, answer.read(), {n.lower(): v for n, v in answer.getheaders()}
     finally:
         connection.close()
 
@@ -128,8 +129,48 @@ def test_a_browser_that_tells_nothing_of_itself_reads_an_object_and_no_more(open
     assert queue.endswith("/queue")
 
 
-def test_an_object_that_is_a_page_runs_nothing(opened):
-    assert "content-security-policy" in ask(opened, "GET", "/incoming/a.txt")[2]
+@pytest.mark.parametrize("path", ["/", "/incoming", "/incoming/", "/_ministack/sqs/messages"])
+@pytest.mark.parametrize("signature", ["", "Basic YTpi", "x"])
+def test_without_a_signature_nothing_but_an_object_is_read(opened, path, signature):
+    headers = {"Authorization": signature} if signature else {}
+    assert ask(opened, "GET", path, **headers)[0] == 403
+    target = {"X_Amz_Target": "AmazonSQS.ListQueues", **headers}
+    assert ask(opened, "GET", "/incoming/a.txt", **target)[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "disposition"),
+    [
+        ("text/html", "text/plain; charset=utf-8", "inline"),
+        ("image/svg+xml", "application/octet-stream", "attachment"),
+        ("application/zip", "application/octet-stream", "attachment"),
+        ("text/csv", "text/plain; charset=utf-8", "inline"),
+    ],
+)
+def test_a_browser_is_shown_no_page_of_a_partner_and_loads_nothing_for_it(
+    opened, kind, shown, disposition
+):
+    page = b"<img src='http://evil.example/x.png'>"
+    boto3.client("s3").put_object(Bucket="incoming", Key="page", Body=page, ContentType=kind)
+    status, body, headers = ask(opened, "GET", "/incoming/page", Accept="text/html,*/*;q=0.8")
+    assert (status, body) == (200, page)
+    assert headers["content-type"] == shown
+    assert headers["content-disposition"] == disposition
+    assert headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert ask(opened, "GET", "/incoming/page")[2]["content-type"] == kind  # a program
+
+
+def test_it_follows_no_link_of_another_user_in_the_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    precious, port = tmp_path / "precious", choose_port(0)
+    precious.write_text("precious")
+    (tmp_path / f"ministack-{port}.pid").symlink_to(precious)
+    with EmbeddedServer(log=tmp_path / "logs" / "server.log", port=port) as server:
+        assert server.port == port
+        assert precious.read_text() == "precious"
+    assert precious.read_text() == "precious"
+    assert (tmp_path / "logs" / "server-temporary").stat().st_mode & 0o777 == 0o700
 
 
 def test_addresses_and_names_of_loopback_are_answered(opened):

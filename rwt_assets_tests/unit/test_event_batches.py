@@ -11,7 +11,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.events import AssetMaterializationPlannedData
 
-from rwt_assets.embedded.storage import storage_settings
+from rwt_assets.embedded.storage import storage_settings, write_url
 from rwt_assets.graph.reporting import REPORTED_TOGETHER, report_materializations
 from rwt_assets_tests.benchmarks.databases import database
 
@@ -31,6 +31,7 @@ def url(request):
 @pytest.fixture
 def home(tmp_path, url):
     (tmp_path / "dagster.yaml").write_text(storage_settings(url, tmp_path))
+    write_url(url, tmp_path)
     with opened(tmp_path) as instance:
         instance.wipe()
     return tmp_path

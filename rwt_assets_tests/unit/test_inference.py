@@ -18,6 +18,7 @@ from rwt_assets.authoring.preview import preview_archive
 from rwt_assets.feed.declaration import feed_name, scalar, stays_text
 from rwt_assets.feed.feed import Feed
 from rwt_assets.runtime.errors import NoMatchingMemberError, NotAZipError, RwtError
+from rwt_assets.text import is_visible
 from rwt_assets_tests.archives import CAIRNS, make_zip
 from rwt_assets_tests.mutations import mutate, seeds
 from rwt_assets_tests.odd_archives import Entry
@@ -241,6 +242,17 @@ def test_a_member_whose_name_is_a_number_is_named_as_it_is(file):
     found = infer(file({"7": SALES, "2024": "2024,on\na,1\nb,2\n"}))
     assert [rule.include for rule in found.feed.members] == [("7",), ("2024",)]
     assert found.feed.members[1].key_column == "2024"
+
+
+@pytest.mark.parametrize("name", ["no", "on", "true", "null", "y", "off"])
+def test_an_archive_whose_name_is_a_word_of_yaml_gives_a_feed_of_that_name(file, name):
+    assert infer(file({"a.csv": SALES}), name).feed.name == name
+
+
+def test_what_nobody_sees_is_written_by_its_number(file):
+    found = infer(file({"a\u200b.csv": SALES.replace("price", "pri\u202ece\u2066")}))
+    assert is_visible(found.text)
+    assert "pri\u202ece\u2066" in found.feed.members[0].columns
 
 
 def test_the_timetable_of_cairns_gives_a_declaration_that_takes_it():

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rwt_assets.resources.secrets import read_secret
 from rwt_assets.runtime.json_logs import REDACTED, JsonFormatter, redacted
 
 RUN = """
@@ -84,6 +85,14 @@ def test_no_secret_is_in_it(printed):
 )
 def test_passwords_and_signatures_in_addresses_are_replaced_and_nothing_else(text, left):
     assert redacted(text) == left
+
+
+def test_a_secret_that_was_read_is_replaced_whatever_its_variable_is_called():
+    secret = read_secret({"ACME_PW": "correct-horse"}, "ACME_PW")
+    assert secret.get_secret_value() == "correct-horse"
+    assert redacted("the password is correct-horse.") == f"the password is {REDACTED}."
+    read_secret({"ACME_PW": "pass"}, "ACME_PW")  # so short that it stands in ordinary words
+    assert redacted("it passes") == "it passes"
 
 
 def test_what_is_no_secret_elsewhere_is_none(monkeypatch):

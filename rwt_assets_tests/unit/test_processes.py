@@ -103,6 +103,19 @@ def test_one_that_will_not_end_is_ended(child):
     assert not stubborn.alive
 
 
+def test_a_child_takes_no_module_of_the_folder_that_it_is_started_in(child, tmp_path, monkeypatch):
+    (tmp_path / "calendar.py").write_text("raise SystemExit('executed')")
+    monkeypatch.chdir(tmp_path)
+    started = child(
+        "import calendar, sys; print(sys.flags.safe_path, calendar.__file__, flush=True)"
+    )
+    started.start()
+    started.wait_until(lambda: not started.alive or started.log.read_text(), seconds=60)
+    safe, file = started.log.read_text().split()
+    assert safe == "True"
+    assert not file.startswith(str(tmp_path))
+
+
 def test_grandchildren_are_found_and_ended(child, tmp_path):
     parent = child(FAMILY)
     parent.start()

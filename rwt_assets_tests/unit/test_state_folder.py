@@ -12,6 +12,7 @@ from rwt_assets.cli.main import app
 from rwt_assets.embedded import stack
 from rwt_assets.embedded.state_folder import make_state_folder, open_lock
 from rwt_assets.runtime.errors import StateFolderError
+from rwt_assets.terminal.env_file import load_env_file
 
 SOMEBODY = 12_345
 
@@ -127,8 +128,56 @@ def test_no_command_goes_by_the_state_of_another_user(of_another, monkeypatch, c
     assert dict(os.environ) == before
 
 
+@pytest.fixture
+def env_of_another(tmp_path, monkeypatch):
+    """A folder in which another user has laid settings."""
+    file = tmp_path / ".env"
+    file.write_text("DAGSTER_HOME=/evil\nAWS_ENDPOINT_URL=http://evil.example\n")
+    if os.geteuid() == 0:
+        os.chown(file, SOMEBODY, SOMEBODY)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    monkeypatch.chdir(tmp_path)
+    for name in ("DAGSTER_HOME", "RWT_STATE", "RWT_STORAGE_URL", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return file
+
+
+@pytest.mark.parametrize("laid", ["file", "link"])
 @pytest.mark.parametrize(
-    "url", ["postgresql://rwt:hunter22@localhost/rwt", "postgresql://rwt:hun@ter22@localhost/rwt"]
+    "command",
+    [["status"], ["submit", "a.zip"], ["up"], ["demo"], ["doctor"], ["feed", "preview", "a.zip"]],
+)
+def test_no_command_goes_by_the_settings_of_another_user(env_of_another, command, laid):
+    (env_of_another.parent / "a.zip").write_bytes(b"")
+    if laid == "link":
+        (env_of_another.parent / "x").symlink_to(env_of_another.rename("theirs"))
+        (env_of_another.parent / "x").rename(".env")
+    before = dict(os.environ)
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 2, answer.output
+    assert "the file .env here belongs to another user" in " ".join(answer.stderr.split())
+    assert "evil" not in answer.output
+    assert dict(os.environ) == before
+
+
+def test_settings_of_our_own_are_taken(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("RWT_OF_OUR_OWN=yes\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RWT_OF_OUR_OWN", "")  # so that it is as it was afterwards
+    monkeypatch.delenv("RWT_OF_OUR_OWN")
+    load_env_file()
+    assert os.environ["RWT_OF_OUR_OWN"] == "yes"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://rwt:hunter22@localhost/rwt",
+        "postgresql://rwt:hun@ter22@localhost/rwt",
+        "postgresql://rwt@localhost/rwt?password=hunter22",
+        "postgresql:///rwt?host=localhost&user=rwt&sslpassword=hunter22",
+    ],
 )
 def test_a_password_that_was_typed_is_refused_and_the_variable_is_named(tmp_path, url):
     answer = CliRunner().invoke(app, ["up", "--state", str(tmp_path / "s"), "--storage", url])
@@ -137,6 +186,14 @@ def test_a_password_that_was_typed_is_refused_and_the_variable_is_named(tmp_path
     assert "RWT_STORAGE_URL" in said
     assert "hun" not in said
     assert not (tmp_path / "s").exists()
+
+
+def test_a_password_in_an_endpoint_that_was_typed_is_refused(tmp_path):
+    url = "http://rwt:hunter22@localhost:4566"
+    answer = CliRunner().invoke(app, ["up", "--state", str(tmp_path / "s"), "--endpoint", url])
+    assert answer.exit_code == 2
+    assert "RWT_ENDPOINT_URL" in answer.stderr
+    assert "hunter22" not in answer.output
 
 
 def test_a_password_of_the_environment_and_a_url_without_one_are_taken(tmp_path, monkeypatch):

@@ -9,8 +9,9 @@ import yaml
 from dagster._daemon import sensor
 
 from rwt_assets.embedded import daemon, stack
-from rwt_assets.embedded.storage import opened, storage_settings
+from rwt_assets.embedded.storage import URL_FILE, opened, storage_settings, write_url
 from rwt_assets.runtime.errors import StackError
+from rwt_assets_tests.benchmarks.databases import database
 
 STORAGES = {"run_storage", "event_log_storage", "schedule_storage"}
 
@@ -41,11 +42,37 @@ def test_dagsters_own_commands_know_the_state_folder_without_the_stacks_environm
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
 def test_a_database_has_all_storages_by_the_driver_that_dagster_knows(tmp_path, scheme):
-    found = settings(f"{scheme}://me:a%40b@host:5433/dagster?sslmode=require", tmp_path)
-    assert found.keys() == STORAGES
-    assert {one["config"]["postgres_url"] for one in found.values()} == {
-        "postgresql+psycopg2://me:a%40b@host:5433/dagster?sslmode=require"
-    }
+    url = f"{scheme}://me:a%40b@host:5433/dagster?sslmode=require"
+    assert settings(url, tmp_path).keys() == STORAGES
+    write_url(url, tmp_path)
+    kept = (tmp_path / URL_FILE).read_text()
+    assert kept == "postgresql+psycopg2://me:a%40b@host:5433/dagster?sslmode=require"
+
+
+def test_the_url_of_a_database_is_its_owners_alone_and_stands_in_no_settings(tmp_path):
+    url = "postgresql://me:secret@127.0.0.1:1/db"
+    (tmp_path / URL_FILE).write_text("of an earlier start")
+    (tmp_path / URL_FILE).chmod(0o644)
+    write_url(url, tmp_path)
+    assert (tmp_path / URL_FILE).stat().st_mode & 0o777 == 0o600
+    assert "secret" not in storage_settings(url, tmp_path)
+    write_url("", tmp_path)
+    assert not (tmp_path / URL_FILE).exists()
+
+
+def test_what_the_ui_shows_of_a_database_has_no_password(tmp_path):
+    with database("postgresql") as found:
+        url = found.replace("postgres:@", "postgres:hunter22@")
+        assert "hunter22" in url
+        write_url(url, tmp_path)
+        (tmp_path / "dagster.yaml").write_text(storage_settings(url, tmp_path))
+        with opened(tmp_path) as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+            assert instance.has_asset_key(dg.AssetKey("a"))
+            assert instance.get_runs() == []
+            shown = instance.info_str()
+    assert "url_file" in shown
+    assert "hunter22" not in shown
 
 
 @pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "me:secret@host", "/file"])
@@ -93,6 +120,7 @@ def test_without_its_packages_postgresql_is_refused(tmp_path, monkeypatch):
 def test_a_database_that_does_not_answer_is_told(tmp_path):
     url = "postgresql://me:secret@127.0.0.1:1/db"
     (tmp_path / "dagster.yaml").write_text(storage_settings(url, tmp_path))
+    write_url(url, tmp_path)
     with pytest.raises(StackError, match="does not answer") as refused, opened(tmp_path):
         pytest.fail("there is no database")
     assert "secret" not in str(refused.value)

@@ -20,7 +20,12 @@ async def application(_scope, _receive, send):
     await send({"type": "answered"})
 
 
-def ask(kind, method, address, headers):
+async def page(_scope, _receive, send):
+    """The same with what an answer begins with."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+
+
+def ask(kind, method, address, headers, answers=application):
     """The messages that a server is sent by the guarded application (ASGI specification)."""
     path, _, query = address.partition("?")
     sent = {"Host": "127.0.0.1:3000"} | headers
@@ -36,7 +41,7 @@ def ask(kind, method, address, headers):
     async def send(message):
         messages.append(message)
 
-    asyncio.run(OwnPagesOnly(application)(scope, None, send))
+    asyncio.run(OwnPagesOnly(answers)(scope, None, send))
     return messages
 
 
@@ -93,6 +98,11 @@ REFUSED = {
         "/graphql",
         {"Host": "0.0.0.0:3000", "Origin": "http://0.0.0.0:3000"},
     ),
+    "a query by a path that ends a line": ("GET", "/graphql\n?query=mutation{x}", {}),
+    "a notebook by a path that ends a line": ("GET", "/notebook\n?path=a.ipynb", LINK),
+    "a host behind brackets": ("GET", "/runs", {"Host": "[127.0.0.1].evil.example"}),
+    "a host behind a port": ("GET", "/runs", {"Host": "127.0.0.1:3000@evil.example"}),
+    "a host in the place of a port": ("GET", "/runs", {"Host": "localhost:evil.example"}),
     "a frame of another page": ("GET", "/runs", LINK | {"Sec-Fetch-Dest": "iframe"}),
     "an image of another page": (
         "GET",
@@ -121,6 +131,11 @@ def test_a_page_of_another_origin_is_refused(who):
     assert start["status"] == 403
     assert b"its own pages" in body["body"]
     assert [name for name, _ in start["headers"] if name.startswith(b"access-control")] == []
+
+
+def test_no_page_is_shown_in_a_frame_of_another_origin():
+    (start,) = ask("http", "GET", "/runs", {}, page)
+    assert start["headers"] == [(b"a", b"b"), (b"x-frame-options", b"SAMEORIGIN")]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": HERE}, OWN])
