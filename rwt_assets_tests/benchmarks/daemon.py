@@ -121,7 +121,7 @@ def _work_seconds(stack: RunningStack, archive: str) -> float:
     manifest = unpack_archive(store, feed, revision, split_id=uuid4().hex[:10])
     write_manifest(store, target, manifest, replaces=replaces)
     runs = shard_runs(store, feed, [shard.partition_key for shard in manifest.shards])
-    shards = (EnrichedShard(run, kinds[run.rule.include]) for run in runs)
+    shards = (EnrichedShard(run, kinds[run.rule.include], version=version) for run in runs)
     list(map_ahead(manager.write, shards, workers=WORKERS, ahead=AHEAD))
     assert reconcile(manifest, generation_of(manifest, version), manager.stored).reconciled
     return time.perf_counter() - began
