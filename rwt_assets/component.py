@@ -13,6 +13,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import BaseModel, ValidationError
 
+from rwt_assets.catalog import CatalogMemory
 from rwt_assets.feed import Feed, has_template, line_of, may_be_one_queue
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.assets import (
@@ -246,7 +247,7 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
         "secrets": secrets or ENVIRONMENT_SECRETS,
         IO_MANAGER_KEY: io_manager or own or S3_ENRICHED_SHARDS,
     }
-    jobs = step_jobs(feed)
+    jobs, memory = step_jobs(feed), CatalogMemory()
     retirement = [] if feed.retire is None else [retirement_job(feed, feed.retire)]
     collection, verification = collection_job(feed), intact_job(feed)
     on_queue = [one for one in others if one.source.queue == feed.source.queue]
@@ -271,9 +272,9 @@ def build_feed_definitions(  # noqa: PLR0913 - one argument for each resource
             intact_schedule(feed, verification),
         ],
         sensors=[
-            *([queue_sensor(on_queue)] if on_queue[0] is feed else []),
-            dispatch_sensor(feed, jobs),
-            sweep_sensor(feed),
+            *([queue_sensor(on_queue, memory)] if on_queue[0] is feed else []),
+            dispatch_sensor(feed, jobs, memory),
+            sweep_sensor(feed, memory),
             *automation_sensors(feed),
         ],
         resources=resources,

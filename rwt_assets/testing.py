@@ -34,7 +34,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from rwt_assets.catalog import Budget, FeedCatalog, archive_progress, take_messages, take_standing
+from rwt_assets.catalog import (
+    Budget,
+    CatalogMemory,
+    FeedCatalog,
+    archive_progress,
+    take_messages,
+    take_standing,
+)
 from rwt_assets.component import build_feed_definitions, declared_feeds
 from rwt_assets.contract import QuarantineEntry
 from rwt_assets.delivery import read_delivery
@@ -476,6 +483,7 @@ class InMemoryFeed:
         self.client = InMemoryQueueClient()
         self.io_manager = InMemoryIOManager()
         self._expected: set[str] = set()
+        self._memory = CatalogMemory()
         self._sequencers = count(1)
 
     @classmethod
@@ -534,7 +542,7 @@ class InMemoryFeed:
     @property
     def catalog(self) -> FeedCatalog:
         """What is on record."""
-        return FeedCatalog(self.instance, self.feed)
+        return FeedCatalog(self.instance, self.feed, self._memory)
 
     @property
     def objects(self) -> InMemoryObjects:

@@ -20,6 +20,7 @@ from rwt_assets.catalog.intake import (
     sweep,
     take_messages,
 )
+from rwt_assets.catalog.memory import CatalogMemory
 from rwt_assets.catalog.missing_deliveries import look_for_documents, other_on_record
 from rwt_assets.catalog.standing import (
     ArchiveProgress,
@@ -50,6 +51,7 @@ __all__ = [
     "ArchiveProgress",
     "Attempts",
     "Budget",
+    "CatalogMemory",
     "CountedStage",
     "CountedWait",
     "FeedCatalog",

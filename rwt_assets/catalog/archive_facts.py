@@ -12,8 +12,7 @@ visible later than one with a higher number, as two transactions of PostgreSQL c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -29,24 +28,6 @@ REMEMBERED_SECONDS: Final = 600.0
 OVERLAP: Final = 10_000  # events that may have been under way when everything was read
 SETTLES_SECONDS: Final = 10.0  # a transaction that has begun has ended by then
 OBSERVATION: Final = dg.DagsterEventType.ASSET_OBSERVATION
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What a process knows of the settled archives of one feed.
-
-    `marks` are when it looked and the newest event then: the first is older than `SETTLES_SECONDS`,
-    so that no event with a lower number can become visible any more.
-    """
-
-    lock: Lock = field(default_factory=Lock)
-    at_rest: dict[str, ArchiveFacts] = field(default_factory=dict)
-    marks: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
-    read_at: float = float("-inf")
-
-
-_MEMORIES: dict[tuple[str, str], _Memory] = {}
-_MAKING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +65,13 @@ def _look(
     catalog: "FeedCatalog", *, shards_in_work: bool = True
 ) -> tuple[Sequence[str], dict[str, ArchiveFacts], Mapping[str, ArchiveFacts]]:
     """All archives, the facts of those that were read now, and of those settled."""
-    memory = _memory(catalog)
+    memory = catalog.memory.archives_of(catalog.storage_name(), catalog.feed.name)
     with memory.lock:
         now = monotonic()
         newest = catalog.newest_event()
         removed = newest < memory.marks[-1][1]
         if removed:
-            catalog.forget_events()
+            catalog.memory.forget_events()
         if removed or now - memory.read_at > REMEMBERED_SECONDS:
             memory.at_rest, memory.read_at = {}, now
             memory.marks = [(now, max(0, newest - OVERLAP)), (now, newest)]
@@ -117,11 +98,6 @@ def _look(
             else:
                 memory.at_rest.pop(key, None)
         return archives, found, dict(memory.at_rest)
-
-
-def _memory(catalog: "FeedCatalog") -> _Memory:
-    with _MAKING:
-        return _MEMORIES.setdefault((catalog.storage_name(), catalog.feed.name), _Memory())
 
 
 def _is_at_rest(facts: ArchiveFacts) -> bool:

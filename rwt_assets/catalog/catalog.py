@@ -19,6 +19,7 @@ import dagster as dg
 
 from rwt_assets.catalog.archive_facts import Look, read_all_facts, read_facts, read_open_facts
 from rwt_assets.catalog.catalog_events import arrival_metadata, revision_from, shard_materialization
+from rwt_assets.catalog.memory import CatalogMemory
 from rwt_assets.dagster_internals.events import BulkActionsFilter, BulkActionStatus
 from rwt_assets.documents import (
     archive_partition_key,
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
     from rwt_assets.documents import ArchiveManifest
     from rwt_assets.feed import Feed
 
-_EVENTS: dict[tuple[str, int], Event] = {}
-_EVENTS_KEPT = 200_000
 _REASON_LENGTH = 1_000
 CODE_VERSION_TAG = "dagster/code_version"
 REPLAY = "a person asked for it"
@@ -123,11 +122,20 @@ class Attempts:
 
 
 class FeedCatalog:
-    """What the catalog says about one feed."""
+    """What the catalog says about one feed.
 
-    def __init__(self, instance: dg.DagsterInstance, feed: "Feed") -> None:
+    Args:
+        instance: Dagster's.
+        feed: the declaration.
+        memory: of what was read before; an empty one if None.
+    """
+
+    def __init__(
+        self, instance: dg.DagsterInstance, feed: "Feed", memory: CatalogMemory | None = None
+    ) -> None:
         self.instance = instance
         self.feed = feed
+        self.memory = memory or CatalogMemory()
         self.graph = FeedGraph(feed.name)
 
     def archives(self) -> Sequence[str]:
@@ -476,10 +484,6 @@ class FeedCatalog:
         """The partitions of an asset with an event after this one."""
         return self.instance.get_latest_storage_id_by_partition(key, kind, None, number).keys()
 
-    def forget_events(self) -> None:
-        """Read again what events say: some were removed, and SQLite gives their numbers again."""
-        _EVENTS.clear()
-
     def runs_under_way(self) -> tuple[dict[str, tuple[Stage, str]], bool]:
         """What the unfinished runs that dispatch asked for do, and which they are, by archive.
 
@@ -658,10 +662,7 @@ class FeedCatalog:
         """Latest events by partition. What an event says never changes, so it is read once."""
         ids = self.latest_ids(key, partitions, event_type)
         storage = storage_name(self.instance)
-        unknown = [number for number in ids.values() if (storage, number) not in _EVENTS]
-        if len(_EVENTS) + len(unknown) > _EVENTS_KEPT:
-            _EVENTS.clear()
-            unknown = list(ids.values())
+        unknown = self.memory.unknown(storage, ids.values())
         fetch = (
             self.instance.fetch_observations
             if event_type == OBSERVATION
@@ -672,9 +673,9 @@ class FeedCatalog:
             wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=batch)
             for record in fetch(wanted, limit=len(batch)).records:
                 event = self._named(key, record.partition_key, _event_from(record))
-                _EVENTS[storage, record.storage_id] = event
+                self.memory.keep(storage, event)
         return {
-            partition: _EVENTS.get((storage, number), Event(number, ""))
+            partition: self.memory.event(storage, number) or Event(number, "")
             for partition, number in ids.items()
         }
 

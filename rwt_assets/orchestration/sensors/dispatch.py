@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from rwt_assets.catalog import FeedCatalog, count_standing, due_steps
+from rwt_assets.catalog import CatalogMemory, FeedCatalog, count_standing, due_steps
 from rwt_assets.feed import Feed
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.checks import (
@@ -54,8 +54,16 @@ REST_SECONDS = 20.0  # a tick may take a minute
 INTERVAL_SECONDS = 1
 
 
-def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
-    """Watches the catalog for some seconds a tick, so that a step follows the last at once."""
+def dispatch_sensor(
+    feed: Feed, jobs: Sequence[Any], memory: CatalogMemory | None = None
+) -> dg.SensorDefinition:
+    """Watches the catalog for some seconds a tick, so that a step follows the last at once.
+
+    Args:
+        feed: the declaration.
+        jobs: of its steps.
+        memory: of the code location; an empty one for each tick if None.
+    """
 
     @dg.sensor(
         name=f"{feed.name}_dispatch",
@@ -66,7 +74,7 @@ def dispatch_sensor(feed: Feed, jobs: Sequence[Any]) -> dg.SensorDefinition:
     )
     @fit_errors()
     def dispatch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        catalog = FeedCatalog(context.instance, feed)
+        catalog = FeedCatalog(context.instance, feed, memory)
         requests = watch(lambda: plan(catalog), seconds=WATCH_SECONDS)
         if requests:
             # What is asked for need not wait for the account of everything.

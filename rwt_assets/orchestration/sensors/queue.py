@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from rwt_assets.catalog import (
     Budget,
+    CatalogMemory,
     FeedCatalog,
     Figures,
     IntakeReport,
@@ -45,11 +46,12 @@ class QueueCursor(BaseModel):
     newest_sent_at: datetime | None = None
 
 
-def queue_sensor(feeds: Sequence[Feed]) -> dg.SensorDefinition:
+def queue_sensor(feeds: Sequence[Feed], memory: CatalogMemory | None = None) -> dg.SensorDefinition:
     """Long polling, several receive calls a tick within a time budget.
 
     Args:
         feeds: those that share one queue, told apart by bucket and prefix.
+        memory: of the code location; an empty one for each tick if None.
     """
 
     @dg.sensor(
@@ -64,7 +66,7 @@ def queue_sensor(feeds: Sequence[Feed]) -> dg.SensorDefinition:
     )
     @fit_errors()
     def queue(context: dg.SensorEvaluationContext, queue_client: QueueResource) -> dg.SensorResult:
-        catalogs = [FeedCatalog(context.instance, feed) for feed in feeds]
+        catalogs = [FeedCatalog(context.instance, feed, memory) for feed in feeds]
         client = queue_client.queue()
         cursor = QueueCursor.model_validate_json(context.cursor or "{}")
         budget = Budget(archives=min(map(room_of, catalogs)), seconds=BUDGET_SECONDS)

@@ -5,7 +5,7 @@ Dagster documentation: "Sensors". A sensor rather than a schedule, because it as
 
 import dagster as dg
 
-from rwt_assets.catalog import Budget, FeedCatalog, room_of, sweep
+from rwt_assets.catalog import Budget, CatalogMemory, FeedCatalog, room_of, sweep
 from rwt_assets.feed import Feed, accesses
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.steps import fit_errors
@@ -16,10 +16,14 @@ INTERVAL_SECONDS = 300
 BUDGET_SECONDS = 20.0
 
 
-def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
+def sweep_sensor(feed: Feed, memory: CatalogMemory | None = None) -> dg.SensorDefinition:
     """Compares the bucket with the catalog every five minutes, as far as the time goes.
 
     What is left of a large bucket is looked at by the next tick, from the cursor on.
+
+    Args:
+        feed: the declaration.
+        memory: of the code location; an empty one for each tick if None.
     """
 
     @dg.sensor(
@@ -33,7 +37,7 @@ def sweep_sensor(feed: Feed) -> dg.SensorDefinition:
     def sweep_bucket(
         context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
     ) -> dg.SensorResult:
-        catalog = FeedCatalog(context.instance, feed)
+        catalog = FeedCatalog(context.instance, feed, memory)
         budget = Budget(archives=room_of(catalog), seconds=BUDGET_SECONDS)
         report = sweep(
             catalog,
