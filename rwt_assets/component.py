@@ -104,7 +104,7 @@ class ZipFeed(dg.Component):
                 f"a value filled into the feed's declaration is wrong: {error}",
                 where=_place(context, str(filled.get("name", "")), error.errors()[0]["loc"]),
                 effect="No definitions of this feed were made.",
-                fix="Look at the environment variables that the declaration names.",
+                fix="Check the environment variables that the declaration names.",
             ) from error
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

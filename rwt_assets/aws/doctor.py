@@ -65,7 +65,7 @@ INDIRECT: Final[Mapping[str, str]] = {
 def examine(
     feed: Feed, *, s3: "S3Client | None" = None, sqs: "SQSClient | None" = None
 ) -> list[Finding]:
-    """Look at everything that a feed needs outside Dagster. Nothing of it is raised.
+    """Check everything that a feed needs outside Dagster. Nothing of it is raised.
 
     Args:
         feed: whose source and target.
@@ -216,7 +216,7 @@ class _Patient:
         finally:
             self._remove(key)
         if read != body:
-            raise WrongError("gives back other bytes than were written", "Look at what is between.")
+            raise WrongError("gives back other bytes than were written", "Check what is between.")
         return "can be written, read and deleted"
 
     def _remove(self, key: str) -> None:

@@ -150,7 +150,7 @@ def _unanswered(name: str, error: BotoCoreError) -> Finding:
         fix = "Get new credentials (`aws sso login`, the role of the machine, .env.example)."
         return Finding(name, ok=False, found=str(error), fix=fix)
     if isinstance(error, ConnectionError | HTTPClientError):
-        fix = "Look at AWS_ENDPOINT_URL, AWS_REGION and the network."
+        fix = "Check AWS_ENDPOINT_URL, AWS_REGION and the network."
         return Finding(name, ok=False, found=f"cannot be reached: {error}", fix=fix)
     fix = 'See the Boto3 documentation of this error, "Error handling".'
     return Finding(name, ok=False, found=str(error), fix=fix)
@@ -171,7 +171,7 @@ def _refused(name: str, error: ClientError) -> Finding:
         found = f"{operation} is denied"
         return Finding(name, ok=False, found=found, fix=allow(operation))
     if code in UNKNOWN:
-        fix = "Look at the credentials in the environment: AWS does not know them, or no more."
+        fix = "Check the credentials in the environment: AWS does not know them, or no more."
         return Finding(name, ok=False, found=f"{operation}: {code}", fix=fix)
     return Finding(name, ok=False, found=str(error), fix="See the AWS documentation of this error.")
 

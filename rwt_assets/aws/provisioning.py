@@ -486,5 +486,5 @@ def _refusal_explained(feed: Feed) -> Iterator[None]:
             f"S3 or SQS refused while feed {feed.name} was set up: {error}",
             where=f"bucket {feed.source.bucket}, queue {feed.source.queue}",
             effect="What was made before stays; running it again goes on from there.",
-            fix="Look at AWS_ENDPOINT_URL, AWS_REGION and the credentials in the environment.",
+            fix="Check AWS_ENDPOINT_URL, AWS_REGION and the credentials in the environment.",
         ) from error

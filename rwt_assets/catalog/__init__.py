@@ -35,6 +35,7 @@ from rwt_assets.catalog.standing import (
     archive_progress,
     archive_status,
     archives_progress,
+    available_capacity,
     count_stages,
     count_standing,
     due_steps,
@@ -42,7 +43,6 @@ from rwt_assets.catalog.standing import (
     left_out_since,
     needs_something_else,
     retry_failed,
-    room_of,
     take_standing,
 )
 
@@ -67,6 +67,7 @@ __all__ = [
     "archive_progress",
     "archive_status",
     "archives_progress",
+    "available_capacity",
     "count_stages",
     "count_standing",
     "due_steps",
@@ -81,7 +82,6 @@ __all__ = [
     "other_on_record",
     "refusal",
     "retry_failed",
-    "room_of",
     "sweep",
     "take_figures",
     "take_messages",

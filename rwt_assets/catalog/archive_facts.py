@@ -1,6 +1,6 @@
 """The facts of a feed's archives, read so that those settled cost nothing.
 
-What belongs here: which partitions are read again at each look. What does not: the queries
+What belongs here: which partitions are read again at each poll. What does not: the queries
 (`catalog.py`) and what the facts mean (`progress.py`). Dagster documentation: "Dagster
 instance" (internals).
 
@@ -31,18 +31,18 @@ OBSERVATION: Final = dg.DagsterEventType.ASSET_OBSERVATION
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """The facts of all archives: those `at_rest` need nothing, and no run works on them."""
 
     at_rest: Mapping[str, ArchiveFacts]
     others: Mapping[str, ArchiveFacts]
 
 
-def read_all_facts(catalog: "FeedCatalog") -> Look:
+def read_all_facts(catalog: "FeedCatalog") -> Snapshot:
     """The facts of all archives."""
     _, found, at_rest = _look(catalog)
     others = {key: facts for key, facts in found.items() if key not in at_rest or facts.running}
-    return Look({key: one for key, one in at_rest.items() if key not in others}, others)
+    return Snapshot({key: one for key, one in at_rest.items() if key not in others}, others)
 
 
 def read_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
@@ -55,7 +55,7 @@ def read_open_facts(catalog: "FeedCatalog") -> list[ArchiveFacts]:
     """The facts of the archives that are not settled, in the order of their registration.
 
     Those that a run of dispatch works on are without their shards: while it works they need
-    nothing, and reading thousands of shards at each look would slow it down.
+    nothing, and reading thousands of shards at each poll would slow it down.
     """
     archives, found, at_rest = _look(catalog, shards_in_work=False)
     return [found[key] for key in archives if key in found and key not in at_rest]

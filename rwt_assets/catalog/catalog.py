@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from rwt_assets.catalog.archive_facts import Look, read_all_facts, read_facts, read_open_facts
+from rwt_assets.catalog.archive_facts import Snapshot, read_all_facts, read_facts, read_open_facts
 from rwt_assets.catalog.catalog_events import arrival_metadata, revision_from, shard_materialization
 from rwt_assets.catalog.memory import CatalogMemory
 from rwt_assets.dagster_internals.events import BulkActionsFilter, BulkActionStatus
@@ -462,7 +462,7 @@ class FeedCatalog:
         """The facts of all archives, from which `progress.locate` decides."""
         return read_facts(self)
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """The same, those settled apart from the others."""
         return read_all_facts(self)
 
@@ -603,7 +603,7 @@ class FeedCatalog:
         events = [entry.dagster_event for entry in logs if entry.dagster_event is not None]
         return visible(f"{told}: {events[-1].message}") if events else told
 
-    def forgive(self, archive: str, need: Need) -> None:
+    def reset_attempts(self, archive: str, need: Need) -> None:
         """Count the runs that were asked for this need so far no longer: a person asks again."""
         for record in self._runs_for(archive, need):
             self.instance.add_run_tags(record.dagster_run.run_id, {RETRIED_TAG: "true"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One look at a feed.
+    """The figures of a feed at one time.
 
     `oldest_message_seconds` is the age that the message taken last had when it was sent, as
     long as the queue is not empty: the messages behind it are about as old or younger.
@@ -40,7 +40,7 @@ class Figures:
 def take_figures(
     catalog: "FeedCatalog", queue: "Queue", *, newest_sent_at: datetime | None
 ) -> Figures:
-    """Look at the queue and at the catalog.
+    """Check the queue and at the catalog.
 
     Args:
         catalog: of the feed.
@@ -64,7 +64,7 @@ def take_figures(
 
 
 def figures_now(catalog: "FeedCatalog", queue: "Queue") -> Figures:
-    """Look without receiving a message; the age is the one that the sensor observed last."""
+    """Read them without receiving a message; the age is the one that the sensor observed last."""
     figures = take_figures(catalog, queue, newest_sent_at=None)
     if not figures.messages_waiting:
         return figures

@@ -1,4 +1,4 @@
-"""Taking archives in: from the queue's messages, and from a look at the bucket.
+"""Taking archives in: from the queue's messages, and from a comparison with the bucket.
 
 What belongs here: what is recorded, what is refused and what may be deleted from the queue.
 What does not: SQS and S3 themselves (`resources/`) and the wording of messages
@@ -308,7 +308,7 @@ def sweep(  # noqa: PLR0913 - one for each option of `rwt sweep`
     Args:
         catalog: where archives are recorded.
         objects: the bucket.
-        budget: when to end early; None for a look at everything.
+        budget: when to end early; None to go through everything.
         start_after: go on after this key.
         since: leave alone what was last modified before.
         dry_run: say what would be recorded, and record nothing.

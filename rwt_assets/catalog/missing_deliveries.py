@@ -78,7 +78,7 @@ def other_on_record(catalog: "FeedCatalog") -> Callable[[Delivery], str]:
         said = [event.metadata[name].value for name in ("revision", "generation")]
         if said == [document.revision, document.generation]:
             return ""
-        return "/".join(map(str, said)) if key in catalog.look().at_rest else ""
+        return "/".join(map(str, said)) if key in catalog.snapshot().at_rest else ""
 
     return other
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import time
 from typing import Literal, get_args
 
-from rwt_assets.catalog.archive_facts import Look
+from rwt_assets.catalog.archive_facts import Snapshot
 from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.status import (
     RUNS_UNDER_WAY,
@@ -106,9 +106,9 @@ def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -
     Returns:
         The standing. Every archive and every shard is in exactly one list.
     """
-    look = catalog.look()
-    lists = _lists(catalog, look, patience)
-    for archive in look.at_rest.values():
+    snapshot = catalog.snapshot()
+    lists = _lists(catalog, snapshot, patience)
+    for archive in snapshot.at_rest.values():
         lists["done"].append(Entry("zip_archive", archive.partition_key, "delivered"))
         lists["done"] += [
             Entry("csv_shard", shard.partition_key, "enriched") for shard in archive.shards
@@ -118,10 +118,10 @@ def take_standing(catalog: FeedCatalog, *, patience: float = PATIENCE_SECONDS) -
 
 def count_standing(catalog: FeedCatalog) -> StandingCounts:
     """The same in numbers; settled archives are counted and not listed."""
-    look = catalog.look()
-    lists = _lists(catalog, look, PATIENCE_SECONDS)
+    snapshot = catalog.snapshot()
+    lists = _lists(catalog, snapshot, PATIENCE_SECONDS)
     counts = Counter[Verdict]({verdict: len(entries) for verdict, entries in lists.items()})
-    counts["done"] += sum(1 + len(archive.shards) for archive in look.at_rest.values())
+    counts["done"] += sum(1 + len(archive.shards) for archive in snapshot.at_rest.values())
     waits = Counter(
         entry.waits_for
         for entry in lists["waiting"]
@@ -135,14 +135,14 @@ def count_stages(catalog: FeedCatalog) -> StageCounts:
 
     Shards whose archive is not in the catalog are not counted; `count_standing` tells them.
     """
-    look = catalog.look()
-    busy = any(archive.running for archive in look.others.values())
-    archives = Counter[CountedStage]({"delivered": len(look.at_rest)})
+    snapshot = catalog.snapshot()
+    busy = any(archive.running for archive in snapshot.others.values())
+    archives = Counter[CountedStage]({"delivered": len(snapshot.at_rest)})
     waits = Counter[CountedWait]()
     shards = Counter[ShardState](
-        {"enriched": sum(len(archive.shards) for archive in look.at_rest.values())}
+        {"enriched": sum(len(archive.shards) for archive in snapshot.at_rest.values())}
     )
-    for archive, status in statuses(catalog, look):
+    for archive, status in statuses(catalog, snapshot):
         verdict, _ = _judge(catalog, archive, status, PATIENCE_SECONDS, busy=busy)
         stuck = verdict if verdict in ("failed", "forgotten") else None
         archives[stuck or locate(archive).stage.value] += 1
@@ -156,21 +156,21 @@ def count_stages(catalog: FeedCatalog) -> StageCounts:
 
 def count_archives(catalog: FeedCatalog) -> Counter[Verdict]:
     """How many archives are done, wait (or are in work), failed, and were forgotten."""
-    look = catalog.look()
-    busy = any(archive.running for archive in look.others.values())
+    snapshot = catalog.snapshot()
+    busy = any(archive.running for archive in snapshot.others.values())
     counts = Counter(
         _judge(catalog, archive, status, PATIENCE_SECONDS, busy=busy)[0]
-        for archive, status in statuses(catalog, look)
+        for archive, status in statuses(catalog, snapshot)
     )
-    counts["done"] += len(look.at_rest)
+    counts["done"] += len(snapshot.at_rest)
     return counts
 
 
-def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, list[Entry]]:
+def _lists(catalog: FeedCatalog, snapshot: Snapshot, patience: float) -> dict[Verdict, list[Entry]]:
     """The lists of a standing, without the settled archives."""
     lists: dict[Verdict, list[Entry]] = {"done": [], "waiting": [], "failed": [], "forgotten": []}
-    busy = any(archive.running for archive in look.others.values())
-    for archive, status in statuses(catalog, look):
+    busy = any(archive.running for archive in snapshot.others.values())
+    for archive, status in statuses(catalog, snapshot):
         verdict, reason = _judge(catalog, archive, status, patience, busy=busy)
         kind = status.waits_for.kind if status.waits_for is not None else None
         lists[verdict].append(Entry("zip_archive", archive.partition_key, reason, kind))
@@ -183,7 +183,7 @@ def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, l
                 )
             else:
                 lists[verdict].append(Entry("csv_shard", shard.partition_key, reason))
-    archives = (*look.at_rest.values(), *look.others.values())
+    archives = (*snapshot.at_rest.values(), *snapshot.others.values())
     accounted = {shard.partition_key for archive in archives for shard in archive.shards}
     lists["forgotten"] += [
         Entry("csv_shard", key, "its archive is not in the catalog")
@@ -193,7 +193,7 @@ def _lists(catalog: FeedCatalog, look: Look, patience: float) -> dict[Verdict, l
     return lists
 
 
-def room_of(catalog: FeedCatalog) -> int:
+def available_capacity(catalog: FeedCatalog) -> int:
     """How many archives may be taken in before as many are in work as the feed allows."""
     return max(0, catalog.feed.archives_in_work - count_archives(catalog)["waiting"])
 
@@ -211,7 +211,7 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
         Partition keys of the archives whose step is asked for again.
     """
     retried: list[str] = []
-    for archive in catalog.look().others.values():
+    for archive in catalog.snapshot().others.values():
         if partition_keys is not None and archive.partition_key not in partition_keys:
             continue
         position = locate(archive)
@@ -220,7 +220,7 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
             continue
         attempts = catalog.attempts(archive.partition_key, need)
         if attempts.exhausted(catalog.feed.attempts):
-            catalog.forgive(archive.partition_key, need)
+            catalog.reset_attempts(archive.partition_key, need)
             if attempts.damaged and archive.arrived is not None:
                 catalog.ask_replay(archive.partition_key, archive.arrived.revision)
             retried.append(archive.partition_key)
@@ -229,21 +229,21 @@ def retry_failed(catalog: FeedCatalog, partition_keys: Container[str] | None = N
 
 def failed_archives(catalog: FeedCatalog) -> set[str]:
     """Partition keys of the archives whose next step has failed for good."""
-    return {key for key, facts in catalog.look().others.items() if is_failed(catalog, facts)}
+    return {key for key, facts in catalog.snapshot().others.items() if is_failed(catalog, facts)}
 
 
 def has_failed(catalog: FeedCatalog, partition_key: str) -> bool:
     """Whether the next step of this archive has failed for good."""
-    facts = catalog.look().others.get(partition_key)
+    facts = catalog.snapshot().others.get(partition_key)
     return facts is not None and is_failed(catalog, facts)
 
 
 def left_out(catalog: FeedCatalog) -> dict[str, float]:
     """By partition key, the archives whose newest content is left out; see `left_out_since`."""
-    look = catalog.look()
+    snapshot = catalog.snapshot()
     found = {
         key: _left_out_since(catalog, facts)
-        for key, facts in (*look.at_rest.items(), *look.others.items())
+        for key, facts in (*snapshot.at_rest.items(), *snapshot.others.items())
     }
     return {key: since for key, since in found.items() if since is not None}
 
@@ -258,8 +258,8 @@ def left_out_since(catalog: FeedCatalog, partition_key: str) -> float | None:
         since 1970; 0 if it failed, since the upload that failed is older than any other; None if
         consumers get it, or a run will see to it.
     """
-    look = catalog.look()
-    facts = look.others.get(partition_key) or look.at_rest.get(partition_key)
+    snapshot = catalog.snapshot()
+    facts = snapshot.others.get(partition_key) or snapshot.at_rest.get(partition_key)
     return None if facts is None else _left_out_since(catalog, facts)
 
 
@@ -285,9 +285,9 @@ def archive_progress(catalog: FeedCatalog, partition_key: str) -> ArchiveProgres
 def archives_progress(
     catalog: FeedCatalog, partition_keys: Iterable[str]
 ) -> dict[str, ArchiveProgress]:
-    """Say how far the archives of these partitions have come, with one look at the catalog."""
-    look = catalog.look()
-    found = {key: look.others.get(key) or look.at_rest.get(key) for key in partition_keys}
+    """Say how far the archives of these partitions have come, with one snapshot of the catalog."""
+    snapshot = catalog.snapshot()
+    found = {key: snapshot.others.get(key) or snapshot.at_rest.get(key) for key in partition_keys}
     return {
         key: ArchiveProgress("unknown") if facts is None else _progress(catalog, facts)
         for key, facts in found.items()
@@ -324,20 +324,22 @@ def due_steps(
             yield archive, status.need, status.tried + 1
 
 
-def statuses(catalog: FeedCatalog, look: Look) -> Iterator[tuple[ArchiveFacts, ArchiveStatus]]:
+def statuses(
+    catalog: FeedCatalog, snapshot: Snapshot
+) -> Iterator[tuple[ArchiveFacts, ArchiveStatus]]:
     """The status of each archive that is not settled, in the order of arrival."""
-    capacity = _capacity(catalog, look.others.values(), RUNS_UNDER_WAY)
-    for archive in sorted(look.others.values(), key=arrival_of):
+    capacity = _capacity(catalog, snapshot.others.values(), RUNS_UNDER_WAY)
+    for archive in sorted(snapshot.others.values(), key=arrival_of):
         yield archive, _status(catalog, archive, capacity)
 
 
 def archive_status(catalog: FeedCatalog, partition_key: str) -> ArchiveStatus | None:
     """The status of one archive among all others; None if nothing is known of it."""
-    look = catalog.look()
-    if partition_key in look.at_rest:
+    snapshot = catalog.snapshot()
+    if partition_key in snapshot.at_rest:
         return ArchiveStatus(Stage.DELIVERED)
     return next(
-        (s for one, s in statuses(catalog, look) if one.partition_key == partition_key), None
+        (s for one, s in statuses(catalog, snapshot) if one.partition_key == partition_key), None
     )
 
 
@@ -381,8 +383,8 @@ def _judge(
 def needs_something_else(catalog: FeedCatalog, facts: ArchiveFacts, need: Need) -> bool:
     """Whether an archive's next step is another one by now.
 
-    A run that finds damage asks for a split and then fails. Of a look that was taken before both,
-    with attempts that were read after both, it would seem to have failed for good.
+    A run that finds damage asks for a split and then fails. By a snapshot taken before both, with
+    attempts read after both, it would seem to have failed for good.
     """
-    now = catalog.look().others.get(facts.partition_key)
+    now = catalog.snapshot().others.get(facts.partition_key)
     return now is not None and locate(now).open_need != need

@@ -224,7 +224,7 @@ def _still_kept(
 
 
 def confirm_switch(store: ObjectStore, target: Target, before: Current, switched: Delivery) -> None:
-    """Look after a switch whether what it names is there; otherwise undo it.
+    """Check after a switch whether what it names is there; otherwise undo it.
 
     A run that was taken for lost may switch when its objects were collected.
 
@@ -340,7 +340,7 @@ def _keep_copy(
 
 
 def refuse_missing(store: ObjectStore, target: Target, delivery: Delivery) -> None:
-    """Look at the footer of every object that a delivery names below the feed's target.
+    """Check the footer of every object that a delivery names below the feed's target.
 
     An IO manager of one's own may keep objects elsewhere.
 

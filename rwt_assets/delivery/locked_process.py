@@ -308,7 +308,7 @@ class _Child:
             raise QueryError(
                 "the process of the statement was killed, as a machine without memory does",
                 effect=self._raised.effect,
-                fix="Look at the memory of the machine, and try again.",
+                fix="Check the memory of the machine, and try again.",
             ) from MemoryError()
         raise self._too_large(f": its process ended by signal {by}" if by > 0 else "")
 

@@ -161,7 +161,7 @@ def verify_some(  # noqa: PLR0913 - each says one thing about the work
     objects_at_most: int = OBJECTS_AT_MOST,
     recorded: Callable[[Delivery], str] = lambda _: "",
 ) -> Verified:
-    """Look at the footers of as many deliveries as one evaluation may cost.
+    """Check the footers of as many deliveries as one evaluation may cost.
 
     Args:
         store: where they lie.
@@ -283,7 +283,7 @@ class _Verification:
             self._add(f"the document is of {own}, and {other} is on record as delivered")
 
     def run(self, window: tuple[int, int] | None) -> Verified:
-        """Look at the objects in a window, or at all."""
+        """Check the objects in a window, or at all."""
         self._hold_totals()
         self._hold_corrections()
         delivery = self._delivery

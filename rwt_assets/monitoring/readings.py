@@ -158,7 +158,7 @@ class Readings:
         self._seldom: tuple[float, tuple[Problem, ...]] = (float("-inf"), ())
 
     def take(self) -> Reading:
-        """Look at everything.
+        """Check everything.
 
         Raises:
             Exception: whatever Dagster's storage raises if it cannot be read.

@@ -37,12 +37,12 @@ class DeadLetter:
 
 
 def list_dead_letters(queue: "Queue", feeds: "Sequence[Feed]", *, at_most: int) -> list[DeadLetter]:
-    """Look at the dead letters of a queue; they stay where they are.
+    """Check the dead letters of a queue; they stay where they are.
 
     Args:
         queue: the queues' service.
         feeds: those that share the queue.
-        at_most: how many to look at.
+        at_most: how many to read.
     """
     name = feeds[0].source.dead_letter_queue
     seen: list[Message] = []

@@ -10,7 +10,7 @@ two of which one is sometimes wrong. It is put on record as an observation of
 `archive_manifest` (Dagster documentation: "Asset observations"), from which `progress.locate`
 sees that a split is needed; so it is bounded, tried and shown as every other step.
 
-Finding costs one look at the catalog, as `rwt status` does. Two documents are read of each
+Finding costs one snapshot of the catalog, as `rwt status` does. Two documents are read of each
 archive that has something quarantined; of one that was not delivered, also the footers of its
 Parquet objects. No quarantine is read.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from rwt_assets.catalog import FeedCatalog, is_failed, room_of
+from rwt_assets.catalog import FeedCatalog, available_capacity, is_failed
 from rwt_assets.delivery import read_delivery, stored_parquet, take_account
 from rwt_assets.documents import (
     Delivery,
@@ -111,7 +111,7 @@ def ask_again(
 
     Asking twice asks once. Arguments are those of `find_quarantined`.
     """
-    room = room_of(catalog)
+    room = available_capacity(catalog)
     asked = Asked()
     for one in find_quarantined(catalog, store, archives=archives, rule=rule):
         key, newest = one.facts.partition_key, one.facts.arrived
@@ -147,11 +147,11 @@ def ask_whole_way(catalog: FeedCatalog, archives: Iterable[str]) -> dict[str, Ou
         By archive: it is asked for now or was before, it is in work, there is no room for it (see
         `Asked`), or it is not in the catalog.
     """
-    look, room = catalog.look(), room_of(catalog)
+    snapshot, room = catalog.snapshot(), available_capacity(catalog)
     outcomes: dict[str, Outcome] = {}
     for archive in archives:
         key = archive_partition_key(archive)
-        facts = look.others.get(key) or look.at_rest.get(key)
+        facts = snapshot.others.get(key) or snapshot.at_rest.get(key)
         if facts is None or facts.arrived is None:
             outcomes[archive] = "unknown"
         elif facts.replay_asked and facts.running is None:
@@ -171,8 +171,8 @@ def rolled_back_to(catalog: FeedCatalog, archive: str) -> str:
 
     Nothing of it can be processed again: its ZIP was replaced.
     """
-    look, key = catalog.look(), archive_partition_key(archive)
-    facts = look.others.get(key) or look.at_rest.get(key)
+    snapshot, key = catalog.snapshot(), archive_partition_key(archive)
+    facts = snapshot.others.get(key) or snapshot.at_rest.get(key)
     if facts is None or facts.delivery is None or not facts.rolled_back:
         return ""
     return facts.delivery.revision

@@ -76,8 +76,8 @@ def make_current_again(
 
 def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
     """The facts of an archive, unless something is under way that will be delivered."""
-    look, key = catalog.look(), archive_partition_key(archive)
-    facts = look.others.get(key) or look.at_rest.get(key)
+    snapshot, key = catalog.snapshot(), archive_partition_key(archive)
+    facts = snapshot.others.get(key) or snapshot.at_rest.get(key)
     where = f"s3://{catalog.feed.source.bucket}/{archive}"
     if facts is None:
         raise ArchiveMissingError(
@@ -111,7 +111,7 @@ def _facts_at_rest(catalog: FeedCatalog, archive: str) -> ArchiveFacts:
 
 
 def _confirm(store: ObjectStore, catalog: FeedCatalog, current: Delivery) -> None:
-    """Look once more for the objects of a switch that was cut short; else take it back."""
+    """Check once more for the objects of a switch that was cut short; else take it back."""
     target = catalog.feed.target
     try:
         refuse_missing(store, target, current)

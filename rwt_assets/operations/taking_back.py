@@ -118,8 +118,8 @@ def import_rows(
 
 def _refuse_in_work(catalog: FeedCatalog, archive: str, where: str) -> bool:
     """Raise if the archive is not settled; whether it waits to be split again."""
-    look, key = catalog.look(), archive_partition_key(archive)
-    facts = look.others.get(key) or look.at_rest.get(key)
+    snapshot, key = catalog.snapshot(), archive_partition_key(archive)
+    facts = snapshot.others.get(key) or snapshot.at_rest.get(key)
     if facts is None:
         raise refused(f"the archive {archive} is not in the catalog", where=where)
     at_rest = locate(facts).stage is Stage.DELIVERED or is_failed(catalog, facts)

@@ -114,7 +114,7 @@ def role_session(
                 "what answers there is no STS, so the role cannot be taken",
                 where=sts.meta.endpoint_url,
                 effect="Nothing was asked of its bucket.",
-                fix="Look at AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
+                fix="Check AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
             ) from error
         except (BotoCoreError, ClientError) as error:
             _hide(outside, error)

@@ -390,14 +390,14 @@ def test_who_looks_while_damage_is_found_does_not_take_it_for_the_end(stored, mo
     catalog = stored.catalog
     manifest = read_manifest(stored.objects, stored.feed.target, "shop/a.zip")
     stored.objects.delete("results", [part.key for part in manifest.shards[0].parts])
-    earlier, facts = catalog.look(), catalog.open_facts()
+    earlier, facts = catalog.snapshot(), catalog.open_facts()
     (request,) = plan(catalog)
     enriched = run_request(stored.definitions, stored.instance, request, may_fail=True)
     assert not enriched.success
-    looks = [earlier, catalog.look()] * 2
+    looks = [earlier, catalog.snapshot()] * 2
     monkeypatch.setattr(type(catalog), "open_facts", lambda _: facts)
     assert plan(catalog) == [], "the step that found damage is asked for again"
-    monkeypatch.setattr(type(catalog), "look", lambda _: looks.pop(0))
+    monkeypatch.setattr(type(catalog), "snapshot", lambda _: looks.pop(0))
     assert take_standing(catalog).failed == ()
     assert failed_archives(catalog) == set()
     monkeypatch.undo()

@@ -9,7 +9,7 @@ import pytest
 from rwt_assets.catalog.catalog import FeedCatalog
 from rwt_assets.catalog.figures import latest_figures, take_figures
 from rwt_assets.catalog.intake import VISIBILITY_SECONDS, Budget, sweep, take_messages
-from rwt_assets.catalog.standing import room_of, take_standing
+from rwt_assets.catalog.standing import available_capacity, take_standing
 from rwt_assets.orchestration.sensors.dispatch import dispatch_sensor, plan, step_jobs, watch
 from rwt_assets.orchestration.sensors.queue import queue_sensor
 from rwt_assets.orchestration.sensors.sweep import sweep_sensor
@@ -196,7 +196,7 @@ def test_with_a_thousand_archives_waiting_messages_stay_in_the_queue(shop):
         shop.queue.put(created(f"shop/{number:04d}.zip"))
 
     def tick():
-        return take(shop, archives=room_of(shop.catalog), seconds=60)
+        return take(shop, archives=available_capacity(shop.catalog), seconds=60)
 
     report = tick()
     assert (len(report.recorded), report.full) == (30, True)

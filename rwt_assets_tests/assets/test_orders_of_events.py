@@ -338,11 +338,11 @@ def test_what_is_corrected_while_a_split_is_under_way_is_split_again(stored, mon
     stored.deliver("a.zip", make_zip({"sales.csv": BAD}))
     _, rows = archive_in(corrected(stored, RIGHT), where="rows.csv")
     ask_whole_way(stored.catalog, [KEY])
-    look = stored.catalog.look()  # of a moment before dispatch began the split
+    look = stored.catalog.snapshot()  # of a moment before dispatch began the split
 
     def meanwhile():
         with monkeypatch.context() as patch:
-            patch.setattr(FeedCatalog, "look", lambda _: look)
+            patch.setattr(FeedCatalog, "snapshot", lambda _: look)
             assert import_rows(stored.catalog, stored.objects, rows, where="rows.csv").rows == 3
 
     assert hold(stored, monkeypatch, "split", MANIFEST, meanwhile).success

@@ -237,7 +237,7 @@ def _is_under_way(catalog: FeedCatalog, run_id: str) -> bool:
 
 
 def refuse_damaged_quarantine(store: ObjectStore, feed: Feed, manifest: ArchiveManifest) -> None:
-    """Look whether what was quarantined when the archive was split lies as it was written.
+    """Check whether what was quarantined when the archive was split lies as it was written.
 
     Raises:
         ShardDamagedError: it does not; another split makes it again under another key.

@@ -176,7 +176,7 @@ def feed_is_fresh_check(feed: Feed) -> dg.AssetChecksDefinition:
 
 
 def take_freshness(catalog: FeedCatalog) -> Freshness | None:
-    """Look how recent the newest arrival is; None if the feed expects nothing."""
+    """Find how recent the newest arrival is; None if the feed expects nothing."""
     expected = catalog.feed.expected_every_hours
     if expected is None:
         return None

@@ -77,7 +77,7 @@ def intact_job(feed: Feed) -> Any:
     return dg.define_asset_job(
         name=f"{feed.name}_verify",
         selection=dg.AssetSelection.checks(key),
-        description="Look whether what was delivered lies as it was delivered.",
+        description="Check whether what was delivered lies as it was delivered.",
         executor_def=dg.in_process_executor,
     )
 

@@ -48,8 +48,8 @@ from rwt_assets.status import (
 from rwt_assets.text import visible
 
 WATCH_SECONDS = 4.0
-LOOK_SECONDS = 0.5
-PAUSE_TO_LOOK = 4
+POLL_SECONDS = 0.5
+PAUSE_TO_POLL = 4
 REST_SECONDS = 20.0  # a tick may take a minute
 INTERVAL_SECONDS = 1
 
@@ -80,7 +80,7 @@ def dispatch_sensor(
             # What is asked for need not wait for the account of everything.
             return dg.SensorResult(run_requests=requests, cursor=context.cursor)
         counted = count_standing(catalog)
-        counts, told = str(counted), _Told.parse(context.cursor or "")
+        counts, told = str(counted), _LastReported.parse(context.cursor or "")
         evaluations: list[dg.AssetCheckEvaluation] = []
         if counts != told.counts:
             evaluations.append(standing_evaluation(feed, counted))
@@ -99,14 +99,14 @@ def dispatch_sensor(
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _LastReported:
     """What the standing checks were last told, as the sensor's cursor keeps it."""
 
     counts: str
     freshness: str
 
     @classmethod
-    def parse(cls, cursor: str) -> "_Told":
+    def parse(cls, cursor: str) -> "_LastReported":
         counts, _, freshness = cursor.partition("\n")
         return cls(counts, freshness)
 
@@ -144,22 +144,22 @@ def _job_name(feed: Feed, step: Step) -> str:
 
 
 def watch(
-    look: Callable[[], list[dg.RunRequest]],
+    poll: Callable[[], list[dg.RunRequest]],
     *,
     seconds: float = WATCH_SECONDS,
-    pause: float = LOOK_SECONDS,
+    pause: float = POLL_SECONDS,
 ) -> list[dg.RunRequest]:
-    """Look again and again until there is something to ask for or the time is up.
+    """Poll until there is something to ask for or the time is up.
 
-    A look at many shards takes long, at the cost of the run that works on them: so the pause is
-    some times as long as the look, also before the next tick, which the daemon begins at once.
+    A poll of many shards takes long, at the cost of the run that works on them: so the pause is
+    some times as long as the poll, also before the next tick, which the daemon begins at once.
     """
     deadline = monotonic() + seconds
     while True:
         began = monotonic()
-        requests = look()
+        requests = poll()
         ended = monotonic()
-        rest = min(PAUSE_TO_LOOK * (ended - began), REST_SECONDS)
+        rest = min(PAUSE_TO_POLL * (ended - began), REST_SECONDS)
         last = ended + max(pause, rest) >= deadline
         if requests or (last and rest <= pause):
             return requests

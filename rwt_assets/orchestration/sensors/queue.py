@@ -20,8 +20,8 @@ from rwt_assets.catalog import (
     FeedCatalog,
     Figures,
     IntakeReport,
+    available_capacity,
     figures_observation,
-    room_of,
     take_figures,
     take_messages,
 )
@@ -69,7 +69,7 @@ def queue_sensor(feeds: Sequence[Feed], memory: CatalogMemory | None = None) -> 
         catalogs = [FeedCatalog(context.instance, feed, memory) for feed in feeds]
         client = queue_client.queue()
         cursor = QueueCursor.model_validate_json(context.cursor or "{}")
-        budget = Budget(archives=min(map(room_of, catalogs)), seconds=BUDGET_SECONDS)
+        budget = Budget(archives=min(map(available_capacity, catalogs)), seconds=BUDGET_SECONDS)
         report = take_messages(catalogs, client, budget, wait_seconds=LONG_POLL_SECONDS)
         for sentence in report.refused:
             context.log.warning(visible(sentence))

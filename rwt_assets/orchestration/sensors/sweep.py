@@ -5,7 +5,7 @@ Dagster documentation: "Sensors". A sensor rather than a schedule, because it as
 
 import dagster as dg
 
-from rwt_assets.catalog import Budget, CatalogMemory, FeedCatalog, room_of, sweep
+from rwt_assets.catalog import Budget, CatalogMemory, FeedCatalog, available_capacity, sweep
 from rwt_assets.feed import Feed, accesses
 from rwt_assets.graph import FeedGraph
 from rwt_assets.orchestration.steps import fit_errors
@@ -38,7 +38,7 @@ def sweep_sensor(feed: Feed, memory: CatalogMemory | None = None) -> dg.SensorDe
         context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
     ) -> dg.SensorResult:
         catalog = FeedCatalog(context.instance, feed, memory)
-        budget = Budget(archives=room_of(catalog), seconds=BUDGET_SECONDS)
+        budget = Budget(archives=available_capacity(catalog), seconds=BUDGET_SECONDS)
         report = sweep(
             catalog,
             object_store.objects_at(accesses(feed)),
