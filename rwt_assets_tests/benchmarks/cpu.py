@@ -12,7 +12,7 @@ class CpuMeter:
     def __init__(self, pid: int) -> None:
         self._top = psutil.Process(pid)
         self._seconds: dict[tuple[int, float], float] = {}
-        self.snapshot()
+        self.look()
         self._before = sum(self._seconds.values())
         self._machine = _busy()
 
@@ -27,7 +27,7 @@ class CpuMeter:
 
     def used(self) -> tuple[float, float]:
         """Seconds of the stack, and of everything else on the machine."""
-        self.snapshot()
+        self.look()
         own = sum(self._seconds.values()) - self._before
         return own, _busy() - self._machine - own
 

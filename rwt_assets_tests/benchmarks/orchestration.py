@@ -44,7 +44,7 @@ def measure_orchestration(shards: int, storage: str) -> None:
             with stack.instance() as instance:
 
                 def delivered() -> bool:
-                    cpu.snapshot()
+                    cpu.look()
                     return _delivered(instance, stack.feed.name, key)
 
                 stack.wait_for(delivered, PATIENCE_SECONDS)

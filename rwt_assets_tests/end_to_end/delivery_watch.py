@@ -57,7 +57,7 @@ class DeliveryWatch:
         """Look until `end`."""
         while not self._over.wait(PAUSE_SECONDS):
             with suppress(ClientError, BotoCoreError):  # the server is away
-                self.snapshot()
+                self.look()
 
     def end(self) -> None:
         self._over.set()

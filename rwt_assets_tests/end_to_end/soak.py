@@ -484,7 +484,7 @@ class _Soak:
 
     def _not_up_to_date(self) -> dict[str, str]:
         """Archives (partition keys, with the newest revision) that are not as declared now."""
-        self._watch.snapshot()
+        self._watch.look()
         failed = self._stack.ask(failed_archives)
         wanted: dict[str, str] = {}
         for key, (etag, _) in sorted(self._uploaded.items()):
@@ -501,7 +501,7 @@ class _Soak:
     def _conclude(self) -> None:
         self._compare()
         self._account()
-        self._watch.snapshot()
+        self._watch.look()
         self._watch.compare()
         self._report.problems += self._watch.problems
         self._report.deliveries = self._watch.seen.total()

@@ -71,7 +71,7 @@ class Scene:
         return name
 
     def problems(self):
-        self.watch.snapshot()
+        self.watch.look()
         self.watch.compare()
         return self.watch.problems
 
@@ -79,7 +79,7 @@ class Scene:
 def test_deliveries_between_two_looks_are_seen_too():
     scene = Scene(["A", "B", "A"])
     names = [scene.deliver("A"), scene.deliver("A")]
-    scene.watch.snapshot()
+    scene.watch.look()
     names += [scene.deliver("B"), scene.deliver("A")]
 
     assert scene.problems() == []
@@ -94,7 +94,7 @@ def test_an_older_upload_after_a_newer_one_is_a_problem(look):
     for revision in "ABA":
         scene.deliver(revision)
         if look:
-            scene.watch.snapshot()
+            scene.watch.look()
 
     assert scene.problems() == [f"{KEY}: went back to an older upload"]
 
@@ -105,7 +105,7 @@ def test_a_document_that_is_put_back_is_a_problem():
     document = Layout(PREFIX).delivery(KEY)
     before = scene.store.read(BUCKET, document)
     scene.deliver("A")
-    scene.watch.snapshot()
+    scene.watch.look()
     scene.store.put(BUCKET, document, before)
 
     assert scene.problems() == [f"{KEY}: an earlier delivery is current again"]
@@ -121,7 +121,7 @@ def test_what_was_never_uploaded_is_a_problem():
 def test_what_a_former_delivery_named_must_stay_as_it_was():
     scene = Scene(["A", "B"])
     first, second = scene.deliver("A"), scene.deliver("B")
-    scene.watch.snapshot()
+    scene.watch.look()
     scene.store.put(BUCKET, first, b"other")
     del scene.store.contents[BUCKET, second]
 
