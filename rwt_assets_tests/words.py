@@ -3,7 +3,8 @@
     .venv/bin/python -m rwt_assets_tests.words    prints file, line, word and what to write
 
 What belongs here: reading docs/glossary.md and finding words in prose: pages, docstrings, comments
-and texts of the code. What does not: the words themselves, which stand on that page.
+and texts of the code. What does not: the words themselves, which stand on that page. A phrase is
+found where it is broken over two lines, too.
 """
 
 import io
@@ -17,6 +18,26 @@ PROJECT = Path(__file__).parents[1]
 GLOSSARY = PROJECT / "docs" / "glossary.md"
 CODE = re.compile(r"^(```|~~~).*?^\1$|`[^`\n]*`|\]\([^)]*\)|<[^>\n]*>", re.MULTILINE | re.DOTALL)
 OWN = ("rwt_assets", "rwt_assets_tests", "docs/examples")
+# Between two words of a phrase: spaces, or the end of a line; `>` continues a quotation of a page.
+BETWEEN = r"(?:[ \t]+|[ \t]*\n[ \t]*(?:>[ \t]*)?)"
+COMMENT, TEXT = "comment", "text"
+KINDS = {
+    tokenize.COMMENT: COMMENT,
+    tokenize.STRING: TEXT,
+    getattr(tokenize, "FSTRING_MIDDLE", -1): TEXT,
+}
+# What stands between two comments, or two parts of a text, that continue each other.
+SILENT = {
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    getattr(tokenize, "FSTRING_START", -1),
+    getattr(tokenize, "FSTRING_END", -1),
+}
+MARKS = re.compile(r"^#+ ?|^[A-Za-z]{0,2}(\"\"\"|'''|\"|')|(\"\"\"|'''|\"|')$")
+
+Line = tuple[int, str]
 
 
 def table(heading: str, page: str) -> list[list[str]]:
@@ -32,6 +53,16 @@ def banned() -> dict[str, str]:
     return {word: instead for word, instead in rows}  # noqa: C416 - two cells a row, or it raises
 
 
+def pattern(phrase: str) -> re.Pattern[str]:
+    """A banned word or phrase as it stands in prose; `…` is up to four words of a sentence."""
+    begin, *others = phrase.split()
+    found = rf"\b{re.escape(begin)}"
+    for one in others:
+        gap = rf"(?:{BETWEEN}[^\s.:;|]+){{0,4}}?"
+        found += gap if one == "…" else BETWEEN + re.escape(one)
+    return re.compile(rf"{found}\b", re.IGNORECASE)
+
+
 def terms() -> set[str]:
     """Every word that the glossary explains, in lower case."""
     page = GLOSSARY.read_text(encoding="utf-8")
@@ -39,19 +70,26 @@ def terms() -> set[str]:
     return {word.lower() for row in rows for word in re.findall(r"[A-Za-z]+", row[0])}
 
 
-def prose_of_page(text: str) -> Iterator[tuple[int, str]]:
+def prose_of_page(text: str) -> Iterator[list[Line]]:
     """The lines of a page, without what is code, an address or a tag."""
     plain = CODE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
-    yield from enumerate(plain.splitlines(), 1)
+    yield [*enumerate(plain.split("\n"), 1)]
 
 
-def prose_of_module(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of docstrings, comments and other texts of a module."""
-    spoken = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}
+def prose_of_module(text: str) -> Iterator[list[Line]]:
+    """The lines of docstrings, comments and other texts of a module, those together that go on."""
+    together: list[Line] = []
+    before = ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in spoken:
-            plain = re.sub(r"`[^`\n]*`", " ", token.string)
-            yield from enumerate(plain.splitlines(), token.start[0])
+        kind = KINDS.get(token.type, "" if token.type not in SILENT else before)
+        if kind != before:
+            yield together
+            together = []
+        before = kind
+        if token.type in KINDS:
+            plain = re.sub(r"`[^`\n]*`", " ", MARKS.sub("", token.string))
+            together += enumerate(plain.split("\n"), token.start[0])
+    yield together
 
 
 def files() -> Iterator[Path]:
@@ -65,12 +103,12 @@ def found_in(path: Path, words: dict[str, str]) -> Iterator[tuple[int, str, str]
     """Line, word and what to write instead, for each word that stands in a file."""
     text = path.read_text(encoding="utf-8")
     prose = prose_of_module(text) if path.suffix == ".py" else prose_of_page(text)
-    patterns = {
-        word: re.compile(rf"\b{word.replace(' ', r' +')}\b", re.IGNORECASE) for word in words
-    }
-    for number, line in prose:
-        for word, pattern in patterns.items():
-            if pattern.search(line):
+    patterns = {word: pattern(word) for word in words}
+    for lines in prose:
+        whole = "\n".join(line for _, line in lines)
+        for word, one in patterns.items():
+            for found in one.finditer(whole):
+                number, _ = lines[whole.count("\n", 0, found.start())]
                 yield number, word, words[word]
 
 

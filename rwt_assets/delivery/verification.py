@@ -4,8 +4,8 @@ What belongs here: holding what a delivery says to its objects, and which delive
 when there are too many. What does not: having one made again (`replay.py`), `rwt verify` and the
 asset check (`deliveries_intact.py`). Rule: Parquet format specification, "File format".
 
-Three depths: `footers` costs one small request an object; `quarantine` also reads what was set
-aside and adds it up; `deep` reads everything and decodes every column.
+Three depths: `footers` costs one small request an object; `quarantine` also reads what was
+quarantined and adds it up; `deep` reads everything and decodes every column.
 """
 
 from collections import Counter, defaultdict

@@ -192,15 +192,15 @@ class Evolution(_Declaration):
 
     Modelled on the schema evolution modes and the rescued data column of Databricks' Auto
     Loader (Databricks documentation: "Configure schema inference and evolution in Auto
-    Loader"). `fail` fails the archive, `quarantine` sets the member (a column) or the row (a
-    value) aside.
+    Loader"). `fail` fails the archive, `quarantine` quarantines the member (a column) or the
+    row (a value).
 
     `new_columns`: `add` keeps them as text, `rescue` keeps them in the column `_rescued`,
     `ignore` leaves them out. A column is new if the rule declares `columns` and not this one.
     `missing_columns`: `null` fills a declared column that may be null; one that may not is
     always `quarantine` at least, and so are all of several, of which none is there.
     `type_conflicts` is for values that break the column's rule; `rescue` makes the value null and
-    keeps its text in `_rescued`, as far as the column may be null, and else sets the row aside.
+    keeps its text in `_rescued`, as far as the column may be null, and else quarantines the row.
     `_rescued` is a JSON object of column and text; empty fields are not in it, and it is null
     where nothing was rescued.
     """
@@ -496,7 +496,7 @@ class Feed(_Declaration):
     which Unicode writes `é`; `exact` compares character by character.
 
     `broken_members` says what becomes of an archive with a member that cannot be read:
-    `quarantine` sets that member aside and the others go through, `fail` fails the archive.
+    `quarantine` quarantines that member and the others go through, `fail` fails the archive.
     `incomplete` says what becomes of an archive that lacks what its rules and its `control` file
     ask for: `fail` keeps it from being delivered, `warn` tells it. `dangling` says the same of
     values that are not where `references` look for them, `unknown_members` of members that no rule

@@ -1,7 +1,7 @@
 """What a feed has done to the rows that keep its contract: functions by name, in order.
 
 What belongs here: their declarations, built in or a person's own. What does not: applying them
-(`enrichment_chain.py`), the columns that every row gets (`enrichment.py`) and setting rows aside,
+(`enrichment_chain.py`), the columns that every row gets (`enrichment.py`) and quarantining rows,
 which is the contract's (`contract.py`): a value that must convert is declared with its type or
 pattern there.
 
@@ -79,7 +79,7 @@ class Cast(_Enrichment):
 
     A text is read as the contract reads it without settings; 1.5 is no integer, and an integer
     that a double cannot keep is no number. What must convert is declared with its `type` in the
-    contract, which sets the others aside.
+    contract, which quarantines the other rows.
     """
 
     use: Literal["cast"]

@@ -70,7 +70,7 @@ class SetAside:
 
     @property
     def by_rule(self) -> dict[str, int]:
-        """Rows by the rule that set them aside, most first; 0 where only a member was."""
+        """Rows by the rule that quarantined them, most first; 0 where only a member was."""
         counts: Counter[str] = Counter()
         for one in self.broken:
             counts[one.rule] += one.rows

@@ -526,7 +526,7 @@ class MemberRows:
         return table
 
     def _reject_trailing(self, faults: RowFaults, table: pa.Table) -> pa.Table:
-        """Set records aside that have something after the trailing delimiter."""
+        """Quarantine records that have something after the trailing delimiter."""
         empty = np.asarray(pc.equal(table.column(TRAILING), ""))
         reason = f"there is a field after the last of {len(self.columns)} columns"
         faults.reject(np.flatnonzero(faults.good)[~empty], "ragged_row", reason)

@@ -5,7 +5,7 @@ not: the rules (`contract.py`, `enrichment.py`), reading records (`member_rows.p
 what comes out (`unpacking.py`, `resources/`).
 
 The other way is shard by shard: `splitting.py` cuts a member, `processing.py` reads each shard
-back. Both give the same rows, in the same order, and set the same rows aside.
+back. Both give the same rows, in the same order, and quarantine the same rows.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

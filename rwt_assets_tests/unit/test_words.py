@@ -66,5 +66,42 @@ def test_a_banned_word_is_found_in_a_page_and_in_a_module(tmp_path, word):
     assert {3, 5} <= {found[0] for found in found_in(module, banned()) if found[1] == word}
 
 
+BROKEN = {
+    "page.md": "They are set\naside now.\n",
+    "list.md": "- They are set\n  aside now.\n",
+    "quotation.md": "> They are set\n> aside now.\n",
+    "docstring.py": '"""They are set\n    aside now."""\n',
+    "comment.py": "def one():\n    pass\n    # They are set\n    # aside now.\n",
+    "text.py": 'TEXT = (\n    "They are set "\n    f"aside now {1}"\n)\n',
+    "apart.py": '"""It sets that row\naside now."""\n',
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_banned_phrase_is_found_where_it_is_broken_over_two_lines(tmp_path, name):
+    (tmp_path / name).write_text(BROKEN[name])
+    (found,) = found_in(tmp_path / name, banned())
+    text = BROKEN[name].splitlines()
+    assert (found[0], found[2].rstrip("s")) == (
+        1 + next(number for number, line in enumerate(text) if "set" in line),
+        "quarantine",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("page.md", "It is set\n\naside from that.\n"),
+        ("page.md", "The set is whole. That aside, it is right.\n"),
+        ("page.md", "| set | aside |\n"),
+        ("module.py", "ONE = {'set'}  # set\nTWO = 'aside'\n"),
+        ("module.py", '"""A set."""\n\n# aside\n'),
+    ],
+)
+def test_words_that_are_apart_are_no_phrase(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert [*found_in(tmp_path / name, banned())] == []
+
+
 def test_the_words_are_looked_for_by_make_lint():
     assert "rwt_assets_tests.words" in (PROJECT / "Makefile").read_text()
