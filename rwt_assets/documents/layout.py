@@ -11,11 +11,12 @@ column. A key has at most 1,024 bytes (Amazon S3 User Guide: "Naming Amazon S3 o
     <prefix>/corrections/archive=A/revision=R/...csv  rows that a person has corrected
 
 Everything of an archive lies below a few folders of its own, so it can be found and removed as a
-whole. Versions before generations had the member first and no generation; see `old_folders`.
+whole: `rwt retire` and `rwt collect` go by the table `FOLDERS`. Versions before generations had the
+member first and no generation; see `old_folders`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -33,12 +34,32 @@ _CUT: Final = "~~"  # begins the hash of a name that was too long
 _LOOKS_CUT: Final = re.compile(f"{_CUT}[0-9a-f]{{{_HASH_CHARACTERS}}}$")
 _SHAPE: Final = ("rwt_archive", "rwt_revision", "rwt_generation")
 _OLD_SHAPE: Final = ("archive", "revision")
-_SHAPES: Final = {
-    "enriched": (_SHAPE, ("member", *_OLD_SHAPE)),
-    "quarantine": (_SHAPE, _OLD_SHAPE),
-    "shards": (_SHAPE, _OLD_SHAPE),
-    "former": (("archive",),),
-    "corrections": (_OLD_SHAPE,),
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder below the prefix in which the objects of archives lie.
+
+    Attributes:
+        shape: names of the folders in it; the first has the archive.
+        old_shape: the same as versions before generations had it; () if they had none.
+        enriched: enriching writes to it, so it has folders of generations with an enrichment.
+        named: documents name its objects. If not, an object is needed as long as a document names
+            another one of the same generation.
+    """
+
+    shape: tuple[str, ...] = _SHAPE
+    old_shape: tuple[str, ...] = ()
+    enriched: bool = False
+    named: bool = True
+
+
+FOLDERS: Final[Mapping[str, Folder]] = {
+    "enriched": Folder(old_shape=("member", *_OLD_SHAPE), enriched=True),
+    "quarantine": Folder(old_shape=_OLD_SHAPE, enriched=True),
+    "shards": Folder(old_shape=_OLD_SHAPE),
+    "former": Folder(("archive",)),
+    "corrections": Folder(_OLD_SHAPE),
 }
 
 
@@ -72,7 +93,7 @@ class Place:
     """Where an object of an archive lies. Names are as they stand in keys.
 
     Attributes:
-        kind: `enriched`, `quarantine`, `shards`, `former` or `corrections`.
+        kind: one of `FOLDERS`.
         archive: one of `Layout.names_of` an archive.
         folder: of the archive, within its kind (and its member, in the layout before generations).
         revision: "" for documents of former deliveries.
@@ -90,6 +111,11 @@ class Place:
         """The split that the object belongs to, as a generation's name begins."""
         return self.generation.partition("-")[0] or "0"
 
+    @property
+    def is_named(self) -> bool:
+        """Whether documents name the object (`Folder.named`)."""
+        return FOLDERS[self.kind].named
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -99,20 +125,20 @@ class Layout:
 
     def shard_part(self, generation: Generation, shard: ShardKey, index: int) -> str:
         """One CSV part of a shard."""
-        return f"{self._member('shards', generation, shard)}part-{index:05d}.csv"
+        return f"{self.shard_folder('shards', generation, shard)}part-{index:05d}.csv"
 
     def part_row_numbers(self, generation: Generation, shard: ShardKey, index: int) -> str:
         """Row numbers of one part of a large shard."""
-        return f"{self._member('shards', generation, shard)}part-{index:05d}.i64"
+        return f"{self.shard_folder('shards', generation, shard)}part-{index:05d}.i64"
 
     def row_numbers(self, generation: Generation, archive: str, member: str, index: int) -> str:
         """Row numbers of shards that follow one another, as little-endian int64."""
-        folder = self._member("shards", generation, ShardKey(archive, member))
+        folder = self.shard_folder("shards", generation, ShardKey(archive, member))
         return f"{folder}row-numbers-{index:05d}.i64"
 
     def enriched(self, generation: Generation, shard: ShardKey, checksum: str) -> str:
         """The Parquet of a shard whose CSV has this checksum."""
-        return f"{self._member('enriched', generation, shard)}rows-{_short(checksum)}.parquet"
+        return f"{self.shard_folder('enriched', generation, shard)}rows-{_short(checksum)}.parquet"
 
     def member_quarantine(self, generation: Generation, archive: str, checksum: str) -> str:
         """What was quarantined when an archive was split; the checksum is of the object."""
@@ -121,19 +147,12 @@ class Layout:
 
     def shard_quarantine(self, generation: Generation, shard: ShardKey, checksum: str) -> str:
         """What was quarantined of a shard whose CSV has this checksum."""
-        folder = self._member("quarantine", generation, shard)
+        folder = self.shard_folder("quarantine", generation, shard)
         return f"{folder}contract-{_short(checksum)}.parquet"
 
     def folders(self, archive: str) -> list[str]:
         """Below which lies everything of an archive but its documents, of all generations."""
-        own = f"rwt_archive={_segment(archive)}/"
-        return [
-            f"{self.prefix}/enriched/{own}",
-            f"{self.prefix}/quarantine/{own}",
-            f"{self.prefix}/shards/{own}",
-            self.former_folder(archive),
-            self._corrections(archive),
-        ]
+        return [self._folder(kind, archive) for kind in FOLDERS]
 
     def manifest(self, archive: str) -> str:
         """What the newest split revision of an archive consists of."""
@@ -161,7 +180,7 @@ class Layout:
 
     def former_folder(self, archive: str) -> str:
         """Below which lie the documents of an archive's former deliveries."""
-        return f"{self.prefix}/former/archive={_old_segment(archive)}/"
+        return self._folder("former", archive)
 
     def corrections(self, archive: str, revision: str, number: int) -> str:
         """Rows of a revision that a person has corrected; numbers count from 1."""
@@ -169,7 +188,7 @@ class Layout:
 
     def corrections_folder(self, archive: str, revision: str) -> str:
         """Below which lie the corrected rows of a revision."""
-        return f"{self._corrections(archive)}revision={_segment(revision)}/"
+        return f"{self._folder('corrections', archive)}revision={_segment(revision)}/"
 
     def old_enriched(self, revision: str, shard: ShardKey) -> str:
         """The Parquet of a shard as versions before generations named it."""
@@ -212,11 +231,12 @@ class Layout:
 
     def kinds(self) -> list[str]:
         """The folders below which lie all objects that `place_of` knows."""
-        return [f"{self.prefix}/{kind}/" for kind in _SHAPES]
+        return [f"{self.prefix}/{kind}/" for kind in FOLDERS]
 
     def generation_folders(self, generation: Generation, archive: str) -> list[str]:
-        """Below which lie the Parquet and the quarantine of one generation of an archive."""
-        return [self._generation(kind, generation, archive) for kind in ("enriched", "quarantine")]
+        """Below which lies what enriching writes of one generation of an archive."""
+        enriched = [kind for kind, folder in FOLDERS.items() if folder.enriched]
+        return [self._generation(kind, generation, archive) for kind in enriched]
 
     def names_of(self, archive: str) -> set[str]:
         """How an archive is written in keys of objects, and in those of documents and before."""
@@ -235,9 +255,11 @@ class Layout:
         if not key.startswith(start):
             return None
         kind, *folders = key[len(start) :].split("/")[:-1] or [""]
-        for shape in _SHAPES.get(kind, ()):
+        if kind not in FOLDERS:
+            return None
+        for shape in (FOLDERS[kind].shape, FOLDERS[kind].old_shape):
             named = [one.partition("=") for one in folders[: len(shape)]]
-            if tuple(name for name, _, _ in named) == shape:
+            if shape and tuple(name for name, _, _ in named) == shape:
                 values = {name.removeprefix("rwt_"): value for name, _, value in named}
                 depth = 1 + list(values).index("archive")
                 return Place(
@@ -249,18 +271,21 @@ class Layout:
                 )
         return None
 
-    def _corrections(self, archive: str) -> str:
-        return f"{self.prefix}/corrections/archive={_old_segment(archive)}/"
+    def shard_folder(self, kind: str, generation: Generation, shard: ShardKey) -> str:
+        """Below which lies what one of `FOLDERS` has of a shard, in one generation."""
+        folder = self._generation(kind, generation, shard.archive)
+        return f"{folder}rwt_member={_segment(shard.member)}/{_split(shard)}"
+
+    def _folder(self, kind: str, archive: str) -> str:
+        first = FOLDERS[kind].shape[0]
+        name = _segment(archive) if first == _SHAPE[0] else _old_segment(archive)
+        return f"{self.prefix}/{kind}/{first}={name}/"
 
     def _generation(self, kind: str, generation: Generation, archive: str) -> str:
         return (
-            f"{self.prefix}/{kind}/rwt_archive={_segment(archive)}/"
+            f"{self._folder(kind, archive)}"
             f"rwt_revision={_segment(generation.revision)}/rwt_generation={generation.name}/"
         )
-
-    def _member(self, kind: str, generation: Generation, shard: ShardKey) -> str:
-        folder = self._generation(kind, generation, shard.archive)
-        return f"{folder}rwt_member={_segment(shard.member)}/{_split(shard)}"
 
 
 def digest(text: str) -> str:

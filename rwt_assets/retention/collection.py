@@ -243,21 +243,30 @@ class _Collector:
             keys |= named_keys(documents.delivery)
             keys.add(documents.delivery.corrections)
         manifest = documents.manifest
-        if manifest is None:
-            return keys.__contains__
-        keys |= _keys_of(manifest)
-        generation = generation_of(manifest, enrichment_version(self._feed))
-        in_work = (
-            *self._layout.generation_folders(generation, self._archive),
-            self._layout.corrections_folder(self._archive, manifest.revision),
-        )
-        revision = self._layout.name_of_revision(manifest.revision)
+        in_work: tuple[str, ...] = ()
+        before_generations = ""
+        if manifest is not None:
+            keys |= _keys_of(manifest)
+            generation = generation_of(manifest, enrichment_version(self._feed))
+            in_work = (
+                *self._layout.generation_folders(generation, self._archive),
+                self._layout.corrections_folder(self._archive, manifest.revision),
+            )
+            if not manifest.split_id:
+                before_generations = self._layout.name_of_revision(manifest.revision)
+        places = [place for key in keys if (place := self._layout.place_of(key)) is not None]
+        ways = {(place.revision, place.generation) for place in places}
 
         def is_needed(key: str) -> bool:
             if key in keys or key.startswith(in_work):
                 return True
-            place = None if manifest.split_id else self._layout.place_of(key)
-            return place is not None and (place.revision, place.generation) == (revision, "")
+            place = self._layout.place_of(key)
+            if place is None:
+                return False
+            if not place.is_named:
+                return (place.revision, place.generation) in ways
+            old = bool(before_generations) and not place.generation
+            return old and place.revision == before_generations
 
         return is_needed
 
