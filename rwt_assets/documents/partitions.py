@@ -1,7 +1,7 @@
 """The grammar of partition keys: any object key, member and value, readable in the UI.
 
 What belongs here: keys to text and back. What does not: the partition sets themselves
-(`feed_graph.py`). Rule: Dagster refuses partition keys with `...` or with certain control
+(`graph/feed_graph.py`). Rule: Dagster refuses partition keys with `...` or with certain control
 characters (Dagster documentation: "Partitioning assets"; error "Partition key ... contains
 invalid characters").
 

@@ -22,11 +22,11 @@ class ByteRanges(Protocol):
         ...
 
     def read(self, start: int, end: int) -> bytes:
-        """Bytes `[start, end)`."""
+        """Bytes `[start, end)`, by one request; fewer, or none, where they go past the end."""
         ...
 
     def stream(self, start: int, end: int) -> Iterator[bytes]:
-        """Bytes `[start, end)` in chunks, by one request."""
+        """Bytes `[start, end)` in chunks, by one request; they do not go past the end."""
         ...
 
 
@@ -39,8 +39,8 @@ class Section:
     size: int
 
     def read(self, start: int, end: int) -> bytes:
-        """Bytes `[start, end)` of the section."""
-        return self.whole.read(self.start + start, self.start + end)
+        """Bytes `[start, end)` of the section, none of what lies behind it."""
+        return self.whole.read(self.start + start, self.start + min(end, self.size))
 
     def stream(self, start: int, end: int) -> Iterator[bytes]:
         """Bytes `[start, end)` of the section in chunks, by one request."""

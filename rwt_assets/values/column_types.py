@@ -274,8 +274,8 @@ def typed_bound(name: str, value: Any, which: str) -> Any:
     """
     found = column_type(name)
     if found.bound is None:
-        with_bounds = ", ".join(one.name for one in TYPES.values() if one.bound is not None)
-        raise ValueError(f"{which} needs a column of type {with_bounds} or decimal, not {name}")
+        with_bounds = ", ".join(one.kind for one in _KINDS if one.bound is not None)
+        raise ValueError(f"{which} needs a column of type {with_bounds}, not {name}")
     return found.bound(value, which)
 
 

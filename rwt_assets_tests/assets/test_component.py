@@ -267,7 +267,7 @@ COLUMN = "      columns:\n        a:\n          type: integer\n          {}\n"
         (HEAD + COLUMN.format("minimum: x"), 12, "'x' is no number"),
         (HEAD + COLUMN.format("maximum: 9223372036854775808"), 12, "beyond a 64-bit integer"),
         (HEAD + COLUMN.format("formats: ['%d']"), 12, "needs one year"),
-        (HEAD + COLUMN.format("decimal_mark: ','"), 10, "needs a column of type decimal, number"),
+        (HEAD + COLUMN.format("decimal_mark: ','"), 10, "decimal_mark needs a column of type "),
         (HEAD + COLUMN.format("timezone: Mars"), 12, "no time zone"),
     ],
 )

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rwt_assets.contract.contract import ShardContract
 from rwt_assets.feed.feed import ColumnRule, MemberRule
 from rwt_assets.values.calendar_texts import NAMED, NUMBERED
-from rwt_assets.values.column_types import TYPES, WITH_DIGITS
+from rwt_assets.values.column_types import TYPES, WITH_DIGITS, typed_bound
 from rwt_assets.values.notation import ValueSettings
 
 GERMAN = {"decimal_mark": ",", "thousands_mark": "."}
@@ -255,7 +255,7 @@ def test_a_column_has_the_settings_of_its_rule_unless_it_has_its_own():
         ({"type": "time", "formats": ["%H:%M%z"]}, "has a zone and no day"),
         ({"type": "timestamp", "timezone": "Mars/Olympus"}, "is no time zone"),
         ({"type": "date", "timezone": "Europe/Berlin"}, "timezone needs a column of type timest"),
-        ({"decimal_mark": ","}, "decimal_mark needs a column of type decimal, number"),
+        ({"decimal_mark": ","}, "decimal_mark needs a column of type "),
         ({"type": "number", "decimal_mark": "5"}, "is no mark between digits"),
         ({"type": "number", "decimal_mark": ".", "thousands_mark": "."}, "are both '.'"),
         ({"type": "integer", "minimum": "x"}, "'x' is no number"),
@@ -266,7 +266,7 @@ def test_a_column_has_the_settings_of_its_rule_unless_it_has_its_own():
         ({"type": "date", "minimum": "1.1.2024"}, "is no date as ISO 8601 has it"),
         ({"type": "boolean", "minimum": 0}, "minimum needs a column of type integer, number"),
         ({"type": "boolean", "true_values": ["n"], "false_values": ["N"]}, "among true_values"),
-        ({"type": "integer", "lossy": True}, "lossy needs a column of type number"),
+        ({"type": "integer", "lossy": True}, "lossy needs a column of type "),
         ({"null_values": [""]}, "an empty field is null in any case"),
     ],
 )
@@ -274,6 +274,13 @@ def test_what_cannot_be_is_refused_when_it_is_declared(column, says):
     with pytest.raises(ValidationError) as raised:
         ColumnRule.model_validate(column)
     assert says in str(raised.value)
+
+
+def test_the_error_of_a_bound_names_every_type_that_has_bounds():
+    made = (*TYPES.values(), *(one(1, 0) for one in WITH_DIGITS.values()))
+    known = ", ".join(one.kind for one in made if one.bound is not None)
+    with pytest.raises(ValueError, match=f"minimum needs a column of type {known}, not string"):
+        typed_bound("string", 1, "minimum")
 
 
 def test_settings_of_a_rule_that_contradict_a_column_are_refused_naming_it():

@@ -1,7 +1,7 @@
 """The value of asset `enriched_shard`: one shard or thousands, computed as they are consumed.
 
 What belongs here: the value that passes from the asset to its IO manager, and its Dagster
-type. What does not: computing (`processing.py`) and storing (`resources/`). Dagster
+type. What does not: computing (`processing.py`) and storing (`parquet_io_manager.py`). Dagster
 documentation: "Dagster types", "I/O managers".
 
 A run over a range of partitions has one output. A mapping of all its frames would fill the
