@@ -1,6 +1,7 @@
 """Rooms have doors; what points which way is held by `lint-imports` (pyproject.toml)."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rwt_assets
-from rwt_assets_tests.rooms_of_the_package import contracts, floors
+from rwt_assets_tests.rooms_of_the_package import PAGE, contracts, floors
 
 PACKAGE = Path(rwt_assets.__file__).parent
 PROJECT = PACKAGE.parent
@@ -113,6 +114,39 @@ def test_a_room_without_dagster_loads_none():
     assert len(rooms) > 10
     assert load(*rooms) == (0, "")
     assert load(*rooms[:1], "rwt_assets.graph") == (1, "rwt_assets.graph loads dagster")
+
+
+def calls_the_instance(node):
+    """Whether this asks Dagster's instance for something: `instance.get_runs()` and the like."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    asked = node.func.value
+    name = getattr(asked, "attr", getattr(asked, "id", ""))
+    query = node.func.attr.startswith(("fetch_", "get_", "has_", "all_"))
+    return name.lstrip("_") == "instance" and query
+
+
+def imports_boto3(node):
+    return isinstance(node, ast.Import) and "boto3" in [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize(
+    ("begin", "does"),
+    [
+        ("These modules query Dagster's instance: ", calls_the_instance),
+        ("These modules import boto3: ", imports_boto3),
+    ],
+)
+def test_the_page_names_the_modules_that_reach_outside(begin, does):
+    said = PAGE.read_text(encoding="utf-8").split(begin)[1].split(".\n")[0].split(". ")[0]
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", said)
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for _, path in names_and_modules()
+        if any(map(does, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+    ]
+    assert [one for one in found if not one.startswith(tuple(named))] == []
+    assert [one for one in named if not any(path.startswith(one) for path in found)] == []
 
 
 def test_the_contracts_of_imports_are_looked_at_by_make_lint():
