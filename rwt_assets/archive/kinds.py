@@ -10,7 +10,8 @@ from rwt_assets.archive.archive import open_zip
 from rwt_assets.archive.members import Archive, Kind, Opening
 from rwt_assets.storage import ByteRanges
 
-# What no other kind recognises is opened as the last one, which says why it is none.
+# The first kind that recognises the bytes opens them. ZIP is the last one and takes what is left:
+# its error says why it is none.
 KINDS: Final[tuple[Kind, ...]] = (Kind(".zip", lambda _: True, open_zip),)
 SUFFIXES: Final = tuple(kind.suffix for kind in KINDS)
 

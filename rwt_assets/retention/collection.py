@@ -4,8 +4,9 @@ What belongs here: which objects go, and the order in which they do. What does n
 leave the catalog (`retirement.py`) and when it is done (`collection.py`, `rwt collect`).
 
 Kept are the objects of the current delivery, of former ones for the feed's `keep_former_hours`, of
-the newest split, and whatever was written a short while ago. An archive that is not in the catalog
-keeps everything: it was retired with its data.
+the newest split, and whatever was written a short while ago; with them what lies in a folder whose
+objects no document names (`Folder.named`), if it is of the same generation. An archive that is not
+in the catalog keeps everything: it was retired with its data.
 
 A run or a person may switch to another delivery at any time, so the order matters. Objects are
 listed before documents are read: what is written later was not listed. The document of a former

@@ -1,8 +1,8 @@
-"""Sensor `<feed>_dispatch`: asks for the next step of every archive that needs one.
+"""Sensor `<feed>_dispatch`: requests the next step of every archive that needs one.
 
-What belongs here: acting on what `status.status_of` says. It is the only one that asks for
-the steps of a new revision, so none is asked for twice; it looks at levels, so none is lost;
-it counts what it asked, so nothing is asked for ever. Dagster documentation: "Sensors", "Run
+What belongs here: acting on what `status.status_of` says. Nothing else requests the steps of a new
+revision, so no step is requested twice. It polls states, not events, so no step is lost. It counts
+its requests, so that it does not repeat one for ever. Dagster documentation: "Sensors", "Run
 requests" (run keys), "Partitions" (a run over a range), "Customizing run queue priority".
 """
 
@@ -149,9 +149,9 @@ def watch(
     seconds: float = WATCH_SECONDS,
     pause: float = POLL_SECONDS,
 ) -> list[dg.RunRequest]:
-    """Poll until there is something to ask for or the time is up.
+    """Poll until there is something to request or the time is up.
 
-    A poll of many shards takes long, at the cost of the run that works on them: so the pause is
+    A poll of many shards takes long, at the cost of the run that works on them. So the pause is
     some times as long as the poll, also before the next tick, which the daemon begins at once.
     """
     deadline = monotonic() + seconds
