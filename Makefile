@@ -11,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DOCS_READY := .venv/.ready-for-docs
 MUTANTS_READY := .venv/.ready-for-mutants
-UV_SYNC := VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync --active --frozen --inexact --all-extras --system-certs --no-python-downloads --compile-bytecode --quiet
+UV_SYNC := VIRTUAL_ENV="$$PWD/.venv" $(BIN)/uv sync --active --frozen --inexact --all-extras --system-certs --no-python-downloads --compile-bytecode --quiet
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,7 +41,7 @@ long: $(READY) ## every command of the tutorial and the how-to pages, PostgreSQL
 
 test-oldest: $(READY) ## the tests of the assets with the oldest Dagster that pyproject.toml admits
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
-	VIRTUAL_ENV="$(CURDIR)/.venv-oldest" $(BIN)/uv pip install --quiet --system-certs \
+	VIRTUAL_ENV="$$PWD/.venv-oldest" $(BIN)/uv pip install --quiet --system-certs \
 		--editable '.[local,metrics,query,zip]' --group dev --constraints rwt_assets_tests/oldest-dagster.txt
 	.venv-oldest/bin/pytest rwt_assets_tests/assets $(ARGS)
 
@@ -55,7 +55,7 @@ lint: $(READY) ## ruff, mypy, contracts of imports, linters of docs/deploy, Dags
 	$(BIN)/python -m rwt_assets_tests.words
 	$(BIN)/hadolint docs/deploy/Containerfile
 	$(BIN)/cfn-lint docs/deploy/ecs/stack.yaml
-	VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
+	VIRTUAL_ENV="$$PWD/.venv" PATH="$$PWD/$(BIN):$$PATH" $(BIN)/dg check defs --no-check-yaml
 
 # Status 1 if it finds something, and 0 with a sentence where the database cannot be asked.
 audit: $(READY) ## known vulnerabilities in what uv.lock names (asks osv.dev)

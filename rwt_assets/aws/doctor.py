@@ -301,9 +301,9 @@ class _Patient:
 
     def _attributes(self, queue: str) -> dict[str, str]:
         with self._allowed_by_owner(queue):
-            url = self._sqs.get_queue_url(**queue_named(queue))["QueueUrl"]
+            url = self._sqs.get_queue_url(**queue_named(queue)).get("QueueUrl", "")
             answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        return {str(name): value for name, value in answer["Attributes"].items()}
+        return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
     @contextmanager
     def _allowed_by_owner(self, queue: str) -> Iterator[None]:

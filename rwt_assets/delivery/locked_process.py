@@ -139,7 +139,10 @@ def python_values(column: pa.Array) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
     except (ValueError, OverflowError):  # a day after the year 9999
-        values = column.cast(pa.string()).to_pylist()
+        try:
+            values = column.cast(pa.string()).to_pylist()
+        except pa.ArrowNotImplementedError:  # of a list, a struct or a map
+            values = [column.slice(place, 1).to_string() for place in range(len(column))]
     return values
 
 

@@ -19,6 +19,7 @@ from rwt_assets.feed import DIGESTS, SUM, Control, ControlColumns
 from rwt_assets.member import SAMPLE_BYTES, find_encoding, without_end_mark
 from rwt_assets.text import folded
 
+MOST_COUNTED: Final = 2**63 - 1
 AT_MOST_BYTES: Final = 16 << 20
 LINE_CHARACTERS: Final = 8_192
 PROBLEMS_TOLD: Final = 20
@@ -86,7 +87,7 @@ def claim_of(
     counts: dict[str, int] = {}
     for name in ("rows", "bytes"):
         number = number_in(given[name], control) if name in given else None
-        if number is not None and number == number.to_integral_value() and number >= 0:
+        if number is not None and _is_count(number):
             counts[name] = int(number)
         elif name in given:
             problems.append(f"{place}: {given[name]!r} is no number of {name}")
@@ -105,6 +106,11 @@ def claim_of(
     )
     states = claim.rows is not None or claim.bytes is not None or claim.digests or claim.sums
     return claim if states or claim.member else None
+
+
+def _is_count(number: Decimal) -> bool:
+    """Whether it can be a number of rows or bytes; Python refuses to read much longer ones."""
+    return 0 <= number <= MOST_COUNTED and number == number.to_integral_value()
 
 
 def number_in(text: str, control: WrittenNumbers) -> Decimal | None:

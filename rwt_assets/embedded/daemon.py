@@ -10,7 +10,7 @@ private module and no setting; if a later Dagster has no such constant, nothing 
 """
 
 from rwt_assets.dagster_internals.daemon import main, sensor
-from rwt_assets.text import fit_logs
+from rwt_assets.runtime import redact_records
 
 INTERVAL_SECONDS = 1
 
@@ -22,6 +22,6 @@ def shorten_the_interval() -> None:
 
 
 if __name__ == "__main__":
-    fit_logs.set_up()
+    redact_records()
     shorten_the_interval()
     main()

@@ -16,6 +16,9 @@ from rwt_assets.runtime import StateFolderError
 
 LOCK_FILE: Final = "lock"
 GIVE_ANOTHER: Final = "Give a folder of your own: --state or RWT_STATE."
+# Dagster makes a URL of the path and does not escape it: the databases would lie elsewhere.
+NOT_IN_A_PATH: Final = ("%", "?")
+LINKS_AT_MOST: Final = 40  # Linux man-pages, path_resolution(7)
 ROOT: Final = 0  # whose links the system itself has, such as /var/run
 OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -29,6 +32,8 @@ def make_state_folder(folder: Path) -> None:
     Raises:
         StateFolderError: it is another user's, others may write there, or nobody can.
     """
+    if odd := [one for one in NOT_IN_A_PATH if one in str(folder.absolute())]:
+        raise _refusal(folder, f"Dagster's SQLite takes {odd[0]} in a path for something else")
     with _refused(folder):
         refuse_of_others(folder)  # before anything is made where a link of theirs leads
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,17 +54,31 @@ def refuse_of_others(folder: Path) -> None:
     Raises:
         StateFolderError: it is.
     """
-    own, way = os.geteuid(), folder.absolute()
-    for place in (way, *way.parents):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            found = place.lstat()
-            if stat.S_ISLNK(found.st_mode) and found.st_uid not in {own, ROOT}:
-                why = f"{place} is a link of another user (uid {found.st_uid})"
-                raise _refusal(folder, why)
+    own = os.geteuid()
+    for link in _links_on_the_way_to(folder.absolute()):
+        if (uid := link.lstat().st_uid) not in {own, ROOT}:
+            raise _refusal(folder, f"{link} is a link of another user (uid {uid})")
     with suppress(FileNotFoundError, NotADirectoryError):
         owner = folder.stat().st_uid
         if owner != own:
             raise _refusal(folder, f"the state folder belongs to another user (uid {owner})")
+
+
+def _links_on_the_way_to(folder: Path) -> Iterator[Path]:
+    """Each link that leads to a folder, also those in what other links say."""
+    place, parts, seen = Path(folder.anchor), list(reversed(folder.parts[1:])), 0
+    while parts:
+        part = parts.pop()
+        place = place.parent if part == ".." else place / part
+        if part == ".." or not place.is_symlink():
+            continue
+        yield place
+        seen += 1
+        if seen > LINKS_AT_MOST:
+            return
+        target = place.readlink()
+        parts += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        place = Path(target.anchor) if target.is_absolute() else place.parent
 
 
 def open_lock(folder: Path) -> IO[str]:

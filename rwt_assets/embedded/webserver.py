@@ -24,7 +24,7 @@ from rwt_assets.embedded.loopback_server import (
     Send,
     is_local,
 )
-from rwt_assets.text import fit_logs
+from rwt_assets.runtime import redact_records
 
 OWN: Final = frozenset({b"", b"same-origin", b"none"})  # none: typed or bookmarked
 GRAPHQL: Final = "/graphql"
@@ -108,5 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    fit_logs.set_up()
+    redact_records()
     main()

@@ -9,7 +9,6 @@ Requester Pays general purpose buckets".
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -151,12 +150,11 @@ def target_access(feed: "Feed") -> Access:
 
 
 def accesses(*feeds: "Feed") -> tuple[Access, ...]:
-    """The places of feeds that are reached in a way of their own; none of most feeds."""
-    return tuple(_own_ways(feeds))
+    """The places of feeds that are reached in a way of their own; none of most feeds.
 
-
-def _own_ways(feeds: "tuple[Feed, ...]") -> Iterator[Access]:
-    for feed in feeds:
-        for one in (source_access(feed), target_access(feed)):
-            if one.role is not None or one.requester_pays:
-                yield one
+    A place of another feed that lies in one of them is there, too, and comes before it.
+    """
+    places = [one for feed in feeds for one in (source_access(feed), target_access(feed))]
+    own = [one for one in places if one.role is not None or one.requester_pays]
+    within = [one for one in places if any(way.covers(one.bucket, one.prefix) for way in own)]
+    return tuple(sorted(within, key=lambda one: (one.bucket, -len(one.prefix))))

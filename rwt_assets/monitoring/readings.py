@@ -35,6 +35,7 @@ PAGE: Final = 500
 SETTLES_SECONDS: Final = 10.0  # a transaction that has begun has ended by then
 SELDOM_SECONDS: Final = 60.0
 HEARTBEAT_SECONDS: Final = 300.0
+SECONDS_AT_MOST: Final = 1e9  # thirty years: its message told another time than that of the upload
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class DeliveryTally:
         self.rows_quarantined += _number(said, "rows_quarantined")
         self.bytes += _number(said, "bytes")
         waited = said.get("seconds_from_upload")
-        if isinstance(waited, int | float):
+        if isinstance(waited, int | float) and waited < SECONDS_AT_MOST:
             self.seconds[bisect_left(BUCKETS, waited)] += 1
             self.seconds_sum += max(0.0, waited)
 

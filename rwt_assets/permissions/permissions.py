@@ -120,6 +120,7 @@ def _key(
 ) -> Iterator[dict[str, Any]]:
     """What a key of AWS KMS has to allow, by way of its service alone."""
     if key is not None:
+        region = key.split(":")[3] if key.startswith("arn:") else region  # of the one who calls it
         via = {"kms:ViaService": f"{service}.{region}.{_domain(region)}"}
         yield {**_allow(sid, names, key), "Condition": {"StringEquals": via}}
 

@@ -26,7 +26,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
 from rwt_assets.feed import ONE_ACCOUNT, Access, Role, parse_queue
-from rwt_assets.runtime import FeedError, StackError, keep_out_of_logs
+from rwt_assets.runtime import FeedError, StackError, forms_of, keep_out_of_logs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -109,13 +109,13 @@ def role_session(
             arguments["ExternalId"] = outside
         try:
             return dict(create_assume_role_refresher(sts, arguments)())
-        except ResponseParserError as error:
+        except ResponseParserError:
             raise StackError(
                 "what answers there is no STS, so the role cannot be taken",
                 where=sts.meta.endpoint_url,
                 effect="Nothing was asked of its bucket.",
                 fix="Check AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL.",
-            ) from error
+            ) from None  # it quotes the answer, which may quote the external id
         except (BotoCoreError, ClientError) as error:
             _hide(outside, error)
             raise
@@ -142,14 +142,16 @@ def _hide(secret: str, error: BotoCoreError | ClientError) -> None:
     """Take a secret out of what an error says; what kind of error it is stays."""
     if not secret:
         return
-    error.args = tuple(
-        one.replace(secret, HIDDEN) if isinstance(one, str) else one for one in error.args
-    )
+    for form in sorted(forms_of(secret), key=len, reverse=True):
+        error.args = tuple(
+            one.replace(form, HIDDEN) if isinstance(one, str) else one for one in error.args
+        )
+        if isinstance(error, ClientError):
+            told = error.response.get("Error", {})
+            told["Message"] = told.get("Message", "").replace(form, HIDDEN)
     if isinstance(error, ClientError):
-        told = error.response.get("Error", {})
-        told["Message"] = told.get("Message", "").replace(secret, HIDDEN)
-    else:
-        error.kwargs = {}  # what the text was made from
+        return
+    error.kwargs = {}  # what the text was made from
 
 
 class _Renewed:

@@ -43,7 +43,13 @@ from rwt_assets.runtime.errors import (
     ToleranceError,
 )
 from rwt_assets.runtime.extras import from_extra, missing_extra, need
-from rwt_assets.runtime.json_logs import keep_out_of_logs, redacted, wants_json
+from rwt_assets.runtime.json_logs import (
+    forms_of,
+    keep_out_of_logs,
+    redact_records,
+    redacted,
+    wants_json,
+)
 from rwt_assets.runtime.machine_faults import is_shortage, says_shortage
 from rwt_assets.runtime.memory import give_back_small_pieces
 from rwt_assets.runtime.process import configure_process
@@ -131,6 +137,7 @@ __all__ = [
     "accept_beta_features",
     "configure_process",
     "current_project",
+    "forms_of",
     "from_extra",
     "give_back_small_pieces",
     "is_shortage",
@@ -139,6 +146,7 @@ __all__ = [
     "missing_extra",
     "need",
     "read_ahead",
+    "redact_records",
     "redacted",
     "says_shortage",
     "unnamed_file",

@@ -19,18 +19,24 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from rwt_assets.runtime.run_tags import ARCHIVE_TAG, FEED_TAG, PARTITION_TAG, STEP_TAG
+from rwt_assets.text.fit_logs import FitRecord
 
 VARIABLE: Final = "RWT_LOG_FORMAT"
 REDACTED: Final = "[redacted]"
-SECRET_NAMES: Final = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|PRIVATE|_KEY$", re.IGNORECASE)
+SECRET_NAMES: Final = re.compile(
+    r"PASS(?:$|_|WORD|WD|PHRASE)|_PWD$|_PW$|SECRET|TOKEN|CREDENTIAL|PRIVATE|_KEY$", re.IGNORECASE
+)
 SHORTEST: Final = 6  # shorter ones stand in ordinary words
 IN_ADDRESS: Final = re.compile(
-    r"(?P<before>://[^\s:/@]*:)[^\s@]+(?=@)"
-    r"|(?P<name>(?:X-Amz-(?:Signature|Credential|Security-Token)|password|sslpassword)=)[^&\s'\"]+",
+    r"(?P<before>://[^\s:/@]*:)(?:[^\s/]+|[^\s@]+)(?=@)"
+    r"|(?P<name>(?:X-Amz-(?:Signature|Credential|Security-Token)\s*[=:]"
+    r"|\b\w*pass(?:word|wd|phrase)?(?:\s*=|['\"]\s*:))\s*['\"]?)[^&\s'\",}]+",
     re.IGNORECASE,
 )
 
@@ -84,15 +90,44 @@ def keep_out_of_logs(secret: str) -> None:
 
 def redacted(text: str) -> str:
     """A text without secrets that were read, values of secret variables, passwords in addresses."""
-    secrets: set[str] = set()
-    public: set[str] = set()
-    for name, value in os.environ.items():
-        (secrets if SECRET_NAMES.search(name) and len(value) >= SHORTEST else public).add(value)
-    secrets -= public  # such as the credentials of a local server, which accepts any
-    secrets |= _READ
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
+    secrets = {
+        value
+        for name, value in os.environ.items()
+        if SECRET_NAMES.search(name) and len(value) >= SHORTEST
+    }
+    secrets.discard(os.environ.get("AWS_ACCESS_KEY_ID", ""))  # of a local server, which takes any
+    forms = {form for secret in secrets | _READ for form in forms_of(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, REDACTED)
     return IN_ADDRESS.sub(lambda found: f"{found['before'] or found['name']}{REDACTED}", text)
+
+
+def forms_of(secret: str) -> set[str]:
+    """A secret as it is, and as an address, a `repr` or JSON has it."""
+    in_form = urlencode({"": secret})[1:]
+    in_json, in_code = json.dumps(secret)[1:-1], repr(secret)[1:-1]
+    return {secret, in_form, in_form.replace("+", "%20"), in_json, in_code}
+
+
+class RedactedRecord(FitRecord):
+    """A record without secrets, no matter who writes it: of Dagster's daemon and webserver."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        with suppress(Exception):  # its arguments do not fit; the handler says so
+            message = self.getMessage()
+            if (clean := redacted(message)) != message:
+                self.msg, self.args = clean, ()
+        if self.exc_info and self.exc_info[0] is not None:
+            text = logging.Formatter().formatException(self.exc_info)
+            if (clean := redacted(text)) != text:
+                # Handlers of Dagster write the exception itself again, so it goes.
+                self.msg, self.args, self.exc_info = f"{self.getMessage()}\n{clean}", (), None
+
+
+def redact_records() -> None:
+    """Have this process write no secret into any log, in whatever format."""
+    logging.setLogRecordFactory(RedactedRecord)
 
 
 class JsonLogger(logging.Logger):

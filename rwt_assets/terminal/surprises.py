@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from rwt_assets.runtime import configure_process, missing_extra
+from rwt_assets.runtime import configure_process, missing_extra, redacted
 from rwt_assets.terminal.terminal import Screen
 from rwt_assets.text import told, traceback_of, visible_lines
 
@@ -63,14 +63,14 @@ def surprises_told() -> Iterator[None]:
 
 def _tell(error: Exception) -> None:
     errors = Screen(stderr=True)
-    errors.print(f"rwt met an error that it does not know: {told(error)}", style="red")
+    errors.print(f"rwt met an error that it does not know: {redacted(told(error))}", style="red")
     try:
         with NamedTemporaryFile(  # only its owner may read it
             "w", prefix="rwt-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
-            file.write(traceback_of(error))
+            file.write(redacted(traceback_of(error)))
     except OSError:
-        errors.print_lines(traceback_of(error))
+        errors.print_lines(redacted(traceback_of(error)))
     else:
         errors.print(f"Its traceback is in {os.path.abspath(file.name)}.", soft_wrap=True)  # noqa: PTH100
     errors.print(

@@ -96,4 +96,6 @@ def _number(value: float | str | None) -> Decimal | None:
         return None
     number = Decimal(text)
     within = len(text) <= _MOST_DIGITS and abs(number.adjusted()) <= _MOST_DIGITS
-    return number if within or not number else None
+    if not number:
+        return Decimal(0)  # `0e-999999999` would be written with a billion digits
+    return number if within else None

@@ -149,6 +149,8 @@ BROKEN = [
     ),
     ({"control": TABLE}, controlled("file,count\norders.csv,3\n"), "it has no column 'rows'"),
     ({"control": TABLE}, controlled("file,rows\norders.csv,many\n"), "'many' is no number of rows"),
+    # More digits than Python reads as a number.
+    ({"control": TABLE}, controlled(f"file,rows\norders.csv,{'9' * 5000}\n"), "no number of rows"),
     ({"control": TABLE}, controlled(""), "it is empty"),
     ({"control": TABLE}, controlled("\0\xff" * 99), "it has no column"),
     (

@@ -1,7 +1,9 @@
 """Buckets and queues of other accounts: reached, set up and examined, on a server that has them."""
 
 import json
+import traceback
 from datetime import timedelta
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -41,7 +43,7 @@ pytestmark = [
 PARTNER, LAKE = "210987654321", "310987654321"
 ROLE, LAKE_ROLE = f"arn:aws:iam::{PARTNER}:role/drop", f"arn:aws:iam::{LAKE}:role/keep"
 PARTNERS_QUEUE = f"arn:aws:sqs:us-east-1:{PARTNER}:drop"
-EXTERNAL_ID = "agreed-on-by-both"
+EXTERNAL_ID = "agreed+on/by=both"  # written in another way in what is sent
 KEY = "arn:aws:kms:us-east-1:000000000000:key/1234-abcd"
 
 
@@ -185,9 +187,12 @@ def test_an_external_id_that_a_refusal_quotes_is_not_shown(by_roles, sts):
 
 
 def test_a_server_that_knows_no_sts_is_told_as_such(by_roles, sts):
-    sts.other = b'{"error": "Unsupported service: sts"}'
-    with pytest.raises(StackError, match="AWS_ENDPOINT_URL_STS"):
+    sts.other = f"<<<no XML: {EXTERNAL_ID} {quote(EXTERNAL_ID, safe='')}".encode()
+    with pytest.raises(StackError, match="AWS_ENDPOINT_URL_STS") as raised:
         list(connect_objects(by_roles).list("partners-drop", "gtfs/"))
+    told = "".join(traceback.format_exception(raised.value))
+    assert EXTERNAL_ID not in told
+    assert quote(EXTERNAL_ID, safe="") not in told
     assert "no STS" in wrong(examine(by_roles))[f"role {ROLE}"].found
     assert caller_account() == ""
 

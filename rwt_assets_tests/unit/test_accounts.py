@@ -126,6 +126,9 @@ def test_each_side_that_is_reached_in_its_own_way_is_named():
         Access("incoming", "bus/", "rwt-city_bus", role),
         Access("lake", "rwt/bus/", "rwt-city_bus", Role(arn=ROLE)),
     )
+    within, around = feed({"prefix": "bus/in/"}), feed({"prefix": "bus/", "role": {"arn": ROLE}})
+    ways = accesses(around, within)
+    assert [(one.prefix, one.role is None) for one in ways] == [("bus/in/", True), ("bus/", False)]
     paid = Access("incoming", "bus/", "rwt-city_bus", requester_pays=True)
     assert accesses(feed({"requester_pays": True})) == (paid,)
 

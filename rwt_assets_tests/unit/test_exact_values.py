@@ -47,6 +47,14 @@ def test_texts_and_decimals_add_up_exactly(numbers, cut):
         assert (Fraction(total), others) == (right, 0)
 
 
+def test_a_zero_with_a_giant_exponent_is_a_zero():
+    """With its exponent, a sum of three such cells would be written with a billion digits."""
+    texts = pa.array(["0e-999999999", "0e999999999", "-0.0e-99999", "1.5"])
+    total, others = exact_sum([texts])
+    assert (str(total), others) == ("1.5", 0)
+    assert same_values(texts).to_pylist()[:3] == ["0e0"] * 3
+
+
 @given(st.lists(st.floats(-1e300, 1e300), max_size=9))
 def test_doubles_add_up_as_they_are_written(numbers):
     total, others = exact_sum([pa.array(numbers, pa.float64())])

@@ -8,13 +8,15 @@ import logging
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rwt_assets.resources.secrets import read_secret
-from rwt_assets.runtime.json_logs import REDACTED, JsonFormatter, redacted
+from rwt_assets.runtime.json_logs import REDACTED, JsonFormatter, redact_records, redacted
 
 RUN = """
 import logging
@@ -79,6 +81,13 @@ def test_no_secret_is_in_it(printed):
     [
         ("https://b/k?X-Amz-Signature=abc&x=1", "https://b/k?X-Amz-Signature=[redacted]&x=1"),
         ("host=db password=abc user=u", "host=db password=[redacted] user=u"),
+        ("host=db password='a b' user=u", "host=db password='[redacted] b' user=u"),
+        ("password = abc", "password = [redacted]"),
+        ("postgresql://u:s3cr@tpart@db/x", "postgresql://u:[redacted]@db/x"),
+        ("postgresql://h/d?user=u&pass=abc&x=1", "postgresql://h/d?user=u&pass=[redacted]&x=1"),
+        ('{"password": "abc", "a": 1}', '{"password": "[redacted]", "a": 1}'),
+        ("X-Amz-Signature: abc", "X-Amz-Signature: [redacted]"),
+        ("it passes: all is well", "it passes: all is well"),
         ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
         ("http://127.0.0.1:3000/x", "http://127.0.0.1:3000/x"),
     ],
@@ -93,6 +102,38 @@ def test_a_secret_that_was_read_is_replaced_whatever_its_variable_is_called():
     assert redacted("the password is correct-horse.") == f"the password is {REDACTED}."
     read_secret({"ACME_PW": "pass"}, "ACME_PW")  # so short that it stands in ordinary words
     assert redacted("it passes") == "it passes"
+
+
+@pytest.mark.parametrize("name", ["DB_PASS", "PG_PASSWD", "GPG_PASSPHRASE", "ACME_PW", "X_TOKEN"])
+@pytest.mark.parametrize("form", ["{}", "repr", "quoted", "json"])
+def test_a_secret_is_replaced_in_each_form_in_which_it_may_be_quoted(monkeypatch, name, form):
+    planted = "pa'ss\\wo+rd/é"
+    monkeypatch.setenv(name, planted)
+    monkeypatch.setenv("ANOTHER", planted)
+    forms = {"{}": planted, "repr": repr({"a": planted}), "quoted": quote(planted, safe="")}
+    text = forms.get(form, json.dumps(planted))
+    assert "wo" not in redacted(text), redacted(text)
+
+
+def test_no_program_of_dagster_writes_a_secret_into_its_log(monkeypatch):
+    monkeypatch.setenv("X_TOKEN", "Planted-Token-1")
+    before = logging.getLogRecordFactory()
+    try:
+        redact_records()
+        logger, lines = logging.getLogger("dagster.daemon"), []
+        handler = logging.StreamHandler(SimpleNamespace(write=lines.append, flush=lambda: None))
+        logger.addHandler(handler)
+        try:
+            int("postgresql://u:Planted-Pw@h/d Planted-Token-1")
+        except ValueError:
+            logger.exception("Sensor tick caught an error: %s", "Planted-Token-1")
+        logger.removeHandler(handler)
+    finally:
+        logging.setLogRecordFactory(before)
+    told = "".join(lines)
+    assert "Sensor tick caught an error: [redacted]" in told
+    assert "'postgresql://u:[redacted]@h/d [redacted]'" in told
+    assert "Planted" not in told
 
 
 def test_what_is_no_secret_elsewhere_is_none(monkeypatch):

@@ -294,6 +294,13 @@ def test_many_large_rows_come_in_pieces_and_none_is_lost(tables):
     assert len(pieces) > 2
 
 
+def test_a_value_within_another_that_python_has_none_for_is_a_text(tables):
+    after = "timestamp '9999-12-31' + interval 1 year"
+    ((listed, held),) = give(tables, f"select [{after}] as a, {{'b': {after}}} as b")
+    assert "10000-12-31" in listed
+    assert "10000-12-31" in held
+
+
 def test_an_error_that_quotes_a_giant_is_cut(tables):
     with pytest.raises(duckdb.Error) as raised:
         give(tables, "select error(repeat('x', 5000000))")

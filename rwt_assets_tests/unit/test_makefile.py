@@ -1,4 +1,4 @@
-"""`make` in a folder whose path has spaces: each command gets whole paths."""
+"""`make` in a folder with a strange name: each command gets whole paths, and none is executed."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ done
 
 @pytest.fixture
 def folder(tmp_path):
-    made = tmp_path / "My  Documents" / "rwt's assets"
+    made = tmp_path / "My  Documents" / "rwt's assets $(touch executed)"
     made.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy(PROJECT / name, made)
@@ -44,7 +44,7 @@ def folder(tmp_path):
 def make(folder, *arguments):
     variables = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     done = subprocess.run(
-        [shutil.which("make"), f"PYTHON={folder}/my python", *arguments],
+        [shutil.which("make"), "PYTHON=./my python", *arguments],
         cwd=folder,
         env=variables,
         capture_output=True,
@@ -71,6 +71,7 @@ def test_the_demo_is_made_and_started_in_a_folder_with_spaces(folder):
     make(folder, "clean", "STATE=my state")
     assert not (folder / "my state").exists()
     assert not (folder / ".venv").exists()
+    assert not (folder / "executed").exists()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

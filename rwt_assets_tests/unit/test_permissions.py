@@ -186,6 +186,10 @@ def test_keys_that_the_feed_names_are_allowed_by_way_of_their_service_alone(poli
     via = {sid: one["Condition"]["StringEquals"]["kms:ViaService"] for sid, one in keys.items()}
     assert via["CityXbusResultsKey"] == "s3.eu-central-1.amazonaws.com"
     assert via["CityXbusQueueKey"] == "sqs.eu-central-1.amazonaws.com"
+    elsewhere = least_policy([Feed.model_validate(named)], region="us-east-1", account="1")
+    keys = [one for one in elsewhere["Statement"] if ":kms:" in str(one["Resource"])]
+    asked = {one["Condition"]["StringEquals"]["kms:ViaService"].split(".")[1] for one in keys}
+    assert asked == {"eu-central-1"}, "the key's own region, and not that of who calls it"
     assert "kms" not in str(policy)
     with pytest.raises(ValueError, match="kms_key"):
         Feed.model_validate(named | {"target": named["target"] | {"kms_key": "alias/lake"}})

@@ -87,6 +87,27 @@ def test_one_to_which_a_link_of_another_user_leads_is_refused(link_of_another, b
     assert [*link_of_another.iterdir()] == []
 
 
+def test_a_link_of_our_own_that_leads_through_one_of_another_user_is_refused(link_of_another):
+    ours = link_of_another.parent / "ours"
+    ours.symlink_to(link_of_another / "state")
+    with pytest.raises(StateFolderError, match="is a link of another user"):
+        make_state_folder(ours)
+
+
+def test_links_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(StateFolderError, match="nothing can be written"):
+        make_state_folder(tmp_path / "a" / "state")
+
+
+@pytest.mark.parametrize("name", ["a%20b", "what?", "100%"])
+def test_a_folder_that_dagsters_databases_would_not_lie_in_is_refused(tmp_path, name):
+    with pytest.raises(StateFolderError, match=r"takes .* in a path for something else"):
+        make_state_folder(tmp_path / name / "state")
+    assert not (tmp_path / name).exists()
+
+
 def test_a_link_of_our_own_is_followed(tmp_path):
     own, link = tmp_path / "own", tmp_path / "link"
     own.mkdir()
