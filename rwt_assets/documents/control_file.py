@@ -20,6 +20,7 @@ from rwt_assets.member import SAMPLE_BYTES, find_encoding, without_end_mark
 from rwt_assets.text import folded
 
 MOST_COUNTED: Final = 2**63 - 1
+QUOTED_AT_MOST: Final = 60
 AT_MOST_BYTES: Final = 16 << 20
 LINE_CHARACTERS: Final = 8_192
 PROBLEMS_TOLD: Final = 20
@@ -90,12 +91,12 @@ def claim_of(
         if number is not None and _is_count(number):
             counts[name] = int(number)
         elif name in given:
-            problems.append(f"{place}: {given[name]!r} is no number of {name}")
+            problems.append(f"{place}: {_quoted(given[name])} is no number of {name}")
     sums = {name.removeprefix(SUM): text for name, text in given.items() if name.startswith(SUM)}
     read = {name: number_in(text, control) for name, text in sums.items()}
     for name, number in read.items():
         if number is None:
-            problems.append(f"{place}: {sums[name]!r} is no sum of {name}")
+            problems.append(f"{place}: {_quoted(sums[name])} is no sum of {name}")
     claim = Claim(
         place=place,
         member=given.get("member", ""),
@@ -106,6 +107,11 @@ def claim_of(
     )
     states = claim.rows is not None or claim.bytes is not None or claim.digests or claim.sums
     return claim if states or claim.member else None
+
+
+def _quoted(text: str) -> str:
+    """The beginning of a value, so that what is said of it is read as well."""
+    return repr(text if len(text) <= QUOTED_AT_MOST else f"{text[:QUOTED_AT_MOST]}…")
 
 
 def _is_count(number: Decimal) -> bool:
