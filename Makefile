@@ -26,7 +26,7 @@ up: $(READY) ## start everything: S3, SQS, webserver, daemon
 # servers come before `unit`, whose many small files fill the end.
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15
 
-test: $(READY) ## the tests of every day, in seven minutes (ARGS="-k name" for some of all)
+test: $(READY) ## the tests of every day, in five minutes (ARGS="-k name" for some of all)
 ifeq ($(ARGS),)
 	$(BIN)/pytest $(TWO_AT_A_TIME) -m "not extended and not long"
 else

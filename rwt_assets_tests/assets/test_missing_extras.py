@@ -183,6 +183,7 @@ def test_a_command_without_its_extra_says_what_to_install(tmp_path, extra, argum
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.extended
 def test_other_commands_need_no_extra(tmp_path):
     project = declared(tmp_path, FEED)
     done = rwt("status", without=ALL, cwd=project, RWT_PROJECT=str(project))

@@ -285,6 +285,7 @@ def test_the_document_has_the_crc_32_of_what_it_names(delivered_once, way):
         assert key in told or f"{right:08x}" in key
 
 
+@pytest.mark.extended
 def test_a_bit_of_a_footer_that_flips_is_told_without_reading_the_rows(delivered_once):
     shop, _ = delivered_once[0]
     one = document(shop).objects[0]

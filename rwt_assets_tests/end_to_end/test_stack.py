@@ -301,11 +301,6 @@ def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
     assert submitted.returncode == 0, submitted.stderr
     assert "delivered, 4 of 4 shards" in submitted.stdout
 
-    unknown = stack.rwt("submit", str(bad))
-    assert unknown.returncode == 1
-    assert "Name it: --feed gtfs or --feed sec_filings or --feed web_shop." in " ".join(
-        unknown.stderr.split()
-    )
     refused = stack.rwt("submit", str(bad), "--feed", "gtfs", "--wait")
     assert refused.returncode == 1
     assert "bad.zip was not delivered: the object is no readable ZIP" in refused.stderr
@@ -315,6 +310,16 @@ def test_the_command_line_works_on_the_running_stack(stack, tmp_path):
     standing = json.loads(status.stdout)["gtfs"]
     assert "gtfs/command.zip" in {entry["partition"] for entry in standing["done"]}
     assert "gtfs/bad.zip" in {entry["partition"] for entry in standing["failed"]}
+
+
+@pytest.mark.extended
+def test_what_is_there_is_not_made_again_by_any_command(stack, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    unknown = stack.rwt("submit", str(tmp_path / "bad.zip"))
+    assert unknown.returncode == 1
+    assert "Name it: --feed gtfs or --feed sec_filings or --feed web_shop." in " ".join(
+        unknown.stderr.split()
+    )
     assert "0 archives recorded" in stack.rwt("sweep").stdout
     assert "nothing was missing" in stack.rwt("aws", "setup").stdout
 

@@ -78,6 +78,7 @@ def test_an_upper_case_suffix_is_announced_and_what_is_no_archive_clogs_nothing(
     assert count(sqs, "rwt-gtfs") == 0
 
 
+@pytest.mark.extended
 def test_a_foreign_message_ends_in_the_dead_letter_queue(catalog, sqs, provisioned, monkeypatch):
     monkeypatch.setattr("rwt_assets.catalog.intake.VISIBILITY_SECONDS", 0)  # it comes again at once
     sqs.send_message(QueueUrl=provisioned.queue_url, MessageBody="what is this")

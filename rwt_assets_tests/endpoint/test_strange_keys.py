@@ -74,6 +74,7 @@ def tick(catalog):
         queue_sensor([catalog.feed])(context, queue_client=SqsQueueResource())
 
 
+@pytest.mark.extended
 def test_every_key_goes_from_the_queue_to_its_delivery_and_out_again(
     s3, sqs, instance, strange_feed
 ):

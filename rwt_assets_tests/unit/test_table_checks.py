@@ -110,6 +110,7 @@ def test_a_reference_holds_by_value_whatever_the_types_are(one, other, children,
     assert (seen.failure == "") == ({*children} <= {*parents}), seen.failure
 
 
+@pytest.mark.extended
 @FEW
 @given(
     orders=NAMES,
