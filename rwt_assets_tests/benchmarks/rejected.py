@@ -29,6 +29,8 @@ BAD: Final = {
 SHARES: Final = (0.0, 0.05, 1.0)
 ROWS: Final = (200_000, 2_000_000)
 _WHOLE_WAY: Final = """
+from rwt_assets.runtime import configure_process
+configure_process()
 import json, resource, sys, time
 from pathlib import Path
 from tempfile import TemporaryFile

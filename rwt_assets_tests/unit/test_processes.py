@@ -90,7 +90,7 @@ def test_a_child_that_never_answers_is_told(child):
     silent.start()
     with pytest.raises(StackError, match="did not answer within 0 s"):
         silent.wait_until(lambda: False, seconds=0)
-    silent.stop(seconds=30)
+    silent.stop(seconds=1)
     assert not silent.alive
 
 
