@@ -19,7 +19,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -114,15 +113,13 @@ class RedactedRecord(FitRecord):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        with suppress(Exception):  # its arguments do not fit; the handler says so
-            message = self.getMessage()
-            if (clean := redacted(message)) != message:
-                self.msg, self.args = clean, ()
-        if self.exc_info and self.exc_info[0] is not None:
-            text = logging.Formatter().formatException(self.exc_info)
-            if (clean := redacted(text)) != text:
-                # Handlers of Dagster write the exception itself again, so it goes.
-                self.msg, self.args, self.exc_info = f"{self.getMessage()}\n{clean}", (), None
+        if self.exc_text:  # which Dagster's JSON would leave out
+            self.msg, self.args = f"{self.getMessage()}\n{self.exc_text}", ()
+            self.exc_text = None
+
+    def made_fit(self, text: str) -> str:
+        """What is written of a message or a traceback."""
+        return redacted(super().made_fit(text))
 
 
 def redact_records() -> None:

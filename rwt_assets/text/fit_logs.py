@@ -7,9 +7,10 @@ handlers, also of those that Dagster makes when a run begins).
 """
 
 import logging
+from contextlib import suppress
 from typing import Any, Final
 
-from rwt_assets.text.foreign_text import is_visible, visible_lines
+from rwt_assets.text.foreign_text import visible_lines
 
 _FORMATTER: Final = logging.Formatter()
 
@@ -19,17 +20,19 @@ class FitRecord(logging.LogRecord):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        try:
+        with suppress(Exception):  # its arguments do not fit; the handler says so
             message = self.getMessage()
-        except Exception:  # noqa: BLE001 - its arguments do not fit; the handler says so
-            return
-        if not is_visible(message):
-            self.msg, self.args = visible_lines(message), ()
+            if (fit := self.made_fit(message)) != message:
+                self.msg, self.args = fit, ()
         if self.exc_info and self.exc_info[0] is not None:
             text = _FORMATTER.formatException(self.exc_info)
-            if not is_visible(text):
+            if (fit := self.made_fit(text)) != text:
                 # Handlers of Dagster write the exception itself again, so it goes.
-                self.exc_text, self.exc_info = visible_lines(text), None
+                self.exc_text, self.exc_info = fit, None
+
+    def made_fit(self, text: str) -> str:
+        """What is written of a message or a traceback."""
+        return visible_lines(text)
 
 
 def set_up() -> None:

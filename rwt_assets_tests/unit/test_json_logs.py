@@ -115,7 +115,12 @@ def test_a_secret_is_replaced_in_each_form_in_which_it_may_be_quoted(monkeypatch
     assert "wo" not in redacted(text), redacted(text)
 
 
-def test_no_program_of_dagster_writes_a_secret_into_its_log(monkeypatch):
+def raise_with(text):
+    raise ValueError(text)
+
+
+@pytest.mark.parametrize("acts", ["", "\x1b[31m"])
+def test_no_program_of_dagster_writes_a_secret_into_its_log(monkeypatch, acts):
     monkeypatch.setenv("X_TOKEN", "Planted-Token-1")
     before = logging.getLogRecordFactory()
     try:
@@ -124,7 +129,7 @@ def test_no_program_of_dagster_writes_a_secret_into_its_log(monkeypatch):
         handler = logging.StreamHandler(SimpleNamespace(write=lines.append, flush=lambda: None))
         logger.addHandler(handler)
         try:
-            int("postgresql://u:Planted-Pw@h/d Planted-Token-1")
+            raise_with(f"postgresql://u:Planted-Pw@h/d Planted-Token-1{acts}")
         except ValueError:
             logger.exception("Sensor tick caught an error: %s", "Planted-Token-1")
         logger.removeHandler(handler)
@@ -132,7 +137,8 @@ def test_no_program_of_dagster_writes_a_secret_into_its_log(monkeypatch):
         logging.setLogRecordFactory(before)
     told = "".join(lines)
     assert "Sensor tick caught an error: [redacted]" in told
-    assert "'postgresql://u:[redacted]@h/d [redacted]'" in told
+    assert "ValueError: postgresql://u:[redacted]@h/d [redacted]" in told
+    assert "\x1b" not in told
     assert "Planted" not in told
 
 
