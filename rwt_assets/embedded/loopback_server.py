@@ -13,7 +13,7 @@ say nothing of the kind and sign what they send, which no image, form or link of
 
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from importlib import import_module
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -89,16 +89,16 @@ def comes_from_a_page(scope: Message, address: str = "") -> bool:
     return (
         b"origin" in headers
         or not (headers.get(b"sec-fetch-site", b"") in NO_PAGE or linked)
-        or not (_reads_an_object(scope) or (signed and not linked))
+        or not (_reads_an_object(scope, headers) or (signed and not linked))
         or not (is_local(host) or name_of(host) == address)
     )
 
 
-def _reads_an_object(scope: Message) -> bool:
+def _reads_an_object(scope: Message, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request asks for one object, or for the server's health, and for nothing else."""
     bucket, _, key = scope["path"].removeprefix("/").partition("/")
     one = scope["path"] == HEALTH or (key != "" and not bucket.startswith("_"))
-    acts = scope["query_string"] or b"x-amz-target" in dict(scope["headers"])
+    acts = scope["query_string"] or b"x-amz-target" in headers
     return scope["method"] in READS and one and not acts
 
 

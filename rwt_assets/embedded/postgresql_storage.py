@@ -21,53 +21,31 @@ with from_extra("postgresql", "Dagster's storage in PostgreSQL"):
 CONFIG: Final = {"url_file": str}
 
 
-def _url(config_value: Mapping[str, Any]) -> str:
-    return Path(config_value["url_file"]).read_text(encoding="utf-8").strip()
+class _UrlInFile:
+    """A storage whose setting in `dagster.yaml` is the file that has the URL."""
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """What `dagster.yaml` says."""
+        return CONFIG
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Any:
+        """Made by Dagster from `dagster.yaml`."""
+        make: Any = cls
+        url = Path(config_value["url_file"]).read_text(encoding="utf-8").strip()
+        return make(url, inst_data=inst_data)
 
 
-class StackRunStorage(PostgresRunStorage):
+class StackRunStorage(_UrlInFile, PostgresRunStorage):
     """Dagster's run storage."""
 
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """What `dagster.yaml` says: the file that has the URL."""
-        return CONFIG
 
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "StackRunStorage":
-        """Made by Dagster from `dagster.yaml`."""
-        return cls(_url(config_value), inst_data=inst_data)
-
-
-class StackEventLogStorage(BatchingPostgresEventLogStorage):
+class StackEventLogStorage(_UrlInFile, BatchingPostgresEventLogStorage):
     """The event log whose batches are whole."""
 
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """What `dagster.yaml` says: the file that has the URL."""
-        return CONFIG
 
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "StackEventLogStorage":
-        """Made by Dagster from `dagster.yaml`."""
-        return cls(_url(config_value), inst_data=inst_data)
-
-
-class StackScheduleStorage(PostgresScheduleStorage):
+class StackScheduleStorage(_UrlInFile, PostgresScheduleStorage):
     """Dagster's storage of schedules and sensors."""
-
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """What `dagster.yaml` says: the file that has the URL."""
-        return CONFIG
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "StackScheduleStorage":
-        """Made by Dagster from `dagster.yaml`."""
-        return cls(_url(config_value), inst_data=inst_data)

@@ -54,18 +54,25 @@ def refuse_of_others(folder: Path) -> None:
     Raises:
         StateFolderError: it is.
     """
+    if why := link_of_others(folder):
+        raise _refusal(folder, why)
     own = os.geteuid()
-    for link in _links_on_the_way_to(folder.absolute()):
-        if (uid := link.lstat().st_uid) not in {own, ROOT}:
-            raise _refusal(folder, f"{link} is a link of another user (uid {uid})")
     with suppress(FileNotFoundError, NotADirectoryError):
         owner = folder.stat().st_uid
         if owner != own:
             raise _refusal(folder, f"the state folder belongs to another user (uid {owner})")
 
 
+def link_of_others(path: Path) -> str:
+    """Which link of another user leads to a path, as a sentence; "" if none does."""
+    for link in _links_on_the_way_to(path.absolute()):
+        if (uid := link.lstat().st_uid) not in {os.geteuid(), ROOT}:
+            return f"{link} is a link of another user (uid {uid})"
+    return ""
+
+
 def _links_on_the_way_to(folder: Path) -> Iterator[Path]:
-    """Each link that leads to a folder, also those in what other links say."""
+    """Each link that leads to a place, also those in what other links say."""
     place, parts, seen = Path(folder.anchor), list(reversed(folder.parts[1:])), 0
     while parts:
         part = parts.pop()

@@ -10,6 +10,7 @@ start, stop and wipe, by a request that needs no permission (`text/plain`) or by
 `/graphql?query=`. A browser says where a request comes from; programs say nothing of the kind.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dagster_webserver import app, cli
@@ -62,7 +63,7 @@ def is_our_own(scope: Message) -> bool:
         return False  # a name that leads here by DNS alone
     if origin is not None and origin not in {b"http://" + host, b"https://" + host}:
         return False
-    if scope["type"] == "http" and scope["method"] in READS and _asks_a_query(scope):
+    if scope["type"] == "http" and scope["method"] in READS and _asks_a_query(scope, headers):
         return False  # Dagster would carry out a mutation; its pages and clients send POST
     return headers.get(b"sec-fetch-site", b"") in OWN or (
         scope["type"] == "http"
@@ -72,9 +73,9 @@ def is_our_own(scope: Message) -> bool:
     )
 
 
-def _asks_a_query(scope: Message) -> bool:
+def _asks_a_query(scope: Message, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a link, or an image in a browser that says nothing of itself, would do something."""
-    path, site = scope["path"].rstrip("/"), dict(scope["headers"]).get(b"sec-fetch-site")
+    path, site = scope["path"].rstrip("/"), headers.get(b"sec-fetch-site")
     if not path.isprintable():
         return True  # Starlette's `$` also matches before a line end
     return bool(scope["query_string"]) and (

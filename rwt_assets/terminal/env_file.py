@@ -12,10 +12,10 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from rwt_assets.embedded.state_folder import ROOT, link_of_others
 from rwt_assets.runtime import StateFolderError
 
 ENV_FILE = Path(".env")
-ROOT = 0
 
 
 def load_env_file() -> None:
@@ -34,14 +34,14 @@ def refuse_env_file_of_others() -> None:
     Raises:
         StateFolderError: there is.
     """
-    own = {os.geteuid(), ROOT}
     try:
-        owners = {ENV_FILE.lstat().st_uid, ENV_FILE.stat().st_uid}
+        owner = ENV_FILE.stat().st_uid
     except OSError:
         return  # there is none, or it leads nowhere
-    if others := owners - own:
+    theirs = "" if owner in {os.geteuid(), ROOT} else f" (uid {owner})"
+    if theirs or link_of_others(ENV_FILE):
         raise StateFolderError(
-            f"the file .env here belongs to another user (uid {min(others)})",
+            f"the file .env here belongs to another user{theirs}",
             where=str(ENV_FILE.absolute()),
             effect="Nothing of it was read, and nothing was done.",
             fix="Work in a folder of your own, or copy it there; or make it yours (chown).",

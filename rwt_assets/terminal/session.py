@@ -109,10 +109,9 @@ def refuse_password(context: typer.Context, name: str, url: str) -> None:
 
 def _has_password(url: str) -> bool:
     """Whether a URL has a password before its host, or by name in its query."""
-    place, _, query = url.partition("://")[2].partition("?")
     before = url.rpartition("@")[0].partition("://")[2]
-    named = any("pass" in one.partition("=")[0].lower() for one in re.split("[&;]", query))
-    return named or ":" in before or ("@" in place and ":" in place.rpartition("@")[0])
+    named = re.split("[&;]", url.partition("?")[2])
+    return ":" in before or any("pass" in one.partition("=")[0].lower() for one in named)
 
 
 def check_loads(state: Path, *, here: bool, effect: str = "Nothing was done.") -> None:

@@ -21,6 +21,14 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def give_away(path, monkeypatch):
+    """Have a file, a folder or a link belong to another user than this process."""
+    if os.geteuid() == 0:
+        os.lchown(path, SOMEBODY, SOMEBODY)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+
+
 @pytest.fixture
 def of_another(tmp_path, monkeypatch):
     """A state folder in which another user's stack runs."""
@@ -28,10 +36,7 @@ def of_another(tmp_path, monkeypatch):
     state.mkdir()
     record = stack.StackRecord(pid=1, ui_url="http://evil.example", endpoint_url="http://evil")
     (state / stack.STACK_FILE).write_text(record.model_dump_json())
-    if os.geteuid() == 0:
-        os.chown(state, SOMEBODY, SOMEBODY)
-    else:
-        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    give_away(state, monkeypatch)
     return state
 
 
@@ -73,10 +78,7 @@ def link_of_another(tmp_path, monkeypatch):
     own, link = tmp_path / "own", tmp_path / "link"
     own.mkdir(mode=0o700)
     link.symlink_to(own)
-    if os.geteuid() == 0:
-        os.lchown(link, SOMEBODY, SOMEBODY)
-    else:
-        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    give_away(link, monkeypatch)
     return link
 
 
@@ -154,10 +156,7 @@ def env_of_another(tmp_path, monkeypatch):
     """A folder in which another user has laid settings."""
     file = tmp_path / ".env"
     file.write_text("DAGSTER_HOME=/evil\nAWS_ENDPOINT_URL=http://evil.example\n")
-    if os.geteuid() == 0:
-        os.chown(file, SOMEBODY, SOMEBODY)
-    else:
-        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    give_away(file, monkeypatch)
     monkeypatch.chdir(tmp_path)
     for name in ("DAGSTER_HOME", "RWT_STATE", "RWT_STORAGE_URL", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
