@@ -40,7 +40,7 @@ class Figures:
 def take_figures(
     catalog: "FeedCatalog", queue: "Queue", *, newest_sent_at: datetime | None
 ) -> Figures:
-    """Check the queue and at the catalog.
+    """Read the queue and the catalog.
 
     Args:
         catalog: of the feed.

@@ -273,7 +273,7 @@ def _access_told() -> Iterator[None]:
         raise StackError(
             f"S3 does not answer: {error}",
             effect="Nothing was read.",
-            fix="Check AWS_ENDPOINT_URL and AWS_REGION, and at the network.",
+            fix="Check AWS_ENDPOINT_URL and AWS_REGION, and the network.",
         ) from error
 
 

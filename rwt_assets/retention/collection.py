@@ -21,6 +21,7 @@ on the next time.
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from rwt_assets.delivery import named_keys
@@ -255,8 +256,11 @@ class _Collector:
             )
             if not manifest.split_id:
                 before_generations = self._layout.name_of_revision(manifest.revision)
-        places = [place for key in keys if (place := self._layout.place_of(key)) is not None]
-        ways = {(place.revision, place.generation) for place in places}
+
+        @cache
+        def generations() -> set[tuple[str, str]]:
+            places = filter(None, map(self._layout.place_of, keys))
+            return {(place.revision, place.generation) for place in places}
 
         def is_needed(key: str) -> bool:
             if key in keys or key.startswith(in_work):
@@ -265,7 +269,7 @@ class _Collector:
             if place is None:
                 return False
             if not place.is_named:
-                return (place.revision, place.generation) in ways
+                return (place.revision, place.generation) in generations()
             old = bool(before_generations) and not place.generation
             return old and place.revision == before_generations
 

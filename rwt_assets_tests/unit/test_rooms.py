@@ -25,7 +25,7 @@ ROOMS = sorted(
 )
 
 
-def available_capacity(module):
+def room_of(module):
     """The innermost room of a module, by its name without that of the package."""
     return max((one for one in ROOMS if f"{module}.".startswith(f"{one}.")), key=len, default="")
 
@@ -49,8 +49,8 @@ def past_the_door():
                 imported = [node.module, *(modules & {*whole})]
             for one in imported:
                 inside = one.removeprefix("rwt_assets.")
-                room = available_capacity(inside) if one.startswith("rwt_assets.") else ""
-                if room in {"", inside, available_capacity(name), *WITHOUT_DOORS} or name == "":
+                room = room_of(inside) if one.startswith("rwt_assets.") else ""
+                if room in {"", inside, room_of(name), *WITHOUT_DOORS} or name == "":
                     continue
                 if not offered(room, inside):
                     yield f"{name} imports {one}"
