@@ -1,6 +1,7 @@
 """A small feed with everything in memory; every step's outcome is asserted."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -79,6 +80,16 @@ def with_parquet(shop: Shop) -> Shop:
         shop.feed, object_store=shop.store, queue_client=shop.client
     )
     return shop
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """What commands find by DAGSTER_HOME; the working folder is Dagster's home."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
 
 
 @pytest.fixture

@@ -440,12 +440,9 @@ def test_the_report_names_what_was_corrected(shop):
 
 
 @pytest.fixture
-def deployment(tmp_path, monkeypatch):
+def deployed(deployment, monkeypatch):
     """A shop whose feed the command finds, on a deployment whose store is in memory."""
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    with dg.DagsterInstance.get() as instance, stored_shop(instance) as shop:
+    with stored_shop(deployment) as shop:
         monkeypatch.setattr(corrections, "connect_objects", lambda *_: shop.objects)
         monkeypatch.setattr(corrections, "declared_feeds", lambda: [shop.feed])
         yield shop
@@ -458,8 +455,8 @@ def rwt(*arguments, status=0):
 
 
 @pytest.mark.extended
-def test_the_command_writes_a_file_or_standard_output(deployment: Shop, tmp_path):
-    deployment.deliver("a.zip", make_zip({"sales.csv": BAD, "sales2.csv": "nothing\nhere\n"}))
+def test_the_command_writes_a_file_or_standard_output(deployed: Shop, tmp_path):
+    deployed.deliver("a.zip", make_zip({"sales.csv": BAD, "sales2.csv": "nothing\nhere\n"}))
     result = rwt("quarantine", "export", ARCHIVE, "--output", "rows.csv")
     assert result.stdout == ""
     assert "Rejected rows written to rows.csv: 3." in result.stderr
@@ -473,8 +470,8 @@ def test_the_command_writes_a_file_or_standard_output(deployment: Shop, tmp_path
     (tmp_path / "rows.csv").write_text(rows, newline="")
     told = rwt("quarantine", "import", "rows.csv", "--archive", "shop/a.zip").stdout
     assert told == f"{ARCHIVE}: rows corrected: 1, as they were: 2; it is processed again\n"
-    deployment.dispatch()
-    assert account(deployment) == (4, 2, 2, 1)
+    deployed.dispatch()
+    assert account(deployed) == (4, 2, 2, 1)
     told = rwt("quarantine", "import", "rows.csv", "--wait").stdout
     assert told == f"{ARCHIVE}: rows corrected: 0, as they were: 3; it stays as it is\n"
     refused = rwt("quarantine", "import", "rows.csv", "--archive", "shop/b.zip", status=1)

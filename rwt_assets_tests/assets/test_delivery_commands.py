@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 
-import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
@@ -19,12 +18,9 @@ KEY = "gtfs/a.zip"
 
 
 @pytest.fixture
-def shop(tmp_path, monkeypatch):
+def shop(deployment, monkeypatch):
     """Two revisions of a timetable, delivered on a deployment whose store is in memory."""
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    with dg.DagsterInstance.get() as instance, stored_shop(instance, declared_feed()) as shop:
+    with stored_shop(deployment, declared_feed()) as shop:
         for module in (collect, deliveries, verify):
             monkeypatch.setattr(module, "connect_objects", lambda *_: shop.objects)
         for trips in (1, 2):

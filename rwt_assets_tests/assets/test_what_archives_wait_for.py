@@ -17,12 +17,9 @@ KEY = "gtfs/a.zip"
 
 
 @pytest.fixture
-def shop(tmp_path, monkeypatch):
+def shop(deployment, monkeypatch):
     """An archive that is on record and nothing more, on a deployment whose store is in memory."""
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    with dg.DagsterInstance.get() as instance, stored_shop(instance, declared_feed()) as shop:
+    with stored_shop(deployment, declared_feed()) as shop:
         monkeypatch.setattr(trace, "connect_objects", lambda *_: shop.objects)
         monkeypatch.setattr(status, "connect_queue", lambda: shop.queue)
         shop.drop("a.zip", timetable(trips=1, stops=2))
